@@ -1,0 +1,42 @@
+"""PyTorch modules as scikit-learn classifiers, with an accuracy you can trust.
+
+Names are loaded on first use, so that ``import sktorch_acc.metrics`` does not import torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "AccuracyWarning": "exceptions",
+    "Finding": "findings",
+    "ModuleOutputError": "exceptions",
+    "NonFiniteLossError": "exceptions",
+    "SktorchAccError": "exceptions",
+}
+
+__all__ = ["__version__", *sorted(_HOME)]
+
+if TYPE_CHECKING:
+    from sktorch_acc.exceptions import (
+        AccuracyWarning,
+        ModuleOutputError,
+        NonFiniteLossError,
+        SktorchAccError,
+    )
+    from sktorch_acc.findings import Finding
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

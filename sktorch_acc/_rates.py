@@ -1,0 +1,42 @@
+"""Counts to rates: the one division of the library, and the interval around it (numpy only)."""
+
+from __future__ import annotations
+
+from statistics import NormalDist
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["rates", "wilson_interval"]
+
+
+def rates(correct: npt.ArrayLike, support: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """Divide counts by counts, elementwise; NaN where `support` is 0.
+
+    int64 counts below 2**53 convert to float64 without loss, so the one rounding is that of the
+    division: the same bits as ``sklearn.metrics.accuracy_score`` gives.
+    """
+    correct = np.asarray(correct, dtype=np.float64)
+    support = np.asarray(support, dtype=np.float64)
+    shape = np.broadcast_shapes(correct.shape, support.shape)
+    out: npt.NDArray[np.float64] = np.full(shape, np.nan)
+    np.divide(correct, support, out=out, where=support > 0)
+    return out
+
+
+def wilson_interval(
+    correct: npt.ArrayLike, support: npt.ArrayLike, confidence: float = 0.95
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Wilson score interval of ``correct / support``; NaN where `support` is 0.
+
+    References
+    ----------
+    E. B. Wilson (1927), "Probable inference, the law of succession, and statistical inference",
+    Journal of the American Statistical Association 22, 209-212.
+    """
+    p, n = rates(correct, support), np.asarray(support, dtype=np.float64)
+    z = NormalDist().inv_cdf(0.5 + confidence / 2)
+    centre = p + rates(z * z / 2, n)
+    half = z * np.sqrt(rates(p * (1 - p), n) + rates(z * z / 4, n * n))
+    scale = 1 + rates(z * z, n)
+    return np.clip((centre - half) / scale, 0.0, 1.0), np.clip((centre + half) / scale, 0.0, 1.0)

@@ -1,0 +1,62 @@
+"""Every error and warning class of the library, with the catalogue code where there is one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = ["AccuracyWarning", "ModuleOutputError", "NonFiniteLossError", "SktorchAccError"]
+
+
+class SktorchAccError(Exception):
+    """Base of the errors that only this library raises.
+
+    Parameters
+    ----------
+    message : str
+        What is wrong, what was expected, what came and what to do.
+    code : str or None, default=None
+        Catalogue code of the mistake, such as ``"ACC-C1"``; None if the catalogue has none.
+    """
+
+    def __init__(self, message: str, code: str | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+
+    def __str__(self) -> str:
+        message = str(self.args[0])
+        return message if self.code is None else f"[{self.code}] {message}"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Exceptions travel between joblib's processes: the default would lose the code.
+        return type(self), (self.args[0], self.code)
+
+
+class ModuleOutputError(SktorchAccError, ValueError):
+    """The module's output cannot mean what the criterion assumes; raised before epoch 1."""
+
+
+class NonFiniteLossError(SktorchAccError, FloatingPointError):
+    """The training loss became NaN or infinite; the estimator is left unfitted."""
+
+
+class AccuracyWarning(UserWarning):
+    """The result is usable, but an accuracy is not what it seems.
+
+    Parameters
+    ----------
+    message : str
+        What was seen, and what to do.
+    code : str or None, default=None
+        Catalogue code, such as ``"ACC-D4"``; None if the catalogue has none.
+    """
+
+    def __init__(self, message: str, code: str | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+
+    def __str__(self) -> str:
+        message = str(self.args[0])
+        return message if self.code is None else f"[{self.code}] {message}"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.args[0], self.code)
