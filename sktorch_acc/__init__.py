@@ -11,16 +11,20 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _HOME = {
+    "AccuracyCounter": "counts",
     "AccuracyWarning": "exceptions",
     "Finding": "findings",
     "ModuleOutputError": "exceptions",
     "NonFiniteLossError": "exceptions",
     "SktorchAccError": "exceptions",
+    "TorchClassifier": "classifier",
 }
 
 __all__ = ["__version__", *sorted(_HOME)]
 
 if TYPE_CHECKING:
+    from sktorch_acc.classifier import TorchClassifier
+    from sktorch_acc.counts import AccuracyCounter
     from sktorch_acc.exceptions import (
         AccuracyWarning,
         ModuleOutputError,

@@ -1,0 +1,63 @@
+"""Double-underscore parameters (``module__hidden``): store, split, and name the nearest valid one."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+__all__ = ["PREFIXES", "accepted_names", "check_names", "is_nested", "nearest", "split_nested"]
+
+PREFIXES = ("module", "criterion", "optimizer", "lr_scheduler", "callbacks")
+
+
+def is_nested(name: str) -> bool:
+    """Whether `name` is ``prefix__rest`` under a known prefix."""
+    prefix, double, rest = name.partition("__")
+    return prefix in PREFIXES and bool(double and rest)
+
+
+def nearest(name: str, valid: Iterable[str]) -> str:
+    """Return a sentence that names the valid names closest to `name`."""
+    valid = sorted(valid)
+    close = difflib.get_close_matches(name, valid, n=1, cutoff=0.5)
+    if close:
+        return f"Did you mean {close[0]!r}?"
+    return f"Valid names: {valid}." if valid else "It takes no parameters."
+
+
+def split_nested(nested: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    """Return the parameters under ``prefix__``, without the prefix."""
+    start = f"{prefix}__"
+    return {name[len(start) :]: value for name, value in nested.items() if name.startswith(start)}
+
+
+def accepted_names(target: Callable[..., Any]) -> tuple[set[str], bool]:
+    """Return the keyword names that calling `target` accepts, and whether it takes any (``**kwargs``)."""
+    try:
+        parameters = inspect.signature(target).parameters.values()
+    except (TypeError, ValueError):  # builtins without a signature
+        return set(), True
+    by_name = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    names = {p.name for p in parameters if p.kind in by_name}
+    return names, any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters)
+
+
+def check_names(
+    given: Iterable[str],
+    target: Callable[..., Any],
+    prefix: str,
+    *,
+    exclude: Iterable[str] = (),
+    also: Iterable[str] = (),
+) -> None:
+    """Raise ValueError for a name that `target` does not accept, naming the nearest valid one."""
+    valid, takes_any = accepted_names(target)
+    valid = (valid | set(also)) - set(exclude)
+    for name in given:
+        if name in valid or (takes_any and name not in exclude):
+            continue
+        shown = getattr(target, "__name__", repr(target))
+        hint = nearest(f"{prefix}__{name}", {f"{prefix}__{valid_name}" for valid_name in valid})
+        raise ValueError(f"'{prefix}__{name}': {shown} has no parameter {name!r}. {hint}")

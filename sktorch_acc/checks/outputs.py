@@ -1,0 +1,346 @@
+"""Checks of what a module returns against what its criterion assumes (families B and C, and F2).
+
+Values may refuse a module, they never reinterpret it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from sktorch_acc.findings import Finding
+from sktorch_acc.outputs import Meaning
+
+__all__ = [
+    "LossFacts",
+    "OutputFacts",
+    "check_gradients",
+    "check_loss",
+    "check_parameters",
+    "output_findings",
+]
+
+_TOLERANCE = 1e-3  # of sums of float32 probabilities over up to thousands of classes
+
+
+@dataclass(frozen=True)
+class OutputFacts:
+    """What a module returned for a probe batch.
+
+    Parameters
+    ----------
+    output : object
+        What ``forward`` returned; should be a tensor.
+    n_rows : int
+        Rows of the probe batch.
+    meaning : Meaning
+        What the criterion assumes.
+    criterion : str
+        Class name of the criterion.
+    module : nn.Module
+        The module, for its name and its last layer.
+    mode : {"training", "evaluation"}
+        Mode in which it ran.
+    """
+
+    output: Any
+    n_rows: int
+    meaning: Meaning
+    criterion: str
+    module: nn.Module
+    mode: str
+
+    @property
+    def who(self) -> str:
+        return f"{type(self.module).__name__}.forward (in {self.mode} mode)"
+
+    @property
+    def came(self) -> str:
+        if not isinstance(self.output, torch.Tensor):
+            return f"a {type(self.output).__name__}"
+        return f"{tuple(self.output.shape)} {str(self.output.dtype).removeprefix('torch.')}"
+
+    @property
+    def per_member(self) -> torch.Tensor:
+        """Output with an ensemble axis folded into the rows, float32 or float64, shape (rows, columns)."""
+        output: torch.Tensor = self.output.detach()
+        output = output.flatten(0, 1) if output.ndim == 3 else output.reshape(self.n_rows, -1)
+        return output if output.dtype == torch.float64 else output.float()
+
+
+def output_findings(facts: OutputFacts) -> Iterator[Finding]:
+    """Yield what the checks find, in order; a check after the first finding may not make sense."""
+    for check in _CHECKS:
+        finding = check(facts)
+        if finding is not None:
+            yield finding
+
+
+def check_is_tensor(facts: OutputFacts) -> Finding | None:
+    """Refuse tuples, dicts and integer tensors."""
+    if not isinstance(facts.output, torch.Tensor):
+        return Finding(
+            None,
+            "error",
+            f"The module must return one tensor of {facts.meaning.kind}, but {facts.who} returned {facts.came}.",
+            "Return the tensor alone, or wrap the module in one that does.",
+        )
+    if not facts.output.is_floating_point():
+        return Finding(
+            "ACC-B6",
+            "error",
+            f"The module must return floating {facts.meaning.kind}, but {facts.who} returned {facts.came}.",
+            "Return the scores; the class is taken from them.",
+        )
+    return None
+
+
+def check_rows(facts: OutputFacts) -> Finding | None:
+    """Refuse output rows that are not the batch's rows (B4, B7, B8)."""
+    shape = tuple(facts.output.shape)
+    if shape and shape[0] == facts.n_rows and len(shape) <= 3:
+        return None
+    message = (
+        f"The module must return one row per row of the batch, ({facts.n_rows}, ...), but {facts.who} "
+        f"returned {facts.came}."
+    )
+    if facts.n_rows == 1:
+        return Finding("ACC-B8", "error", message, "A squeeze() drops the batch axis of one row: name its dim.")
+    if not shape:
+        return Finding("ACC-B7", "error", message, "A reduction without dim returns one number for the batch.")
+    if shape[0] == facts.meaning.n_classes:
+        return Finding("ACC-B4", "error", message, "The rows look like classes: an operation took dim=0 for dim=1.")
+    return Finding("ACC-B4", "error", message, "Keep the batch on axis 0; flatten the other axes.")
+
+
+def check_columns(facts: OutputFacts) -> Finding | None:
+    """Refuse a wrong number of columns, either way (C7, C8); one class passes."""
+    n_classes, shape = facts.meaning.n_classes, tuple(facts.output.shape)
+    if n_classes == 1:
+        return None
+    columns = 1 if len(shape) == 1 else shape[-1]
+    if facts.meaning.one_column:
+        return _one_column(facts, columns)
+    if columns == n_classes and len(shape) > 1:
+        return None
+    if columns == 1 and n_classes == 2 and facts.meaning.one_column is None:
+        return None
+    if columns == 1:
+        return Finding(
+            "ACC-C7",
+            "error",
+            _wanted(facts, f"(batch_size, n_classes) = ({facts.n_rows}, {n_classes})"),
+            f"{facts.criterion} over one column is always 0: give its last layer {n_classes} outputs"
+            + (", or use BCEWithLogitsLoss for two classes." if n_classes == 2 else "."),
+        )
+    return Finding(
+        "ACC-C8",
+        "error",
+        _wanted(facts, f"(batch_size, n_classes) = ({facts.n_rows}, {n_classes})"),
+        f"Give its last layer {n_classes} outputs: one per class of y"
+        + (", one of which never occurs now." if columns > n_classes else "."),
+    )
+
+
+def _one_column(facts: OutputFacts, columns: int) -> Finding | None:
+    if facts.meaning.n_classes > 2:
+        return Finding(
+            "ACC-C8",
+            "error",
+            f"{facts.criterion} is for two classes, but y has {facts.meaning.n_classes}.",
+            f"Use CrossEntropyLoss with {facts.meaning.n_classes} outputs.",
+        )
+    if columns == 1:
+        return None
+    return Finding(
+        "ACC-C8",
+        "error",
+        _wanted(facts, f"({facts.n_rows},) or ({facts.n_rows}, 1)"),
+        "Give its last layer 1 output, or use CrossEntropyLoss with 2.",
+    )
+
+
+def _wanted(facts: OutputFacts, shape: str) -> str:
+    return f"The module must return {facts.meaning.kind} of shape {shape}, but {facts.who} returned {facts.came}."
+
+
+def check_finite(facts: OutputFacts) -> Finding | None:
+    """Refuse NaN and infinite outputs (C3); -inf log-probabilities have their own check."""
+    bad = ~torch.isfinite(facts.output)
+    if facts.meaning.kind == "log_probabilities":
+        bad &= facts.output != -math.inf
+    if not bad.any():
+        return None
+    rows = int(bad.reshape(facts.n_rows, -1).any(dim=1).sum())
+    return Finding(
+        "ACC-C3",
+        "error",
+        f"{facts.who} returned NaN or infinity for {rows} of {facts.n_rows} rows before any training.",
+        "Look for a logarithm or a division inside the module, and for features of very large scale.",
+    )
+
+
+def check_softmax_twice(facts: OutputFacts) -> Finding | None:
+    """Refuse softmax or sigmoid in the module before a criterion that applies it again (C1)."""
+    if facts.meaning.kind != "logits" or facts.meaning.n_classes == 1:
+        return None
+    z, n_classes = facts.per_member, facts.meaning.n_classes
+    if bool((z < 0).any()) or bool((z > 1).any()):
+        return None
+    if z.shape[1] == 1:
+        # Logits may all lie in [0, 1] by chance: only a Sigmoid at the end decides.
+        if not isinstance(_last_layer(facts.module), nn.Sigmoid):
+            return None
+        return Finding(
+            "ACC-C1",
+            "error",
+            f"{type(facts.module).__name__} ends in a Sigmoid, and {facts.criterion} applies it again.",
+            "Return the logits, or use BCELoss.",
+        )
+    if bool(((z.sum(dim=1) - 1).abs() > 1e-4).any()):
+        return None
+    floor = math.log(1 + (n_classes - 1) / math.e)
+    return Finding(
+        "ACC-C1",
+        "error",
+        f"{facts.who} already applies softmax (rows are in [0, 1] and sum to 1), and {facts.criterion} applies "
+        f"it again: the loss cannot go below {floor:.4f}.",
+        "Return the logits: drop the softmax, the probabilities are made for you.",
+    )
+
+
+def _last_layer(module: nn.Module) -> nn.Module | None:
+    leaves = [layer for layer in module.modules() if not any(layer.children())]
+    return leaves[-1] if leaves else None
+
+
+def check_log_probabilities(facts: OutputFacts) -> Finding | None:
+    """Refuse anything but log-probabilities where these are assumed (C2, C10)."""
+    if facts.meaning.kind != "log_probabilities" or facts.meaning.n_classes == 1:
+        return None
+    z = facts.per_member
+    if z.shape[1] == 1:
+        return None
+    if bool((z == -math.inf).any()):
+        return Finding(
+            "ACC-C10",
+            "error",
+            f"{facts.who} returned -inf log-probabilities: the logarithm of a softmax that underflowed.",
+            "Use log_softmax, or return logits and use CrossEntropyLoss.",
+        )
+    total = torch.logsumexp(z, dim=1)
+    worst = float(total[total.abs().argmax()])
+    if abs(worst) <= _TOLERANCE:
+        return None
+    what = "probabilities" if bool(((z.sum(1) - 1).abs() < 1e-3).all()) and bool((z >= 0).all()) else "logits"
+    return Finding(
+        "ACC-C2",
+        "error",
+        f"{facts.criterion} needs log-probabilities, whose log-sum-exp is 0 in every row; {facts.who} returned "
+        f"rows with {worst:.3f}: they look like {what}.",
+        "Use CrossEntropyLoss on logits, or end the module in LogSoftmax(dim=1).",
+    )
+
+
+def check_probabilities(facts: OutputFacts) -> Finding | None:
+    """Refuse values outside [0, 1] (C4) and rows that do not sum to 1 (C9) where probabilities are assumed."""
+    if facts.meaning.kind != "probabilities" or facts.meaning.n_classes == 1:
+        return None
+    z = facts.per_member
+    low, high = float(z.min()), float(z.max())
+    if low < 0 or high > 1:
+        return Finding(
+            "ACC-C4",
+            "error",
+            f"{facts.criterion} needs probabilities in [0, 1], but {facts.who} returned values from {low:.3f} to "
+            f"{high:.3f}.",
+            "Use BCEWithLogitsLoss on logits." if z.shape[1] == 1 else "Apply softmax, or pass output='logits'.",
+        )
+    if z.shape[1] > 1 and bool(((z.sum(dim=1) - 1).abs() > _TOLERANCE).any()):
+        return Finding(
+            "ACC-C9",
+            "error",
+            f"{facts.who} returned probabilities whose rows do not sum to 1 (the first: {float(z[0].sum()):.4f}).",
+            "Apply softmax over dim=1.",
+        )
+    return None
+
+
+_CHECKS: tuple[Callable[[OutputFacts], Finding | None], ...]
+_CHECKS = (
+    check_is_tensor,
+    check_rows,
+    check_columns,
+    check_finite,
+    check_softmax_twice,
+    check_log_probabilities,
+    check_probabilities,
+)
+
+
+@dataclass(frozen=True)
+class LossFacts:
+    """The first loss of a fit: its value and what made it."""
+
+    loss: Any
+    criterion: str
+    kind: str
+
+
+def check_loss(facts: LossFacts) -> Finding | None:
+    """Refuse a first loss that is no number or not finite (C3)."""
+    if not isinstance(facts.loss, torch.Tensor) or facts.loss.ndim != 0:
+        came = getattr(facts.loss, "shape", type(facts.loss).__name__)
+        return Finding(
+            None,
+            "error",
+            f"The criterion {facts.criterion} must return one number (or one per row), but returned {came}.",
+            "Reduce the loss to its mean.",
+        )
+    if bool(torch.isfinite(facts.loss)):
+        return None
+    return Finding(
+        "ACC-C3",
+        "error",
+        f"The first loss is {float(facts.loss.detach()):g}: {facts.criterion} on the {facts.kind} of the module.",
+        "Check that the criterion fits what the module returns: CrossEntropyLoss on logits, NLLLoss on "
+        "log-probabilities, BCEWithLogitsLoss on one logit.",
+    )
+
+
+def check_parameters(module: nn.Module) -> Finding | None:
+    """Refuse a module without a parameter that can be trained (F2)."""
+    parameters = list(module.parameters())
+    if not parameters:
+        return Finding(
+            "ACC-F2",
+            "error",
+            f"{type(module).__name__} has no parameters: there is nothing to train.",
+            "Layers in a plain list or dict are not registered: use nn.ModuleList or nn.ModuleDict.",
+        )
+    if not any(p.requires_grad for p in parameters):
+        return Finding(
+            "ACC-F2",
+            "error",
+            f"No parameter of {type(module).__name__} requires a gradient: all {len(parameters)} are frozen.",
+            "Unfreeze those that are to be trained: parameter.requires_grad_(True).",
+        )
+    return None
+
+
+def check_gradients(module: nn.Module, output: torch.Tensor) -> Finding | None:
+    """Refuse an output through which no gradient flows (F2)."""
+    if output.requires_grad:
+        return None
+    return Finding(
+        "ACC-F2",
+        "error",
+        f"The output of {type(module).__name__}.forward does not depend on its parameters: it was detached, "
+        "computed under no_grad, or made by an operation without a gradient.",
+        "Return the tensor that the layers computed.",
+    )

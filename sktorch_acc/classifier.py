@@ -1,0 +1,645 @@
+"""`TorchClassifier`: the signature, the docstring, and short methods that ask the rooms."""
+
+from __future__ import annotations
+
+import secrets
+import warnings
+from collections.abc import Callable
+from numbers import Integral, Real
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import torch
+from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
+from sklearn.utils import _safe_indexing, check_consistent_length, check_random_state
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted
+from torch import nn
+
+from sktorch_acc._params import PREFIXES, is_nested, nearest
+from sktorch_acc._sklearn_callbacks import CallbackSupportMixin, EpochTasks, has_callbacks
+from sktorch_acc._state import isolated
+from sktorch_acc.data import Door, Labels, check_labels, check_weights, row_weights
+from sktorch_acc.engine.device import resolve_device
+from sktorch_acc.engine.fitting import GivenRows, prepare, train
+from sktorch_acc.engine.history import history_frame
+from sktorch_acc.engine.loop import Run
+from sktorch_acc.engine.net import Net
+from sktorch_acc.engine.session import Session
+from sktorch_acc.engine.table import EpochTable
+from sktorch_acc.exceptions import AccuracyWarning
+
+__all__ = ["TorchClassifier"]
+
+
+class TorchClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
+    """Train a ``torch.nn.Module`` as a scikit-learn classifier.
+
+    Parameters
+    ----------
+    module : nn.Module class, factory or instance, default=None
+        What to train. A class or factory is called at each `fit` with the parameters ``module__<name>``
+        and, for constructor arguments of these names that were not set so, sizes from the data:
+        ``n_features``, ``in_features``, ``input_dim``, ``input_size``, ``n_inputs`` (columns of
+        two-dimensional X); ``in_channels`` (axis 1 of four-dimensional X); ``n_classes``,
+        ``num_classes`` (number of labels); ``out_features``, ``output_dim``, ``output_size``,
+        ``n_outputs`` (number of labels, or 1 for BCELoss and BCEWithLogitsLoss). An instance keeps its
+        weights and is deep-copied. None: a plain MLP with one hidden layer of 64 units.
+    criterion : nn.Module class, factory or instance, default=torch.nn.CrossEntropyLoss
+        The loss. It says what the module must return: logits for CrossEntropyLoss and
+        BCEWithLogitsLoss (one column, two classes), log-probabilities for NLLLoss, probabilities for
+        BCELoss. Parameters: ``criterion__<name>``.
+    output : {"logits", "log_probabilities", "probabilities"} or None, default=None
+        What the module returns, for a criterion of your own.
+    optimizer : torch optimizer class, default=torch.optim.AdamW
+        Parameters: ``optimizer__<name>``. Fused kernels are used where there are some.
+    lr : float, default=1e-3
+        Learning rate.
+    max_epochs : int, default=100
+        Passes over the training rows.
+    batch_size : int, default=128
+        Rows of an optimizer step; a last batch of one row joins the one before it.
+    validation_fraction : float or None, default=None
+        Share of the rows to hold out, stratified, for the `valid_*` columns of `history_`. None: train on
+        every row given.
+    early_stopping : bool, default=False
+        Stop when `monitor` no longer improves, and go back to the best epoch's weights. Needs
+        `validation_fraction`, or `X_val` and `y_val` in `fit`.
+    n_iter_no_change : int, default=10
+        Epochs without improvement after which to stop.
+    tol : float, default=1e-4
+        What counts as an improvement.
+    monitor : str, default="valid_loss"
+        Column of `history_` to follow; with ``loss`` in its name minimised, with ``acc`` maximised.
+    lr_scheduler : class, {"cosine", "onecycle", "plateau"} or None, default=None
+        Learning-rate scheduler of torch, stepped after each epoch (OneCycleLR, CyclicLR and
+        CosineAnnealingWarmRestarts: after each step). Parameters: ``lr_scheduler__<name>``; the three
+        names fill theirs from `max_epochs`, `lr` and `monitor`.
+    class_weight : dict, "balanced" or None, default=None
+        Weight of each label in the loss; multiplied by `sample_weight`.
+    train_accuracy : {"exact", "running"} or None, default="exact"
+        What to record each epoch, overall and per class. ``"exact"``: what `score` on the fitted rows would
+        return now (one more forward pass), and the running figure. ``"running"``: the share of rows that
+        were right when their batch was trained on, while the weights moved. None: nothing.
+    callbacks : list of skorch callbacks or None, default=None
+        Classes, instances (deep-copied) or ``(name, callback)`` pairs. Parameters:
+        ``callbacks__<name>__<parameter>``. Callbacks of scikit-learn go to `set_callbacks`.
+    device : str or torch.device, default="auto"
+        Where to compute; ``"auto"`` is the accelerator if there is one, else the CPU. Resolved in `fit`.
+    n_threads : int or "auto", default="auto"
+        Intra-op threads of torch, in `fit` and in `predict`; never more than
+        ``torch.get_num_threads()``. ``"auto"``: 1 for small steps, on which more threads lose time.
+    random_state : int, RandomState instance or None, default=None
+        Decides initial weights, order of the rows and dropout. None: different at each `fit`.
+    warm_start : bool, default=False
+        Whether `fit` on a fitted estimator continues: epochs, optimizer and generators go on as if they had
+        not stopped; a learning-rate schedule starts anew.
+    verbose : int, default=0
+        1 prints a line per epoch.
+    **nested
+        Parameters under ``module__``, ``criterion__``, ``optimizer__``, ``lr_scheduler__`` and ``callbacks__``.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        Sorted labels; the order of columns everywhere.
+    class_count_ : ndarray of shape (n_classes,), int64
+        Fitted rows of each class.
+    n_features_in_ : int
+        Size of axis 1 of X.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the columns of X, if they are all strings.
+    module_ : nn.Module
+        The trained module, in evaluation mode.
+    net_ : skorch net
+        What trained it; its targets are class indices.
+    callbacks_ : list of (str, callback)
+        The copies of the callbacks that were used.
+    device_ : torch.device
+        Where it is.
+    n_iter_ : int
+        Epochs so far.
+    best_epoch_ : int
+        Epoch whose weights the estimator holds; without early stopping the last one.
+    history_ : DataFrame
+        One row per epoch (index ``epoch``, from 1). Columns, as far as recorded: ``train_loss`` (weighted
+        mean of the batch losses in training mode), ``train_acc``, ``train_acc_running``, ``valid_loss``,
+        ``valid_acc``, ``lr`` (at the epoch's start), ``seconds``; then ``train_acc[<label>]``,
+        ``train_acc_running[<label>]`` and ``valid_acc[<label>]`` for every label.
+    loss_curve_ : list of float
+        The ``train_loss`` column.
+
+    See Also
+    --------
+    sklearn.neural_network.MLPClassifier : scikit-learn's multilayer perceptron.
+
+    Notes
+    -----
+    `fit` changes no global state: the generators of torch, numpy and Python, the default dtype, the number
+    of threads and the gradient mode are afterwards what they were before, also when it fails.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.model_selection import cross_val_score
+    >>> from sktorch_acc import TorchClassifier
+    >>> X, y = load_iris(return_X_y=True)
+    >>> clf = TorchClassifier(lr=0.01, max_epochs=30, random_state=0)
+    >>> bool(cross_val_score(clf, X, y).mean() > 0.9)
+    True
+    """
+
+    _doc_link_module = "sktorch_acc"
+    _doc_link_template = "https://sktorch-acc.readthedocs.io/en/stable/api.html#{estimator_module}.{estimator_name}"
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        "module": [callable, None],
+        "criterion": [callable],
+        "output": [StrOptions({"logits", "log_probabilities", "probabilities"}), None],
+        "optimizer": [callable],
+        "lr": [Interval(Real, 0, None, closed="neither")],
+        "max_epochs": [Interval(Integral, 1, None, closed="left")],
+        "batch_size": [Interval(Integral, 1, None, closed="left")],
+        "validation_fraction": [Interval(Real, 0, 1, closed="neither"), None],
+        "early_stopping": ["boolean"],
+        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+        "tol": [Interval(Real, 0, None, closed="left")],
+        "monitor": [str],
+        "lr_scheduler": [StrOptions({"cosine", "onecycle", "plateau"}), callable, None],
+        "class_weight": [StrOptions({"balanced"}), dict, None],
+        "train_accuracy": [StrOptions({"exact", "running"}), None],
+        "callbacks": [list, tuple, None],
+        "device": [str, torch.device],
+        "n_threads": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
+        "random_state": ["random_state"],
+        "warm_start": ["boolean"],
+        "verbose": ["verbose"],
+    }
+
+    def __init__(
+        self,
+        module: Any = None,
+        *,
+        criterion: Any = nn.CrossEntropyLoss,
+        output: str | None = None,
+        optimizer: Any = torch.optim.AdamW,
+        lr: float = 1e-3,
+        max_epochs: int = 100,
+        batch_size: int = 128,
+        validation_fraction: float | None = None,
+        early_stopping: bool = False,
+        n_iter_no_change: int = 10,
+        tol: float = 1e-4,
+        monitor: str = "valid_loss",
+        lr_scheduler: Any = None,
+        class_weight: Any = None,
+        train_accuracy: str | None = "exact",
+        callbacks: Any = None,
+        device: Any = "auto",
+        n_threads: int | str = "auto",
+        random_state: Any = None,
+        warm_start: bool = False,
+        verbose: int = 0,
+        **nested: Any,
+    ) -> None:
+        self.module = module
+        self.criterion = criterion
+        self.output = output
+        self.optimizer = optimizer
+        self.lr = lr
+        self.max_epochs = max_epochs
+        self.batch_size = batch_size
+        self.validation_fraction = validation_fraction
+        self.early_stopping = early_stopping
+        self.n_iter_no_change = n_iter_no_change
+        self.tol = tol
+        self.monitor = monitor
+        self.lr_scheduler = lr_scheduler
+        self.class_weight = class_weight
+        self.train_accuracy = train_accuracy
+        self.callbacks = callbacks
+        self.device = device
+        self.n_threads = n_threads
+        self.random_state = random_state
+        self.warm_start = warm_start
+        self.verbose = verbose
+        for name in nested:
+            self._refuse_unknown(name, TypeError)
+        self._nested = nested
+
+    # ------------------------------------------------------------ parameters
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Return all parameters, nested ones too.
+
+        Parameters
+        ----------
+        deep : bool, default=True
+            As in scikit-learn.
+
+        Returns
+        -------
+        params : dict
+            Parameter names mapped to their values.
+        """
+        return {**super().get_params(deep), **self._nested}
+
+    def set_params(self, **params: Any) -> Self:
+        """Set parameters, nested ones too.
+
+        Parameters
+        ----------
+        **params : dict
+            New values by name.
+
+        Returns
+        -------
+        self : TorchClassifier
+            This estimator.
+
+        Raises
+        ------
+        ValueError
+            If a name is no parameter.
+        """
+        plain = set(super()._get_param_names())
+        for name in params:
+            if name not in plain:
+                self._refuse_unknown(name, ValueError)
+        self._nested = {**self._nested, **{n: v for n, v in params.items() if n not in plain}}
+        super().set_params(**{n: v for n, v in params.items() if n in plain})
+        return self
+
+    def _refuse_unknown(self, name: str, error: type[Exception]) -> None:
+        """Raise for a name that is neither a parameter nor nested under a known prefix.
+
+        ``nested`` itself passes, and is refused in `fit`: scikit-learn's checks give every name of the
+        signature a value.
+        """
+        if is_nested(name) or name == "nested":
+            return
+        valid = [*super()._get_param_names(), *(f"{prefix}__<name>" for prefix in PREFIXES)]
+        raise error(f"{type(self).__name__} has no parameter {name!r}. {nearest(name, valid)}")
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return "_session" in self.__dict__
+
+    # ------------------------------------------------------------ training
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X: Any, y: Any, sample_weight: Any = None, X_val: Any = None, y_val: Any = None) -> Self:
+        """Train the module.
+
+        Parameters
+        ----------
+        X : array-like, sparse matrix or torch.Tensor of shape (n_samples, n_features) or (n_samples, ...)
+            Features. Floating, integer or bool; finite. Integer torch tensors reach the module as int64.
+        y : array-like of shape (n_samples,)
+            Labels of any kind: strings, integers, bools, categories.
+        sample_weight : array-like of shape (n_samples,) or None, default=None
+            Weight of each row in the loss, ``sum(w * l) / sum(w)`` per batch. Rows of weight 0 do not train.
+        X_val, y_val : as X and y, default=None
+            Rows to validate on; instead of `validation_fraction`.
+
+        Returns
+        -------
+        self : TorchClassifier
+            The fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            If the rows, the labels or the parameters make no sense; the message says what to do.
+        ModuleOutputError
+            If the module's output cannot mean what the criterion assumes.
+        NonFiniteLossError
+            If the loss becomes NaN or infinite.
+        KeyboardInterrupt
+            On Ctrl-C; the estimator is then fitted with the last complete epoch, if there is one.
+        """
+        session = self._session if self.warm_start and self.__sklearn_is_fitted__() else None
+        if session is None:
+            self._forget()
+        return self._train(session, X, y, sample_weight, n_epochs=self.max_epochs, valid=(X_val, y_val))
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> Self:
+        """Train one epoch on the rows given.
+
+        Nothing is held out. Consecutive calls continue optimizer and generators; after a `fit` without
+        `warm_start` the optimizer starts anew.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features) or (n_samples, ...)
+            Features.
+        y : array-like of shape (n_samples,)
+            Labels.
+        classes : array-like of shape (n_classes,) or None, default=None
+            All labels that will ever come; required at the first call.
+        sample_weight : array-like of shape (n_samples,) or None, default=None
+            Weight of each row in the loss.
+
+        Returns
+        -------
+        self : TorchClassifier
+            The fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            If `early_stopping` is set, or `classes` is missing at the first call or different later, and
+            as in `fit`.
+        """
+        if self.early_stopping:
+            raise ValueError("partial_fit does not support early_stopping=True: it trains one epoch a call.")
+        session = self._session if self.__sklearn_is_fitted__() else None
+        if session is None and classes is None:
+            raise ValueError("classes must be passed on the first call to partial_fit.")
+        return self._train(session, X, y, sample_weight, n_epochs=1, classes=classes, partial=True)
+
+    def _train(
+        self,
+        session: Session | None,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        *,
+        n_epochs: int,
+        valid: tuple[Any, Any] = (None, None),
+        classes: Any = None,
+        partial: bool = False,
+    ) -> Self:
+        """Take rows through the door, train a new session or continue one, and publish the result."""
+        if "nested" in self._nested:
+            raise TypeError("TorchClassifier has no parameter 'nested': pass module__<name>=... instead.")
+        checked_y = check_labels(y, self)
+        door, checked = (session.door, session.door.check(self, X)) if session else Door.learn(self, X)
+        check_consistent_length(checked, checked_y)
+        labels, indices = self._encode(checked_y, session, classes)
+        weights = check_weights(sample_weight, len(checked_y))
+        given = GivenRows(checked, indices, row_weights(labels, indices, weights, self.class_weight))
+        held_out = self._validation_rows(door, labels, *valid)
+        holdout = None if partial or held_out is not None else self.validation_fraction
+        device = session.device if session else resolve_device(self.device)
+        params = super().get_params(deep=False)
+        seed = session.seed if session else _draw_seed(self.random_state)
+        with isolated(device):
+            if session is None:
+                session = Session.build(params, self._nested, door, labels, device, seed, checked)
+            elif not session.continued:
+                session.renew_optimizer(params)
+            session.continued = partial or self.warm_start
+            session.follow_lr(self.lr)
+            run = prepare(session, params, self._nested, given, held_out, n_epochs=n_epochs, holdout=holdout)
+            if self.verbose:
+                run.listeners.append(EpochTable(run.labels))
+            tasks = None if partial else self._listen(session, run, X, y, sample_weight)
+            self._run(session, run)
+        if tasks is not None:
+            tasks.close()
+        return self
+
+    def _encode(
+        self, y: npt.NDArray[Any], session: Session | None, classes: Any
+    ) -> tuple[Labels, npt.NDArray[np.int64]]:
+        """Return labels and class indices; every label must be known where the labels are given."""
+        if session is None and classes is None:
+            return Labels.learn(y)
+        labels = session.labels if session else Labels.learn(check_labels(classes, self))[0]
+        if session is not None and classes is not None:
+            given = Labels.learn(check_labels(classes, self))[0].classes
+            if not np.array_equal(given, labels.classes):
+                raise ValueError(
+                    f"classes={given.tolist()} is not the same as on the last call: {labels.classes.tolist()}."
+                )
+        indices = labels.encode(y)
+        unseen = labels.unseen(y, indices)
+        if unseen:
+            raise ValueError(unseen)
+        return labels, indices
+
+    def _validation_rows(self, door: Door, labels: Labels, X_val: Any, y_val: Any) -> GivenRows | None:
+        if X_val is None and y_val is None:
+            return None
+        if X_val is None or y_val is None:
+            raise ValueError("X_val and y_val go together: pass both, or none.")
+        if self.validation_fraction is not None:
+            raise ValueError(
+                "Both validation_fraction and X_val, y_val are given: set validation_fraction=None to validate on "
+                "the rows you pass."
+            )
+        y_val = check_labels(y_val, self)
+        checked = door.check(self, X_val)
+        check_consistent_length(checked, y_val)
+        indices = labels.encode(y_val)
+        unseen = labels.unseen(y_val, indices)
+        if unseen:
+            raise ValueError(f"y_val: {unseen}")
+        return GivenRows(checked, indices)
+
+    def _listen(self, session: Session, run: Run, X: Any, y: Any, sample_weight: Any) -> EpochTasks | None:
+        """Put scikit-learn's callbacks, if there are some, among those who are told of epochs."""
+        if not has_callbacks(self):
+            return None
+
+        def fitted(values: Any) -> Any:
+            return values if values is None or run.kept is None else _safe_indexing(values, run.kept)
+
+        tasks = EpochTasks(
+            self,
+            run.n_epochs,
+            X=lambda: fitted(X),
+            y=lambda: fitted(y),
+            metadata=lambda: None if sample_weight is None else {"sample_weight": fitted(sample_weight)},
+            snapshot=lambda: self._published(session.snapshot(), run),
+        )
+        run.listeners.append(tasks)
+        return tasks
+
+    def _run(self, session: Session, run: Run) -> None:
+        """Train and publish; an interrupt publishes too, any other failure leaves nothing fitted."""
+        try:
+            train(session, run)
+        except KeyboardInterrupt:
+            if run.rows:
+                self.__dict__.update(self._published(session, run))
+            raise
+        except BaseException:
+            self._forget()
+            raise
+        self.__dict__.update(self._published(session, run))
+
+    def _published(self, session: Session, run: Run) -> dict[str, Any]:
+        """Return the fitted attributes after the epochs recorded so far."""
+        history = history_frame(run.rows, session.labels.classes)
+        earlier = self.__dict__.get("history_")
+        if earlier is not None:
+            history = pd.concat([earlier, history])
+        return {
+            "_session": session,
+            "classes_": session.labels.classes,
+            "class_count_": run.fitted.support,
+            "n_iter_": run.rows[-1].epoch,
+            "best_epoch_": run.best_epoch,
+            "history_": history,
+        }
+
+    def _forget(self) -> None:
+        """Make the estimator unfitted."""
+        for name in [name for name in self.__dict__ if name.endswith("_") and not name.startswith("_")]:
+            del self.__dict__[name]
+        self.__dict__.pop("_session", None)
+
+    # ------------------------------------------------------------ prediction
+
+    def _predict(self, X: Any, convert: Callable[[torch.Tensor], torch.Tensor]) -> npt.NDArray[Any]:
+        check_is_fitted(self)
+        checked = self._session.door.check(self, X)
+        session: Session = self._session
+        return session.predict(checked, convert, type(self).__name__)
+
+    def predict(self, X: Any) -> npt.NDArray[Any]:
+        """Predict labels.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features) or (n_samples, ...)
+            Features, as in `fit`.
+
+        Returns
+        -------
+        y : ndarray of shape (n_samples,)
+            Labels, in the dtype of `classes_`.
+        """
+        check_is_fitted(self)
+        indices = self._predict(X, self._session.meaning.classes)
+        labels: Labels = self._session.labels
+        return labels.decode(indices)
+
+    def predict_proba(self, X: Any) -> npt.NDArray[Any]:
+        """Predict the probability of each class.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features) or (n_samples, ...)
+            Features, as in `fit`.
+
+        Returns
+        -------
+        probabilities : ndarray of shape (n_samples, n_classes), float32 or float64
+            In [0, 1], rows sum to 1; columns in the order of `classes_`.
+        """
+        check_is_fitted(self)
+        return self._predict(X, self._session.meaning.probabilities)
+
+    def predict_log_proba(self, X: Any) -> npt.NDArray[Any]:
+        """Predict the logarithm of the probability of each class.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features) or (n_samples, ...)
+            Features, as in `fit`.
+
+        Returns
+        -------
+        log_probabilities : ndarray of shape (n_samples, n_classes), float32 or float64
+            At most 0; computed without taking the logarithm of a rounded probability where that is possible.
+        """
+        check_is_fitted(self)
+        return self._predict(X, self._session.meaning.log_probabilities)
+
+    def decision_function(self, X: Any) -> npt.NDArray[Any]:
+        """Return decision values.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features) or (n_samples, ...)
+            Features, as in `fit`.
+
+        Returns
+        -------
+        values : ndarray of shape (n_samples, n_classes), or (n_samples,) for two classes
+            Logits; log-probabilities for NLLLoss; the log of the mean probability for ensembles. For two
+            classes their difference, positive for ``classes_[1]``.
+        """
+        check_is_fitted(self)
+        return self._predict(X, self._session.meaning.decision)
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Return the accuracy on rows.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features) or (n_samples, ...)
+            Features, as in `fit`.
+        y : array-like of shape (n_samples,)
+            True labels. Labels not seen in `fit` count as wrong, with one AccuracyWarning.
+        sample_weight : array-like of shape (n_samples,) or None, default=None
+            Weight of each row.
+
+        Returns
+        -------
+        accuracy : float
+            In [0, 1]; equals ``accuracy_score(y, predict(X))`` to the last bit.
+        """
+        check_is_fitted(self)
+        predicted = self._predict(X, self._session.meaning.classes)
+        y = check_labels(y, self)
+        check_consistent_length(predicted, y)
+        weights = check_weights(sample_weight, len(y))
+        indices = self._session.labels.encode(y)
+        unseen = self._session.labels.unseen(y, indices)
+        if unseen:
+            message = unseen.replace(" rows).", " rows, counted as wrong).")
+            warnings.warn(AccuracyWarning(message), stacklevel=2)
+        return float(np.average(indices == predicted, weights=weights))
+
+    # ------------------------------------------------------------ fitted attributes
+
+    @property
+    def module_(self) -> nn.Module:
+        """The trained module, in evaluation mode."""
+        return self._fitted("module_").module
+
+    @property
+    def net_(self) -> Net:
+        """The skorch net that trained it; its targets are class indices."""
+        return self._fitted("net_").net
+
+    @property
+    def callbacks_(self) -> list[tuple[str, Any]]:
+        """The copies of the callbacks that were used, by name."""
+        return list(self._fitted("callbacks_").net.callbacks_)
+
+    @property
+    def device_(self) -> torch.device:
+        """Device of the module."""
+        return self._fitted("device_").device
+
+    @property
+    def loss_curve_(self) -> list[float]:
+        """Training loss of each epoch."""
+        self._fitted("loss_curve_")
+        return [float(loss) for loss in self.history_["train_loss"]]
+
+    def _fitted(self, name: str) -> Session:
+        session = self.__dict__.get("_session")
+        if session is None:
+            raise AttributeError(f"{type(self).__name__} has no attribute {name!r}: it is not fitted yet.")
+        return session  # type: ignore[no-any-return]
+
+
+def _draw_seed(random_state: Any) -> int:
+    """Return a seed of 62 bits: fresh entropy for None, else drawn as scikit-learn draws."""
+    if random_state is None:
+        return secrets.randbits(62)
+    low, high = check_random_state(random_state).randint(0, 2**31, size=2, dtype=np.int64)
+    return (int(high) << 31) | int(low)

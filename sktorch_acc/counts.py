@@ -1,0 +1,234 @@
+"""Exact counts of correct predictions, overall and per class, for any loop."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from sktorch_acc._rates import rates
+
+__all__ = ["AccuracyCounter", "host_counts"]
+
+
+class AccuracyCounter:
+    """Count correct predictions batch by batch, on the device, and divide once at the end.
+
+    Counts are int64, so the accuracy does not depend on batch sizes or on their order, and never
+    saturates. `update` does not wait for the device; `compute`, `per_class` and the attributes do.
+
+    Parameters
+    ----------
+    n_classes : int
+        Number of classes; class indices are 0 to ``n_classes - 1``.
+    confusion : bool, default=False
+        Whether to count every pair (true class, predicted class) too.
+    device : torch.device, str or None, default=None
+        Where the counts are; None: where the first targets are.
+
+    Attributes
+    ----------
+    correct : ndarray of shape (n_classes,), int64
+        Rows of each class that were predicted correctly.
+    support : ndarray of shape (n_classes,), int64
+        Rows of each class.
+    confusion : ndarray of shape (n_classes, n_classes), int64
+        Rows of class i predicted as class j; only with ``confusion=True``.
+
+    Notes
+    -----
+    The accuracy equals ``sklearn.metrics.accuracy_score`` of all rows with ``==``. A class without rows
+    has accuracy NaN, not 0. The cost of `update` is that of one argmax and two scatters.
+
+    Examples
+    --------
+    >>> import torch
+    >>> counter = AccuracyCounter(3)
+    >>> counter.update(torch.tensor([[2.0, 1.0, 0.0], [0.0, 1.0, 3.0]]), torch.tensor([0, 1]))
+    >>> counter.update(torch.tensor([1]), torch.tensor([1]))
+    >>> counter.compute()
+    0.6666666666666666
+    >>> counter.per_class()
+    array([1. , 0.5, nan])
+    """
+
+    def __init__(self, n_classes: int, *, confusion: bool = False, device: torch.device | str | None = None) -> None:
+        if isinstance(n_classes, bool) or not isinstance(n_classes, (int, np.integer)) or n_classes < 1:
+            raise ValueError(f"n_classes must be an int in the range [1, inf). Got {n_classes!r} instead.")
+        self.n_classes = int(n_classes)
+        self._keep_confusion = bool(confusion)
+        self._device = None if device is None else torch.device(device)
+        self._counts: torch.Tensor | None = None
+
+    def update(self, scores_or_classes: torch.Tensor, targets: torch.Tensor) -> None:
+        """Count one batch.
+
+        Parameters
+        ----------
+        scores_or_classes : Tensor of shape (n, n_classes) floating, or (n,) integer
+            Scores, of which the class is the argmax over axis 1, or class indices.
+        targets : Tensor of shape (n,), integer
+            True class indices.
+
+        Raises
+        ------
+        ValueError
+            For any other shape or dtype, with the line to write instead. Targets outside
+            ``[0, n_classes)`` are reported by `compute`, where waiting for the device is due anyway.
+        """
+        predicted = self._classes(scores_or_classes)
+        targets = self._targets(targets, len(predicted))
+        if self._counts is None:
+            self._counts = self._zeros(self._device or targets.device)
+        predicted = predicted.detach().to(self._counts.device)
+        targets = targets.detach().to(self._counts.device, torch.int64)
+        n = self.n_classes
+        # One bin past the end collects what is out of range, without a synchronisation to look.
+        rows = torch.where((targets >= 0) & (targets < n), targets, n)
+        if self._keep_confusion:
+            columns = torch.where((predicted >= 0) & (predicted < n), predicted, n)
+            flat = rows * (n + 1) + columns
+            self._counts.view(-1).scatter_add_(0, flat, torch.ones_like(flat))
+            return
+        self._counts[0].scatter_add_(0, rows, (predicted == targets).to(torch.int64))
+        self._counts[1].scatter_add_(0, rows, torch.ones_like(rows))
+
+    def compute(self) -> float:
+        """Return the accuracy of all rows counted; NaN before the first.
+
+        Raises
+        ------
+        ValueError
+            If targets outside ``[0, n_classes)`` were counted.
+        """
+        self._check_targets()
+        return float(rates(self.correct.sum(), self.support.sum()))
+
+    def per_class(self) -> npt.NDArray[np.float64]:
+        """Return the accuracy of each class, float64 of shape (n_classes,); NaN without rows.
+
+        Raises
+        ------
+        ValueError
+            If targets outside ``[0, n_classes)`` were counted.
+        """
+        self._check_targets()
+        return rates(self.correct, self.support)
+
+    @property
+    def correct(self) -> npt.NDArray[np.int64]:
+        counts = self._host()
+        diagonal = counts.diagonal() if self._keep_confusion else counts[0]
+        return np.array(diagonal[: self.n_classes])
+
+    @property
+    def support(self) -> npt.NDArray[np.int64]:
+        counts = self._host()
+        rows: npt.NDArray[np.int64] = counts.sum(axis=1) if self._keep_confusion else counts[1]
+        return np.array(rows[: self.n_classes])
+
+    @property
+    def confusion(self) -> npt.NDArray[np.int64]:
+        if not self._keep_confusion:
+            raise AttributeError(
+                "The confusion matrix was not counted: use AccuracyCounter(n_classes, confusion=True)."
+            )
+        return np.array(self._host()[: self.n_classes, : self.n_classes])
+
+    def merge(self, other: AccuracyCounter) -> AccuracyCounter:
+        """Return a new counter with the counts of both; the order does not matter."""
+        if other.n_classes != self.n_classes or other._keep_confusion != self._keep_confusion:
+            raise ValueError(
+                f"Counters of {self.n_classes} and {other.n_classes} classes, with confusion={self._keep_confusion} "
+                f"and {other._keep_confusion}, cannot be merged: both must be alike."
+            )
+        merged = AccuracyCounter(self.n_classes, confusion=self._keep_confusion, device=self._device)
+        parts = [counts for counts in (self._counts, other._counts) if counts is not None]
+        if parts:
+            merged._counts = parts[0].clone()
+            for part in parts[1:]:
+                merged._counts += part.to(merged._counts.device)
+        return merged
+
+    def reset(self) -> None:
+        """Forget all counts, as at the start of an epoch."""
+        if self._counts is not None:
+            self._counts.zero_()
+
+    def __repr__(self) -> str:
+        return f"AccuracyCounter(n_classes={self.n_classes}, confusion={self._keep_confusion})"
+
+    def _zeros(self, device: torch.device) -> torch.Tensor:
+        rows = self.n_classes + 1 if self._keep_confusion else 2
+        return torch.zeros((rows, self.n_classes + 1), dtype=torch.int64, device=device)
+
+    def _host(self) -> npt.NDArray[np.int64]:
+        counts = self._zeros(torch.device("cpu")) if self._counts is None else self._counts
+        return np.asarray(counts.cpu().numpy())
+
+    def _check_targets(self) -> None:
+        counts = self._host()
+        outside = int(counts[self.n_classes].sum()) if self._keep_confusion else int(counts[1, self.n_classes])
+        if outside:
+            raise ValueError(
+                f"[ACC-D1] {outside} targets are outside [0, {self.n_classes}): targets must be class indices. "
+                "Encode the labels, for example with np.unique(y, return_inverse=True)[1]."
+            )
+
+    def _classes(self, values: Any) -> torch.Tensor:
+        if not isinstance(values, torch.Tensor):
+            raise ValueError(f"Scores or classes must be a torch.Tensor. Got {type(values).__name__} instead.")
+        integer = not values.is_floating_point() and not values.is_complex() and values.dtype != torch.bool
+        if values.ndim == 1 and integer:
+            return values
+        if values.ndim == 2 and values.is_floating_point() and values.shape[1] == self.n_classes > 1:
+            return values.argmax(dim=1)
+        raise ValueError(self._refusal(values))
+
+    def _refusal(self, values: torch.Tensor) -> str:
+        shape, dtype = tuple(values.shape), str(values.dtype).removeprefix("torch.")
+        start = (
+            f"update takes floating scores of shape (n, {self.n_classes}) or integer classes of shape (n,), but "
+            f"got {shape} {dtype}. "
+        )
+        if values.is_floating_point() and (values.ndim == 1 or shape[1:] == (1,)):
+            return start + (
+                "[ACC-C6] For one logit per row write update((z > 0).long().reshape(-1), targets); "
+                "for one probability (p > 0.5)."
+            )
+        if values.ndim == 2 and shape[1] == 1:
+            return start + "[ACC-B1] Write update(classes.reshape(-1), targets): (n, 1) compares all pairs of rows."
+        if values.ndim == 3:
+            return start + "[ACC-B5] For (n, members, classes) write update(z.softmax(-1).mean(1), targets)."
+        if values.dtype == torch.bool:
+            return start + "Write update(classes.long(), targets)."
+        return start + "Pass one score per class and row, with the classes on axis 1."
+
+    def _targets(self, targets: Any, n_rows: int) -> torch.Tensor:
+        if not isinstance(targets, torch.Tensor):
+            raise ValueError(f"targets must be a torch.Tensor. Got {type(targets).__name__} instead.")
+        shape, dtype = tuple(targets.shape), str(targets.dtype).removeprefix("torch.")
+        integer = not targets.is_floating_point() and not targets.is_complex()
+        if targets.ndim == 1 and integer and len(targets) == n_rows:
+            return targets
+        start = f"targets must be {n_rows} integer class indices of shape ({n_rows},), but got {shape} {dtype}. "
+        if shape == (n_rows, 1):
+            raise ValueError(start + "[ACC-B1] Write targets.reshape(-1).")
+        if targets.ndim == 2 and shape == (n_rows, self.n_classes):
+            raise ValueError(start + "[ACC-B3] One-hot targets: write targets.argmax(dim=1).")
+        if shape == (n_rows,):
+            raise ValueError(start + "Write targets.long().")
+        raise ValueError(start + "One target per row.")
+
+
+def host_counts(
+    counters: dict[str, AccuracyCounter],
+) -> dict[str, tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]:
+    """Return (correct, support) of counters of one size and device: one copy to the host for all."""
+    tensors = [c._counts if c._counts is not None else c._zeros(torch.device("cpu")) for c in counters.values()]
+    if not tensors:
+        return {}
+    stacked = torch.stack([tensor[:, :-1] for tensor in tensors]).cpu().numpy()
+    return {name: (stacked[i, 0], stacked[i, 1]) for i, name in enumerate(counters)}

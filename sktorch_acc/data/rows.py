@@ -1,0 +1,146 @@
+"""Rows of checked data, and the two ways a module gets them: gathered for a step, sliced for a look."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import scipy.sparse
+import torch
+
+__all__ = ["DenseRows", "Rows", "SparseRows", "as_rows", "as_tensor"]
+
+
+class Rows(ABC):
+    """Rows of X, and the dtype and device in which the module wants them.
+
+    Parameters
+    ----------
+    source : torch.Tensor or scipy.sparse CSR matrix of shape (n_rows, ...)
+        Where the rows are; never written to.
+    dtype : torch.dtype
+        Computing dtype of what `gather` and `chunk` return.
+    device : torch.device
+        Device of what they return.
+    """
+
+    def __init__(self, source: Any, dtype: torch.dtype, device: torch.device) -> None:
+        self.source, self.dtype, self.device = source, dtype, device
+
+    def __len__(self) -> int:
+        n_rows: int = self.source.shape[0]
+        return n_rows
+
+    @property
+    def elements_per_row(self) -> int:
+        """Number of values in one row, at least 1."""
+        elements: int = math.prod(self.source.shape[1:])
+        return max(1, elements)
+
+    @property
+    @abstractmethod
+    def index_device(self) -> torch.device:
+        """Device on which `gather` expects its indices."""
+
+    @abstractmethod
+    def resident(self) -> Rows:
+        """Return the same rows in the computing dtype and on the device, if they can be held there."""
+
+    @abstractmethod
+    def gather(self, indices: torch.Tensor) -> torch.Tensor:
+        """Return the rows at `indices` (int64) as a new tensor."""
+
+    @abstractmethod
+    def chunk(self, start: int, stop: int) -> torch.Tensor:
+        """Return consecutive rows as a new contiguous tensor.
+
+        Always a copy: a module that writes to its input must not reach the caller's array, and the
+        same values in the same layout give the same bits in `fit` and in `predict`.
+        """
+
+    @abstractmethod
+    def take(self, indices: npt.NDArray[np.int64]) -> Rows:
+        """Return the rows at `indices` as rows of their own."""
+
+
+class DenseRows(Rows):
+    """Rows of a tensor."""
+
+    @property
+    def index_device(self) -> torch.device:
+        device: torch.device = self.source.device
+        return device
+
+    def resident(self) -> DenseRows:
+        return DenseRows(self.source.to(self.device, self.dtype), self.dtype, self.device)
+
+    def gather(self, indices: torch.Tensor) -> torch.Tensor:
+        return self.source.index_select(0, indices).to(self.device, self.dtype)  # type: ignore[no-any-return]
+
+    def chunk(self, start: int, stop: int) -> torch.Tensor:
+        rows: torch.Tensor = self.source[start:stop]
+        return rows.to(self.device, self.dtype, copy=True, memory_format=torch.contiguous_format)
+
+    def take(self, indices: npt.NDArray[np.int64]) -> DenseRows:
+        where = torch.from_numpy(indices).to(self.source.device)
+        return DenseRows(self.source.index_select(0, where), self.dtype, self.device)
+
+
+class SparseRows(Rows):
+    """Rows of a CSR matrix, made dense one batch at a time."""
+
+    @property
+    def index_device(self) -> torch.device:
+        return torch.device("cpu")
+
+    def resident(self) -> SparseRows:
+        return self
+
+    def gather(self, indices: torch.Tensor) -> torch.Tensor:
+        return self._dense(self.source[indices.numpy()])
+
+    def chunk(self, start: int, stop: int) -> torch.Tensor:
+        return self._dense(self.source[start:stop])
+
+    def take(self, indices: npt.NDArray[np.int64]) -> SparseRows:
+        return SparseRows(self.source[indices], self.dtype, self.device)
+
+    def _dense(self, matrix: Any) -> torch.Tensor:
+        return torch.from_numpy(matrix.toarray()).to(self.device, self.dtype)
+
+
+class _Readable:
+    """A read-only array seen as torch can take it: torch warns about such arrays, we never write to them."""
+
+    def __init__(self, array: np.ndarray[Any, Any]) -> None:
+        interface = dict(array.__array_interface__)
+        interface["data"] = (interface["data"][0], False)
+        self.__array_interface__ = interface
+        self.base = array  # keeps the memory alive
+
+
+# torch has no signed or unsigned counterpart of these; they are widened to one that it has.
+_WIDENED = {"float128": "float64", "uint16": "int32", "uint32": "int64", "uint64": "float64"}
+
+
+def as_tensor(array: np.ndarray[Any, Any]) -> torch.Tensor:
+    """Return a tensor that shares memory with `array` where torch has its dtype and byte order."""
+    if array.dtype.name in _WIDENED:
+        array = array.astype(_WIDENED[array.dtype.name])
+    elif not array.dtype.isnative:
+        array = array.astype(array.dtype.newbyteorder("="))
+    if any(stride < 0 for stride in array.strides):
+        array = np.ascontiguousarray(array)
+    if not array.flags.writeable and array.size:
+        array = np.asarray(_Readable(array))
+    return torch.from_numpy(array)
+
+
+def as_rows(X: Any, dtype: torch.dtype, device: torch.device) -> Rows:
+    """Return the rows of a checked array, CSR matrix or tensor, for a module of this dtype and device."""
+    if scipy.sparse.issparse(X):
+        return SparseRows(X, dtype, device)
+    return DenseRows(X if isinstance(X, torch.Tensor) else as_tensor(X), dtype, device)

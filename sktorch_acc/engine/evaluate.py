@@ -1,0 +1,55 @@
+"""Looking at a module: its outputs on rows, in evaluation mode, chunk by chunk.
+
+The pass that measures the training accuracy inside `fit` and `predict` afterwards both come through
+here, with one chunk rule, so that they see the same bits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import nn
+
+from sktorch_acc.data import Rows
+from sktorch_acc.exceptions import ModuleOutputError
+
+__all__ = ["chunk_rows", "each_output", "nan_rows"]
+
+CHUNK_ELEMENTS = 2**22
+CHUNK_ROWS = 4096
+
+
+def chunk_rows(elements_per_row: int) -> int:
+    """Return how many rows are evaluated at once."""
+    return min(max(CHUNK_ELEMENTS // elements_per_row, 1), CHUNK_ROWS)
+
+
+def each_output(module: nn.Module, rows: Rows, consume: Callable[[int, int, torch.Tensor], None]) -> None:
+    """Call ``consume(start, stop, output)`` for consecutive chunks of rows.
+
+    The module is put in evaluation mode. ``no_grad``, not ``inference_mode``: the latter breaks modules
+    that cache a tensor for a later training step.
+    """
+    module.eval()
+    step = chunk_rows(rows.elements_per_row)
+    with torch.no_grad():
+        for start in range(0, len(rows), step):
+            stop = min(start + step, len(rows))
+            output = module(rows.chunk(start, stop))
+            if not isinstance(output, torch.Tensor) or output.ndim == 0 or output.shape[0] != stop - start:
+                came = tuple(output.shape) if isinstance(output, torch.Tensor) else type(output).__name__
+                raise ModuleOutputError(
+                    f"{type(module).__name__}.forward returned {came} for {stop - start} rows, but one row of output "
+                    "per row of input is needed. A squeeze() without dim does this to a batch of one row.",
+                    "ACC-B8" if stop - start == 1 else "ACC-B4",
+                )
+            consume(start, stop, output)
+
+
+def nan_rows(output: torch.Tensor) -> int:
+    """Return the number of rows with a NaN; one sum if there is none."""
+    # inf - inf is NaN too: only a row's own values decide.
+    if not bool(torch.isnan(output.sum())):
+        return 0
+    return int(torch.isnan(output).reshape(len(output), -1).any(dim=1).sum())

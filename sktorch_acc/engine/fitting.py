@@ -1,0 +1,238 @@
+"""One call of `fit` or `partial_fit`: rows to tensors, the probe, the epochs, and which epoch is held."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from skorch.callbacks import Callback
+from skorch.dataset import Dataset
+
+from sktorch_acc._params import split_nested
+from sktorch_acc._state import thread_limit
+from sktorch_acc.data import Rows, stratified_holdout
+from sktorch_acc.engine.device import resolve_threads, step_operations
+from sktorch_acc.engine.loop import HeldRows, Run, epoch_seeds
+from sktorch_acc.engine.objective import Objective
+from sktorch_acc.engine.probe import probe
+from sktorch_acc.engine.schedules import build_schedule
+from sktorch_acc.engine.session import Session
+from sktorch_acc.engine.steps import StepContext, TrainingRows
+from sktorch_acc.engine.stopping import EarlyStopping, Snapshot, fingerprint, maximised
+from sktorch_acc.exceptions import AccuracyWarning
+
+__all__ = ["GivenRows", "prepare", "train"]
+
+_SPLIT_SEED = -1  # the "epoch" whose seed decides the hold-out
+
+
+@dataclass
+class GivenRows:
+    """Checked rows as they came through the door.
+
+    Parameters
+    ----------
+    X : ndarray, CSR matrix or Tensor
+        Checked features.
+    indices : ndarray of shape (n_rows,), int64
+        Class indices.
+    weights : ndarray of shape (n_rows,) or None
+        Weight of each row in training; None if all weigh the same.
+    """
+
+    X: Any
+    indices: npt.NDArray[np.int64]
+    weights: npt.NDArray[np.float64] | None = None
+
+
+def prepare(
+    session: Session,
+    params: Mapping[str, Any],
+    nested: Mapping[str, Any],
+    given: GivenRows,
+    valid: GivenRows | None,
+    *,
+    n_epochs: int,
+    holdout: float | None,
+) -> Run:
+    """Split and move the rows, probe the module on them, and set up what the epochs need.
+
+    Parameters
+    ----------
+    session : Session
+        What is trained.
+    params, nested : mapping
+        The constructor's parameters.
+    given, valid : GivenRows
+        Rows to fit and rows to validate on (or None).
+    n_epochs : int
+        Epochs to run.
+    holdout : float or None
+        Share of `given` to hold out for validation.
+    """
+    rows = session.door.rows(given.X, session.dtype, session.device).resident()
+    fitted, held_out, weights, kept = _split(session, rows, given, valid, holdout)
+    if params["early_stopping"] and held_out is None:
+        raise ValueError(
+            "early_stopping=True needs a validation set: set validation_fraction (0.1, say) or pass X_val and y_val."
+        )
+    objective = Objective(session.net.criterion_, session.meaning, weights is not None)
+    data = _training_rows(fitted, weights, objective, int(params["batch_size"]), session.dtype)
+    found = probe(session.module, objective, session.meaning, data)
+    data.targets = objective.targets(data.indices, session.dtype)
+    batch_rows = min(data.batch_size, len(data.rows))
+    operations = step_operations(session.module, found.row_operations, batch_rows)
+    session.n_threads = resolve_threads(params["n_threads"], operations, session.device)
+    monitor = params["monitor"]
+    schedule = build_schedule(
+        params["lr_scheduler"],
+        split_nested(nested, "lr_scheduler"),
+        session.net.optimizer_,
+        lr=float(params["lr"]),
+        max_epochs=n_epochs,
+        n_steps=data.n_steps,
+        maximise=held_out is not None and maximised(monitor),
+    )
+    context = StepContext(
+        data,
+        objective.plain(),
+        session.meaning,
+        found.columns,
+        schedule.scheduler if schedule is not None and schedule.per_step else None,
+        found.eval_layers,
+    )
+    stopping = None
+    if params["early_stopping"]:
+        stopping = EarlyStopping(maximised(monitor), int(params["n_iter_no_change"]), float(params["tol"]))
+    run = Run(
+        context=context,
+        fitted=fitted,
+        valid=held_out,
+        objective=objective,
+        train_accuracy=params["train_accuracy"],
+        seed=session.seed,
+        first_epoch=session.n_iter + 1,
+        n_epochs=n_epochs,
+        labels=session.labels.classes,
+        monitor=monitor,
+        stopping=stopping,
+        schedule=schedule,
+        kept=kept,
+        keep_fingerprints=_may_restore(session),
+    )
+    if session.n_iter:  # an interrupt in the first epoch goes back to where this run began
+        run.held = Snapshot(session.module)
+    return run
+
+
+def train(session: Session, run: Run) -> None:
+    """Run the epochs of a prepared run; `run.rows` and `run.best_epoch` say what came of it.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        On Ctrl-C, with the net at the last complete epoch.
+    NonFiniteLossError
+        If the loss or the outputs became NaN or infinite.
+    """
+    if session.net.callbacks_:
+        for held in filter(None, (run.fitted, run.valid)):
+            held.dataset = Dataset(held.rows.source, held.indices.cpu())
+    dataset = run.fitted.dataset
+    X, y = (None, None) if dataset is None else (dataset.X, dataset.y)
+    try:
+        with thread_limit(session.n_threads):
+            session.net.partial_fit(X, y, run=run)
+    finally:
+        if run.rows:
+            session.n_iter = run.rows[-1].epoch
+            session.module.eval()
+    _name_held_epoch(session, run)
+
+
+def _split(
+    session: Session, rows: Rows, given: GivenRows, valid: GivenRows | None, holdout: float | None
+) -> tuple[HeldRows, HeldRows | None, npt.NDArray[np.float64] | None, npt.NDArray[np.int64] | None]:
+    """Return the fitted rows, the hold-out, the weights of the fitted rows, and which rows these are."""
+    n_classes = session.meaning.n_classes
+    if valid is not None:
+        valid_rows = session.door.rows(valid.X, session.dtype, session.device).resident()
+        held_out = _held(valid_rows, valid.indices, None, n_classes, session.device)
+        if given.weights is not None:
+            held_out.weights = torch.ones(len(valid_rows), dtype=session.dtype, device=session.device)
+        return _held(rows, given.indices, None, n_classes, session.device), held_out, given.weights, None
+    if holdout is None:
+        return _held(rows, given.indices, None, n_classes, session.device), None, given.weights, None
+    _, _, _, seed = epoch_seeds(session.seed, _SPLIT_SEED)
+    kept, out = stratified_holdout(given.indices, holdout, seed)
+    parts = []
+    for chosen in (kept, out):
+        weights = None
+        if given.weights is not None:
+            weights = torch.from_numpy(given.weights[chosen]).to(session.device, session.dtype)
+        parts.append(_held(rows.take(chosen), given.indices[chosen], weights, n_classes, session.device))
+    return parts[0], parts[1], None if given.weights is None else given.weights[kept], kept
+
+
+def _held(
+    rows: Rows,
+    indices: npt.NDArray[np.int64],
+    weights: torch.Tensor | None,
+    n_classes: int,
+    device: torch.device,
+) -> HeldRows:
+    support = np.bincount(indices, minlength=n_classes).astype(np.int64)
+    return HeldRows(rows, torch.from_numpy(indices).to(device), support, weights)
+
+
+def _training_rows(
+    fitted: HeldRows,
+    weights: npt.NDArray[np.float64] | None,
+    objective: Objective,
+    batch_size: int,
+    dtype: torch.dtype,
+) -> TrainingRows:
+    """Return the rows that are trained on: those of weight 0 are not."""
+    rows, indices = fitted.rows, fitted.indices
+    row_weights = None
+    if weights is not None:
+        if (weights == 0).any():
+            chosen = np.flatnonzero(weights)
+            rows = rows.take(chosen)
+            indices = indices[torch.from_numpy(chosen).to(indices.device)]
+            weights = weights[chosen]
+        row_weights = torch.from_numpy(weights).to(indices.device, dtype)
+    return TrainingRows(rows, indices, indices, row_weights, batch_size)
+
+
+def _may_restore(session: Session) -> bool:
+    """Whether the type of a callback does something at the end of training."""
+    hook = Callback.on_train_end
+    return any(type(callback).on_train_end is not hook for _, callback in session.net.callbacks_)
+
+
+def _name_held_epoch(session: Session, run: Run) -> None:
+    """Set `run.best_epoch` to the epoch whose weights the net holds, after callbacks had their say."""
+    held = run.best or run.held
+    if held is None or not held.differs():
+        return
+    now = fingerprint(session.module)
+    known = [epoch for epoch, recorded in run.fingerprints.items() if recorded == now]
+    named = [getattr(callback, "best_epoch_", None) for _, callback in session.net.callbacks_]
+    candidates = [epoch for epoch in named if epoch in known] or known[-1:]
+    if candidates:
+        run.best_epoch = int(candidates[0])
+        return
+    warnings.warn(
+        AccuracyWarning(
+            "A callback changed the weights after the last epoch was recorded, to none of the recorded epochs: "
+            "history_ does not describe the weights that the estimator holds.",
+            "ACC-E6",
+        ),
+        stacklevel=2,
+    )

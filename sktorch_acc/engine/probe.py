@@ -1,0 +1,186 @@
+"""The probe before epoch 1: one batch through the module, in both modes, and the checks on what came."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import nn
+
+from sktorch_acc._state import guarded_generators
+from sktorch_acc.checks.outputs import (
+    LossFacts,
+    OutputFacts,
+    check_gradients,
+    check_loss,
+    check_parameters,
+    output_findings,
+)
+from sktorch_acc.data import batch_sizes
+from sktorch_acc.engine.objective import Objective
+from sktorch_acc.engine.steps import TrainingRows, norm_layers
+from sktorch_acc.exceptions import AccuracyWarning, ModuleOutputError
+from sktorch_acc.findings import Finding
+from sktorch_acc.outputs import Meaning
+
+__all__ = ["Probe", "probe", "refuse_untrainable"]
+
+
+@dataclass
+class Probe:
+    """What the probe learned.
+
+    Parameters
+    ----------
+    columns : int
+        Values of output per row.
+    row_operations : float
+        Multiply-adds of a forward pass, per row.
+    eval_layers : list of nn.Module
+        Batch-norm layers to keep in evaluation mode, because every batch is one row.
+    """
+
+    columns: int
+    row_operations: float
+    eval_layers: list[nn.Module] = field(default_factory=list)
+
+
+def probe(module: nn.Module, objective: Objective, meaning: Meaning, data: TrainingRows) -> Probe:
+    """Run the module on the first batch, without leaving a trace, and refuse what cannot be right.
+
+    Raises
+    ------
+    ModuleOutputError
+        With the catalogue code of the first finding.
+    """
+    n_rows = batch_sizes(len(data.rows), data.batch_size)[0]
+    batch = data.rows.chunk(0, n_rows)
+    device = batch.device
+    with guarded_generators(device), _kept_buffers(module):
+        module.eval()
+        with torch.no_grad(), _counted(module, n_rows) as operations:
+            output = _forward(module, batch.clone())
+        _refuse(_facts(module, objective, meaning, output, n_rows, "evaluation"))
+        objective.observe(output)
+        targets: Any = objective.targets(data.indices[:n_rows], output.dtype)
+        if data.weights is not None:
+            targets = (targets, data.weights[:n_rows])
+        module.train()
+        output, eval_layers = _training_forward(module, batch)
+        _refuse(_facts(module, objective, meaning, output, n_rows, "training"))
+        _raise(check_gradients(module, output))
+        loss = _loss(objective, output, targets)
+        criterion = type(objective.criterion).__name__
+        _raise(check_loss(LossFacts(loss, criterion, meaning.kind)))
+    return Probe(max(1, output.numel() // n_rows), operations[0], eval_layers)
+
+
+def refuse_untrainable(module: nn.Module) -> None:
+    """Raise ModuleOutputError for a module without a parameter that can be trained."""
+    _raise(check_parameters(module))
+
+
+def _facts(
+    module: nn.Module, objective: Objective, meaning: Meaning, output: Any, n_rows: int, mode: str
+) -> OutputFacts:
+    return OutputFacts(output, n_rows, meaning, type(objective.criterion).__name__, module, mode)
+
+
+def _refuse(facts: OutputFacts) -> None:
+    for finding in output_findings(facts):
+        _raise(finding)
+
+
+def _raise(finding: Finding | None) -> None:
+    if finding is not None:
+        raise ModuleOutputError(finding.text, finding.code)
+
+
+def _forward(module: nn.Module, batch: torch.Tensor) -> Any:
+    try:
+        return module(batch)
+    except Exception as err:
+        dtype = str(batch.dtype).removeprefix("torch.")
+        err.add_note(
+            f"TorchClassifier called {type(module).__name__}.forward with a batch of shape {tuple(batch.shape)} and "
+            f"dtype {dtype}. Integers reach the module as integers only if X is an integer torch tensor: "
+            "torch.as_tensor(X)."
+        )
+        raise
+
+
+def _training_forward(module: nn.Module, batch: torch.Tensor) -> tuple[Any, list[nn.Module]]:
+    """Run in training mode; where batch norm cannot take a batch of one row, with it in evaluation mode."""
+    try:
+        return _forward(module, batch.clone()), []
+    except ValueError:
+        layers = norm_layers(module)
+        if len(batch) > 1 or not layers:
+            raise
+    for layer in layers:
+        layer.eval()
+    output = _forward(module, batch.clone())
+    warnings.warn(
+        AccuracyWarning(
+            "Every batch is one row, on which batch norm cannot train: its layers run in evaluation mode. "
+            "Use a batch_size of at least 2 for their statistics to follow the data.",
+            "ACC-B8",
+        ),
+        stacklevel=2,
+    )
+    return output, layers
+
+
+def _loss(objective: Objective, output: torch.Tensor, targets: Any) -> Any:
+    try:
+        return objective.plain()(output, targets)
+    except Exception as err:
+        err.add_note(
+            f"TorchClassifier called {type(objective.criterion).__name__} with outputs of shape "
+            f"{tuple(output.shape)} and class indices."
+        )
+        raise
+
+
+@contextmanager
+def _kept_buffers(module: nn.Module) -> Iterator[None]:
+    """Put buffers (running statistics) and the mode back after the body."""
+    kept = {name: buffer.clone() for name, buffer in module.named_buffers()}
+    modes = [(layer, layer.training) for layer in module.modules()]
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for name, buffer in module.named_buffers():
+                if name in kept and kept[name].shape == buffer.shape:
+                    buffer.copy_(kept[name])
+        for layer, training in modes:
+            layer.training = training
+
+
+@contextmanager
+def _counted(module: nn.Module, n_rows: int) -> Iterator[list[float]]:
+    """Count multiply-adds per row of the forward pass in the body, from weights and output sizes."""
+    total = [0.0]
+
+    def count(layer: nn.Module, _: Any, output: Any) -> None:
+        weights = [p for p in layer.parameters(recurse=False) if p.ndim >= 2]
+        if isinstance(output, tuple):
+            output = output[0]
+        if isinstance(layer, (nn.Embedding, nn.EmbeddingBag)) or not isinstance(output, torch.Tensor):
+            return
+        width = weights[0].shape[0] if not isinstance(layer, nn.RNNBase) else output.shape[-1]
+        positions = max(1.0, output.numel() / (n_rows * max(1, width)))
+        total[0] += positions * sum(w.numel() for w in weights)
+
+    layers = [m for m in module.modules() if any(p.ndim >= 2 for p in m.parameters(recurse=False))]
+    handles = [layer.register_forward_hook(count) for layer in layers]
+    try:
+        yield total
+    finally:
+        for handle in handles:
+            handle.remove()

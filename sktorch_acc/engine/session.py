@@ -1,0 +1,220 @@
+"""A training session: the net and all that was decided for it, from the first epoch to the last.
+
+It is what `warm_start` and `partial_fit` continue, what `predict` asks, and what is saved.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from sktorch_acc._params import check_names, split_nested
+from sktorch_acc._state import guarded_generators, seed_generators, thread_limit
+from sktorch_acc.data import Door, Labels
+from sktorch_acc.engine.building import build_criterion, build_module, initialize_lazy_layers, own_callbacks
+from sktorch_acc.engine.device import computing_dtype
+from sktorch_acc.engine.evaluate import each_output, nan_rows
+from sktorch_acc.engine.loop import epoch_seeds
+from sktorch_acc.engine.net import Net
+from sktorch_acc.engine.probe import refuse_untrainable
+from sktorch_acc.modules import MLP
+from sktorch_acc.outputs import Meaning, meaning_of
+
+__all__ = ["Session"]
+
+
+@dataclass
+class Session:
+    """A net, and what was decided when it was built.
+
+    Parameters
+    ----------
+    net : Net
+        The skorch net; holds module, criterion, optimizer and callbacks.
+    door, labels : Door, Labels
+        What `fit` learned about X and y.
+    meaning : Meaning
+        What outputs mean.
+    device, dtype : torch.device, torch.dtype
+        Where and in which floating dtype the module computes.
+    seed : int
+        From which every epoch's randomness follows.
+    lr : float
+        The estimator's `lr` when the optimizer last took it.
+    n_threads : int
+        Intra-op threads, in `fit` and in `predict`.
+    n_iter : int
+        Epochs so far.
+    continued : bool
+        Whether the optimizer's state will be needed again: after `partial_fit` or with `warm_start`.
+    """
+
+    net: Net
+    door: Door
+    labels: Labels
+    meaning: Meaning
+    device: torch.device
+    dtype: torch.dtype
+    seed: int
+    lr: float
+    n_threads: int = 1
+    n_iter: int = 0
+    continued: bool = False
+
+    @classmethod
+    def build(
+        cls,
+        params: Mapping[str, Any],
+        nested: Mapping[str, Any],
+        door: Door,
+        labels: Labels,
+        device: torch.device,
+        seed: int,
+        X: Any,
+    ) -> Session:
+        """Build module, criterion, callbacks, optimizer and net from the constructor's parameters.
+
+        Seeds the shared generators: to be called inside ``_state.isolated``.
+        """
+        torch_seed, numpy_seed, python_seed, _ = epoch_seeds(seed, 0)
+        seed_generators((torch_seed, numpy_seed, python_seed), device)
+        criterion = build_criterion(params["criterion"], split_nested(nested, "criterion"))
+        meaning = meaning_of(criterion, params["output"], len(labels.classes))
+        module, dtype = _built_module(params, nested, door, meaning, device, X)
+        refuse_untrainable(module)
+        criterion.to(device, dtype)
+        net = _built_net(params, nested, module.to(device), criterion, meaning, dtype, device)
+        return cls(net, door, labels, meaning, device, dtype, seed, params["lr"])
+
+    @property
+    def module(self) -> nn.Module:
+        """The trained module."""
+        module: nn.Module = self.net.module_
+        return module
+
+    def renew_optimizer(self, params: Mapping[str, Any]) -> None:
+        """Start with a new optimizer: a fit that did not announce to be continued forgot its state."""
+        self.net.lr = self.lr = params["lr"]
+        self.net.initialize_optimizer()
+
+    def follow_lr(self, lr: float) -> None:
+        """Take over a learning rate that was set since the last fit."""
+        if lr != self.lr:
+            for group in self.net.optimizer_.param_groups:
+                group["lr"] = lr
+            self.net.lr = self.lr = lr
+
+    def snapshot(self) -> Session:
+        """Return a copy that predicts as this one does now, and shares nothing that training moves."""
+        with guarded_generators(self.device):
+            module = copy.deepcopy(self.module).eval()
+        return replace(self, net=self.net.detached(module))
+
+    def predict(
+        self, checked: Any, convert: Callable[[torch.Tensor], torch.Tensor], estimator: str
+    ) -> npt.NDArray[Any]:
+        """Return ``convert(output)`` for all rows of a checked X, as one array on the host.
+
+        Raises
+        ------
+        ValueError
+            If the module returns NaN for a row.
+        """
+        rows = self.door.rows(checked, self.dtype, self.device)
+        results: list[npt.NDArray[Any]] = []
+
+        def consume(start: int, stop: int, output: torch.Tensor) -> None:
+            bad = nan_rows(output)
+            if bad:
+                raise ValueError(
+                    f"[ACC-D5] The module returns NaN for {bad} of the rows {start} to {stop - 1}, and no class can "
+                    f"be taken from NaN. {estimator} was fitted on values of a smaller scale, or the module divides "
+                    "by 0 or takes the logarithm of 0 there."
+                )
+            results.append(convert(output).cpu().numpy())
+
+        with thread_limit(min(self.n_threads, torch.get_num_threads())):
+            each_output(self.module, rows, consume)
+        return np.concatenate(results)
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = {**self.__dict__, "device": str(self.device), "dtype": str(self.dtype).removeprefix("torch.")}
+        if not self.continued:
+            state["net"] = self.net.without_optimizer()
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        state = {**state, "device": torch.device(state["device"]), "dtype": getattr(torch, state["dtype"])}
+        self.__dict__.update(state)
+
+    def to_device(self, device: torch.device) -> None:
+        """Move module, criterion and optimizer state; parameters keep their identity."""
+        self.device = device
+        self.net.move(device)
+
+
+def _built_module(
+    params: Mapping[str, Any],
+    nested: Mapping[str, Any],
+    door: Door,
+    meaning: Meaning,
+    device: torch.device,
+    X: Any,
+) -> tuple[nn.Module, torch.dtype]:
+    """Return a module with shapes and dtype settled (still on the CPU), and its computing dtype."""
+    bundled = params["module"] is None
+    if bundled and (len(door.row_shape) != 1 or door.integers):
+        kind = "integer tensors" if door.integers else f"rows of shape {door.row_shape}"
+        raise ValueError(
+            f"module=None is a plain MLP for two-dimensional floating X, but X has {kind}. Pass an nn.Module "
+            "that takes such rows."
+        )
+    module = build_module(
+        MLP if bundled else params["module"],
+        split_nested(nested, "module"),
+        door.row_shape,
+        meaning.n_classes,
+        meaning.one_column is True,
+    )
+    dtype = computing_dtype(module, door.dtype if bundled else None, device)
+    if bundled or device.type != "cpu":
+        module.to(dtype)
+    initialize_lazy_layers(module, door.rows(X, dtype, torch.device("cpu")))
+    return module, dtype
+
+
+def _built_net(
+    params: Mapping[str, Any],
+    nested: Mapping[str, Any],
+    module: nn.Module,
+    criterion: nn.Module,
+    meaning: Meaning,
+    dtype: torch.dtype,
+    device: torch.device,
+) -> Net:
+    optimizer = params["optimizer"]
+    names = [name for name in split_nested(nested, "optimizer") if not name.startswith("param_groups__")]
+    check_names(names, optimizer, "optimizer", exclude=("self", "params"), also=("param_groups",))
+    passed = {n: value for n, value in nested.items() if n.startswith(("optimizer__", "callbacks__"))}
+    net = Net(
+        module,
+        built_criterion=criterion,
+        meaning=meaning,
+        dtype=dtype,
+        optimizer=optimizer,
+        lr=params["lr"],
+        max_epochs=params["max_epochs"],
+        batch_size=params["batch_size"],
+        device=str(device),
+        callbacks=own_callbacks(params["callbacks"], split_nested(nested, "callbacks")),
+        **passed,
+    )
+    with guarded_generators(device):  # callbacks are initialized too
+        return net.initialize()

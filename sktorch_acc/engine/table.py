@@ -1,0 +1,72 @@
+"""What ``verbose=1`` prints: one aligned line per epoch, under 80 columns, for notebooks and log files."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sktorch_acc._rates import rates
+from sktorch_acc.engine.history import EpochRow
+
+__all__ = ["EpochTable"]
+
+_HEADER_EVERY = 20
+_CLASS_WIDTH = 24
+
+
+class EpochTable:
+    """Print each epoch as it ends: losses, accuracies, the worst class and the seconds.
+
+    The worst class is that of the hold-out if there is one, else of the fitted rows.
+    """
+
+    def __init__(self, labels: npt.NDArray[Any]) -> None:
+        self._labels = labels
+        self._printed = 0
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Nothing to print yet."""
+
+    def end_epoch(self, row: EpochRow) -> bool:
+        """Print the line; never stops the fit."""
+        numbers = row.numbers()
+        cells = [f"{row.epoch:>5}"]
+        header = [f"{'epoch':>5}"]
+        for name, digits in (
+            ("train_loss", 4),
+            ("train_acc", 4),
+            ("train_acc_running", 4),
+            ("valid_loss", 4),
+            ("valid_acc", 4),
+        ):
+            if name not in numbers or (name == "train_acc_running" and "train_acc" in numbers):
+                continue
+            title = name.replace("train_acc_running", "running")
+            header.append(f"{title:>10}")
+            cells.append(f"{numbers[name]:>10.{digits}f}"[:10])
+        header.append(f"{'sec':>6}")
+        cells.append(f"{numbers['seconds']:>6.2f}")
+        worst = self._worst(row)
+        if worst:
+            header.append("worst class")
+            cells.append(worst)
+        if self._printed % _HEADER_EVERY == 0:
+            print(" ".join(header))
+        print(" ".join(cells), flush=True)
+        self._printed += 1
+        return False
+
+    def _worst(self, row: EpochRow) -> str:
+        for measure in ("valid_acc", "train_acc", "train_acc_running"):
+            if measure in row.counts:
+                by_class = rates(*row.counts[measure])
+                if np.isnan(by_class).all():
+                    return ""
+                index = int(np.nanargmin(by_class))
+                label = str(self._labels[index]).replace("\n", " ")
+                if len(label) > _CLASS_WIDTH - 7:
+                    label = label[: _CLASS_WIDTH - 8] + "…"
+                return f"{by_class[index]:.4f} {label}"
+        return ""

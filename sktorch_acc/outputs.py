@@ -1,0 +1,147 @@
+"""What a module's output means: decided once, from the criterion, never from the values.
+
+The same object turns outputs into class indices, probabilities and decision values during `fit` and in
+`predict`, so that the two cannot disagree.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import nn
+
+__all__ = ["Meaning", "OutputKind", "meaning_of"]
+
+OutputKind = Literal["logits", "log_probabilities", "probabilities"]
+
+_KINDS: tuple[tuple[type[nn.Module], OutputKind, bool], ...] = (
+    (nn.CrossEntropyLoss, "logits", False),
+    (nn.NLLLoss, "log_probabilities", False),
+    (nn.BCEWithLogitsLoss, "logits", True),
+    (nn.BCELoss, "probabilities", True),
+)
+
+
+def meaning_of(criterion: Any, output: OutputKind | None, n_classes: int) -> Meaning:
+    """Decide what outputs mean, from the criterion or, for one of the user's own, from `output`.
+
+    Raises
+    ------
+    ValueError
+        If the criterion is none of the four known ones and `output` is None, or if the two disagree.
+    """
+    name = type(criterion).__name__
+    for known, kind, one_column in _KINDS:
+        if isinstance(criterion, known):
+            if output is not None and output != kind and type(criterion) is known:
+                raise ValueError(
+                    f"output={output!r} contradicts criterion {name}, which takes {kind!r}. Leave output=None."
+                )
+            return Meaning(output or kind, one_column, n_classes)
+    if output is None:
+        raise ValueError(
+            f"The criterion {name} is not one whose inputs are known (CrossEntropyLoss, NLLLoss, "
+            "BCEWithLogitsLoss, BCELoss). Say what the module returns: output='logits', "
+            "'log_probabilities' or 'probabilities'."
+        )
+    return Meaning(output, None, n_classes)
+
+
+@dataclass(frozen=True)
+class Meaning:
+    """The meaning of outputs of shape (n, n_classes), (n,), (n, 1) or (n, members, columns).
+
+    Parameters
+    ----------
+    kind : {"logits", "log_probabilities", "probabilities"}
+        What one value of the output is.
+    one_column : bool or None
+        Whether the criterion takes one column for two classes; None: the probe decides from the shape.
+    n_classes : int
+        Number of classes.
+    """
+
+    kind: OutputKind
+    one_column: bool | None
+    n_classes: int
+
+    def is_single(self, output: torch.Tensor) -> bool:
+        """Whether `output` holds one value per row (and member), that of class 1."""
+        if self.one_column is not None:
+            return self.one_column
+        return output.ndim == 1 or output.shape[-1] == 1
+
+    def classes(self, output: torch.Tensor) -> torch.Tensor:
+        """Return class indices, int64 of shape (n,): the argmax of the output, never of probabilities.
+
+        One column: class 1 where the logit is > 0 or the probability > 0.5. An ensemble axis: argmax
+        of the mean member probabilities.
+        """
+        if self.n_classes == 1:
+            return torch.zeros(len(output), dtype=torch.int64, device=output.device)
+        if output.ndim == 3:
+            return self.probabilities(output).argmax(dim=1)
+        if self.is_single(output):
+            threshold = {"logits": 0.0, "probabilities": 0.5, "log_probabilities": _LOG_HALF}[self.kind]
+            return (output.reshape(-1) > threshold).to(torch.int64)
+        return output.argmax(dim=1)
+
+    def probabilities(self, output: torch.Tensor) -> torch.Tensor:
+        """Return probabilities of shape (n, n_classes), float32 or float64; rows sum to 1."""
+        output = _at_least_float32(output)
+        if self.n_classes == 1:
+            return output.new_ones((len(output), 1))
+        if output.ndim == 3:
+            flat = self.probabilities(output.flatten(0, 1))
+            return flat.reshape(*output.shape[:2], -1).mean(dim=1)
+        if self.is_single(output):
+            return self._two_columns(output.reshape(-1))
+        if self.kind == "logits":
+            return output.softmax(dim=1)
+        return output.exp() if self.kind == "log_probabilities" else output
+
+    def log_probabilities(self, output: torch.Tensor) -> torch.Tensor:
+        """Return log-probabilities of shape (n, n_classes), without the rounding of ``log(softmax(...))``."""
+        output = _at_least_float32(output)
+        if self.n_classes > 1 and output.ndim == 2 and not self.is_single(output):
+            if self.kind == "logits":
+                return output.log_softmax(dim=1)
+            if self.kind == "log_probabilities":
+                return output
+        if self.n_classes > 1 and output.ndim < 3 and self.is_single(output) and self.kind == "logits":
+            z = output.reshape(-1)
+            return torch.stack([nn.functional.logsigmoid(-z), nn.functional.logsigmoid(z)], dim=1)
+        return self.probabilities(output).log()
+
+    def decision(self, output: torch.Tensor) -> torch.Tensor:
+        """Return decision values: (n, n_classes), or (n,) for two classes, positive for class 1.
+
+        Logits; log-probabilities for criteria on (log-)probabilities; the log of the mean probability
+        for ensembles. Two classes: the difference of the two columns.
+        """
+        output = _at_least_float32(output)
+        if self.n_classes == 1:
+            return output.new_zeros((len(output), 1))
+        if output.ndim == 2 and not self.is_single(output) and self.kind != "probabilities":
+            scores = output
+        elif output.ndim < 3 and self.is_single(output) and self.kind == "logits":
+            return output.reshape(-1)
+        else:
+            scores = self.log_probabilities(output)
+        return scores[:, 1] - scores[:, 0] if self.n_classes == 2 else scores
+
+    def _two_columns(self, values: torch.Tensor) -> torch.Tensor:
+        if self.kind == "logits":
+            return torch.stack([(-values).sigmoid(), values.sigmoid()], dim=1)
+        if self.kind == "log_probabilities":
+            values = values.exp()
+        return torch.stack([1 - values, values], dim=1)
+
+
+_LOG_HALF = -0.6931471805599453
+
+
+def _at_least_float32(output: torch.Tensor) -> torch.Tensor:
+    return output.float() if output.dtype in (torch.float16, torch.bfloat16) else output
