@@ -23,15 +23,13 @@ _HOME = {
 __all__ = ["__version__", *sorted(_HOME)]
 
 if TYPE_CHECKING:
-    from sktorch_acc.classifier import TorchClassifier
-    from sktorch_acc.counts import AccuracyCounter
-    from sktorch_acc.exceptions import (
-        AccuracyWarning,
-        ModuleOutputError,
-        NonFiniteLossError,
-        SktorchAccError,
-    )
-    from sktorch_acc.findings import Finding
+    from sktorch_acc.classifier import TorchClassifier as TorchClassifier
+    from sktorch_acc.counts import AccuracyCounter as AccuracyCounter
+    from sktorch_acc.exceptions import AccuracyWarning as AccuracyWarning
+    from sktorch_acc.exceptions import ModuleOutputError as ModuleOutputError
+    from sktorch_acc.exceptions import NonFiniteLossError as NonFiniteLossError
+    from sktorch_acc.exceptions import SktorchAccError as SktorchAccError
+    from sktorch_acc.findings import Finding as Finding
 
 
 def __getattr__(name: str) -> Any:

@@ -119,18 +119,21 @@ class AccuracyCounter:
 
     @property
     def correct(self) -> npt.NDArray[np.int64]:
+        """Rows of each class that were predicted correctly, int64 of shape (n_classes,)."""
         counts = self._host()
         diagonal = counts.diagonal() if self._keep_confusion else counts[0]
         return np.array(diagonal[: self.n_classes])
 
     @property
     def support(self) -> npt.NDArray[np.int64]:
+        """Rows of each class, int64 of shape (n_classes,)."""
         counts = self._host()
         rows: npt.NDArray[np.int64] = counts.sum(axis=1) if self._keep_confusion else counts[1]
         return np.array(rows[: self.n_classes])
 
     @property
     def confusion(self) -> npt.NDArray[np.int64]:
+        """Rows of class i predicted as class j, int64 of shape (n_classes, n_classes)."""
         if not self._keep_confusion:
             raise AttributeError(
                 "The confusion matrix was not counted: use AccuracyCounter(n_classes, confusion=True)."

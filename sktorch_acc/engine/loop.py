@@ -36,10 +36,10 @@ class EpochListener(Protocol):
     """Who wants to know of epochs, after skorch's callbacks."""
 
     def begin_epoch(self, epoch: int) -> None:
-        """Called before the first step of an epoch."""
+        """Hear that the first step of an epoch is next."""
 
     def end_epoch(self, row: EpochRow) -> bool:
-        """Called when the epoch is recorded; a true answer stops the fit."""
+        """Hear that the epoch is recorded; a true answer stops the fit."""
 
 
 @dataclass

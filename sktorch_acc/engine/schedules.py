@@ -90,8 +90,8 @@ def build_schedule(
         scheduler = cls(optimizer, **{**filled, **given})
     except TypeError as err:
         raise TypeError(
-            f"lr_scheduler={getattr(cls, '__name__', cls)!s} cannot be built from {sorted({**filled, **given})}: {err}. "
-            "Set the missing ones as lr_scheduler__<name>=..."
+            f"lr_scheduler={getattr(cls, '__name__', cls)} cannot be built from {sorted({**filled, **given})}: "
+            f"{err}. Set the missing ones as lr_scheduler__<name>=..."
         ) from err
     per_step = isinstance(cls, type) and issubclass(cls, _PER_STEP)
     plateau = isinstance(scheduler, torch_schedules.ReduceLROnPlateau)

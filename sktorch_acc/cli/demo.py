@@ -1,0 +1,93 @@
+"""``sktorch-acc demo``: a PyTorch module in a scikit-learn pipeline, on a real table, class by class."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.compose import make_column_selector, make_column_transformer
+from sklearn.model_selection import StratifiedKFold, cross_val_predict, cross_val_score
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from torch import Tensor, nn
+
+from sktorch_acc._rates import rates, wilson_interval
+from sktorch_acc.classifier import TorchClassifier
+from sktorch_acc.datasets import load_occupations
+
+__all__ = ["OccupationNet", "run_demo"]
+
+
+class OccupationNet(nn.Module):
+    """A small network; n_features and n_classes are filled in from the data."""
+
+    def __init__(self, n_features: int, n_classes: int, hidden: int = 32, dropout: float = 0.3) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Linear(n_features, hidden),
+            nn.BatchNorm1d(hidden),
+            nn.ReLU(),
+            nn.Dropout(dropout),
+            nn.Linear(hidden, n_classes),
+        )
+
+    def forward(self, X: Tensor) -> Tensor:
+        """Return one logit per class; the softmax is in the loss."""
+        logits: Tensor = self.layers(X)
+        return logits
+
+
+def make_pipeline_for(**parameters: Any) -> Pipeline:
+    """Return scaling and one-hot encoding, then the module as a scikit-learn classifier."""
+    columns = make_column_transformer(
+        (StandardScaler(), make_column_selector(dtype_include="number")),
+        (OneHotEncoder(handle_unknown="ignore", sparse_output=False), make_column_selector(dtype_include="category")),
+    )
+    return make_pipeline(
+        columns,
+        TorchClassifier(OccupationNet, lr=3e-3, max_epochs=20, batch_size=64, random_state=0, **parameters),
+    )
+
+
+def run_demo() -> None:
+    """Print the demo."""
+    X, y = load_occupations(return_X_y=True)
+    _title("1. A real table: what do 534 workers of 1985 do for a living?")
+    print(X.head(3).to_string(index=False))
+    print(f"... {len(X)} rows; to predict: {', '.join(y.cat.categories)}")
+    _title("2. A PyTorch module")
+    print(inspect.getsource(OccupationNet))
+    _title("3. It trains in a scikit-learn pipeline; train_acc is exact, every epoch, every class")
+    pipeline = make_pipeline_for(verbose=1).fit(X, y)
+    clf = pipeline[-1]
+    held = clf.history_.loc[clf.best_epoch_, "train_acc"]
+    print(f"\nscore on the rows it was fitted on: {pipeline.score(X, y)!r}; recorded: {float(held)!r}")
+    _title("4. cross_val_score: how good is it on rows that it has not seen?")
+    cv = StratifiedKFold(5, shuffle=True, random_state=0)
+    scores = cross_val_score(make_pipeline_for(), X, y, cv=cv)
+    print("accuracy of each fold:", "  ".join(f"{score:.3f}" for score in scores))
+    print(f"mean: {scores.mean():.3f}   (always answering {y.mode()[0]!r}: {y.value_counts(normalize=True).max():.3f})")
+    _title("5. What the overall number hides: the accuracy of every class")
+    predicted = cross_val_predict(make_pipeline_for(), X, y, cv=cv)
+    table = _by_class(np.asarray(y), predicted)
+    print(table.to_string(float_format=lambda value: f"{value:.3f}"))
+    worst = str(table["accuracy"].iloc[:-1].idxmin())
+    print(
+        f"\nOverall {table.loc['overall', 'accuracy']:.0%} of the rows are right, but of {worst!r} only "
+        f"{table.loc[worst, 'correct']:.0f} of {table.loc[worst, 'support']:.0f}."
+    )
+
+
+def _title(text: str) -> None:
+    print(f"\n{text}\n{'-' * len(text)}")
+
+
+def _by_class(y_true: Any, y_pred: Any) -> pd.DataFrame:
+    labels, support = np.unique(y_true, return_counts=True)
+    correct = np.array([int(((y_true == label) & (y_pred == label)).sum()) for label in labels])
+    correct, support = np.append(correct, correct.sum()), np.append(support, support.sum())
+    low, high = wilson_interval(correct, support)
+    columns = {"support": support, "correct": correct, "accuracy": rates(correct, support), "low": low, "high": high}
+    return pd.DataFrame(columns, index=pd.Index([*labels, "overall"], name="label"))
