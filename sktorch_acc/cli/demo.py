@@ -74,10 +74,9 @@ def run_demo() -> None:
     table = _by_class(np.asarray(y), predicted)
     print(table.to_string(float_format=lambda value: f"{value:.3f}"))
     worst = str(table["accuracy"].iloc[:-1].idxmin())
-    print(
-        f"\nOverall {table.loc['overall', 'accuracy']:.0%} of the rows are right, but of {worst!r} only "
-        f"{table.loc[worst, 'correct']:.0f} of {table.loc[worst, 'support']:.0f}."
-    )
+    correct, support = np.asarray(table.loc[worst, ["correct", "support"]], dtype=np.int64)
+    overall = float(table["accuracy"].iloc[-1])
+    print(f"\nOverall {overall:.0%} of the rows are right, but of {worst!r} only {correct} of {support}.")
 
 
 def _title(text: str) -> None:
