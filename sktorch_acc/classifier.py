@@ -21,6 +21,7 @@ from torch import nn
 from sktorch_acc._params import PREFIXES, is_nested, nearest
 from sktorch_acc._sklearn_callbacks import CallbackSupportMixin, EpochTasks, has_callbacks
 from sktorch_acc._state import isolated
+from sktorch_acc._versions import pickled_versions, warn_of_other_versions
 from sktorch_acc.data import Door, Labels, check_labels, check_weights, row_weights
 from sktorch_acc.engine.device import resolve_device
 from sktorch_acc.engine.fitting import GivenRows, prepare, train
@@ -635,6 +636,16 @@ class TorchClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         if session is None:
             raise AttributeError(f"{type(self).__name__} has no attribute {name!r}: it is not fitted yet.")
         return session  # type: ignore[no-any-return]
+
+    # ------------------------------------------------------------ pickle
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**super().__getstate__(), "_versions": pickled_versions()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        state = dict(state)
+        warn_of_other_versions(type(self).__name__, state.pop("_versions", {}))
+        super().__setstate__(state)
 
 
 def _draw_seed(random_state: Any) -> int:

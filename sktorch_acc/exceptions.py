@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["AccuracyWarning", "ModuleOutputError", "NonFiniteLossError", "SktorchAccError"]
+__all__ = ["AccuracyWarning", "ModelFileError", "ModuleOutputError", "NonFiniteLossError", "SktorchAccError"]
 
 
 class SktorchAccError(Exception):
@@ -33,6 +33,10 @@ class SktorchAccError(Exception):
 
 class ModuleOutputError(SktorchAccError, ValueError):
     """The module's output cannot mean what the criterion assumes; raised before epoch 1."""
+
+
+class ModelFileError(SktorchAccError, ValueError):
+    """A model cannot be saved in a file, or a file cannot be loaded: damaged, hostile or not a model file."""
 
 
 class NonFiniteLossError(SktorchAccError, FloatingPointError):

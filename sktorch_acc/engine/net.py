@@ -229,6 +229,14 @@ class Net(NeuralNetClassifier):
         self.device = str(device)
         _move({name: self.__dict__[name] for name in _PARTS if name in self.__dict__}, device)
 
+    def recall(self, history: list[dict[str, Any]]) -> None:
+        """Take over the record of epochs that another net trained."""
+        self.history.extend(history)
+        for row in history:
+            for name in ("train_loss", "valid_loss"):
+                if name in row:
+                    self.improves(name, row[name])
+
     def __getstate__(self) -> dict[str, Any]:
         """Return the state with every tensor on the CPU, and without the data of a fit that runs."""
         state = {name: value for name, value in self.__dict__.items() if name != _TRANSIENT}

@@ -6,6 +6,7 @@ It is what `warm_start` and `partial_fit` continue, what `predict` asks, and wha
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -19,11 +20,12 @@ from sktorch_acc._params import check_names, split_nested
 from sktorch_acc._state import guarded_generators, seed_generators, thread_limit
 from sktorch_acc.data import Door, Labels
 from sktorch_acc.engine.building import build_criterion, build_module, initialize_lazy_layers, own_callbacks
-from sktorch_acc.engine.device import computing_dtype
+from sktorch_acc.engine.device import computing_dtype, resolve_device
 from sktorch_acc.engine.evaluate import each_output, nan_rows
 from sktorch_acc.engine.loop import epoch_seeds
 from sktorch_acc.engine.net import Net
 from sktorch_acc.engine.probe import refuse_untrainable
+from sktorch_acc.exceptions import AccuracyWarning
 from sktorch_acc.modules import MLP
 from sktorch_acc.outputs import Meaning, meaning_of
 
@@ -153,11 +155,50 @@ class Session:
     def __setstate__(self, state: dict[str, Any]) -> None:
         state = {**state, "device": torch.device(state["device"]), "dtype": getattr(torch, state["dtype"])}
         self.__dict__.update(state)
+        self._return_to_device()
+
+    def _return_to_device(self) -> None:
+        """After unpickling, where every tensor is on the CPU: go back to the device, if there is one here."""
+        if self.device.type == "cpu":
+            return
+        try:
+            self.to_device(resolve_device(self.device))
+        except (RuntimeError, ValueError):
+            warnings.warn(
+                AccuracyWarning(
+                    f"The model was on {str(self.device)!r}, which is not available here: it is on the CPU now. "
+                    "Its predictions may differ in the last digits."
+                ),
+                stacklevel=2,
+            )
+            self.to_device(torch.device("cpu"))
 
     def to_device(self, device: torch.device) -> None:
         """Move module, criterion and optimizer state; parameters keep their identity."""
         self.device = device
         self.net.move(device)
+
+    @classmethod
+    def restored(
+        cls,
+        params: Mapping[str, Any],
+        nested: Mapping[str, Any],
+        door: Door,
+        labels: Labels,
+        device: torch.device,
+        dtype: torch.dtype,
+        module: nn.Module,
+        criterion: nn.Module,
+    ) -> Session:
+        """Return a session around a module and a criterion that were trained before (on the CPU).
+
+        Its seed is 0 and it has no epochs yet: both are the caller's to set.
+        """
+        meaning = meaning_of(criterion, params["output"], len(labels.classes))
+        criterion.to(device, dtype)
+        net = _built_net(params, nested, module.to(device), criterion, meaning, dtype, device)
+        module.eval()
+        return cls(net, door, labels, meaning, device, dtype, 0, params["lr"])
 
 
 def _built_module(

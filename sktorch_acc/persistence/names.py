@@ -1,0 +1,100 @@
+"""Classes and functions by name: a file holds names, the caller holds the objects.
+
+Nothing is imported because a file names it. A name without a colon is one of torch's own classes, from a table
+made of torch's namespaces; ``package.module:Name`` is looked for among what the caller allows.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable
+from types import BuiltinFunctionType, FunctionType
+from typing import Any
+
+import torch
+from torch import nn
+
+from sktorch_acc.exceptions import ModelFileError
+from sktorch_acc.modules import MLP
+
+__all__ = ["Names", "is_named", "name_of"]
+
+
+@functools.cache
+def _table() -> dict[str, type]:
+    """Return what may be named without being allowed: layers, losses, optimizers, schedules, our modules."""
+    homes: tuple[tuple[str, Any, type], ...] = (
+        ("torch.nn", nn, nn.Module),
+        ("torch.optim", torch.optim, torch.optim.Optimizer),
+        ("torch.optim.lr_scheduler", torch.optim.lr_scheduler, torch.optim.lr_scheduler.LRScheduler),
+    )
+    table: dict[str, type] = {"sktorch_acc.modules.MLP": MLP}
+    for prefix, home, base in homes:
+        for name, value in vars(home).items():
+            if isinstance(value, type) and issubclass(value, base) and value.__module__.startswith(prefix):
+                table[f"{prefix}.{name}"] = value
+    return table
+
+
+def is_named(value: Any) -> bool:
+    """Whether a value is stored by its name: a class or a function."""
+    return isinstance(value, (type, FunctionType, BuiltinFunctionType))
+
+
+def name_of(value: Any) -> str | None:
+    """Return the name under which a class or function is stored; None for a lambda, which has none."""
+    for name, known in _table().items():
+        if known is value:
+            return name
+    if value.__name__ == "<lambda>":
+        return None
+    return f"{value.__module__}:{value.__qualname__}"
+
+
+class Names:
+    """What the names in a file may stand for.
+
+    Parameters
+    ----------
+    allow : iterable of classes and functions
+        The caller's own.
+    """
+
+    def __init__(self, allow: Iterable[Any]) -> None:
+        self._allowed: dict[str, Any] = {}
+        for value in allow:
+            if not is_named(value):
+                raise TypeError(f"allow must hold classes and functions, but holds {value!r}.")
+            name = name_of(value)
+            if name is not None:
+                self._allowed[name] = value
+
+    def find(self, name: str) -> Any:
+        """Return the object of a name; None if it is neither torch's nor allowed.
+
+        A class that was saved from a script (``__main__:Net``) is found under its name alone.
+        """
+        if name in self._allowed:
+            return self._allowed[name]
+        script, _, bare = name.partition(":")
+        if script == "__main__":
+            same = [value for known, value in self._allowed.items() if known.partition(":")[2] == bare]
+            return same[0] if len(same) == 1 else None
+        return _table().get(name)
+
+    def resolve(self, name: str, where: str) -> Any:
+        """Return the object of a name.
+
+        Raises
+        ------
+        ModelFileError
+            If it is neither torch's nor allowed.
+        """
+        found = self.find(name)
+        if found is None:
+            short = name.rpartition(":")[2].rpartition(".")[2]
+            raise ModelFileError(
+                f"{where} is {name!r}, which is not a class of torch and was not allowed. A model file cannot import: "
+                f"if you know it and want it, import it yourself and pass it as load_model(..., allow=[{short}])."
+            )
+        return found

@@ -1,0 +1,250 @@
+"""Take a fitted estimator apart; whatever could not be put together again is named."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import platform
+from typing import Any
+
+import numpy as np
+import safetensors
+import sklearn
+import torch
+from torch import nn
+
+from sktorch_acc._params import split_nested
+from sktorch_acc._sklearn_callbacks import has_callbacks
+from sktorch_acc._state import isolated
+from sktorch_acc._versions import own_version
+from sktorch_acc.classifier import TorchClassifier
+from sktorch_acc.engine.building import build_criterion, build_module
+from sktorch_acc.engine.session import Session
+from sktorch_acc.exceptions import ModelFileError
+from sktorch_acc.modules import MLP
+from sktorch_acc.outputs import meaning_of
+from sktorch_acc.persistence.labels import labels_to_json
+from sktorch_acc.persistence.manifest import Manifest
+from sktorch_acc.persistence.names import is_named, name_of
+from sktorch_acc.persistence.values import Writer, plain_number
+from sktorch_acc.persistence.weights import frozen_names, mismatch, pack, table_of, tensors_of
+
+__all__ = ["contents"]
+
+_KNOWN = {
+    *("_nested", "_session", "_skl_callbacks", "_metadata_request", "n_features_in_", "feature_names_in_"),
+    *("classes_", "class_count_", "n_iter_", "best_epoch_", "history_"),
+}
+
+
+def contents(clf: TorchClassifier, with_optimizer: bool) -> tuple[bytes, bytes]:
+    """Return manifest and weights of a fitted estimator.
+
+    Raises
+    ------
+    ModelFileError
+        If something of it cannot be stored.
+    """
+    session: Session = clf._session
+    params = clf.get_params(deep=False)
+    _refuse_extras(clf, params)
+    module = _module_entry(params.pop("module"), session.module)
+    _check_callbacks(params["callbacks"], session)
+    writer = Writer()
+    parameters = {name: writer.encode(value, name) for name, value in params.items()}
+    _check_unchanged(clf, session)
+    optimizer = _optimizer_state(session, writer) if with_optimizer else None
+    record = writer.encode(list(session.net.history), "net_.history")
+    tensors = {
+        **tensors_of(session.module, "module."),
+        **tensors_of(session.net.criterion_, "criterion."),
+        **writer.tensors,
+    }
+    weights = pack(tensors)
+    manifest = Manifest(
+        versions=_versions(),
+        module=module,
+        parameters=parameters,
+        **_facts(clf, session),
+        training=_training(clf, session, writer, continued=with_optimizer and session.continued),
+        history=_history(clf),
+        record=record,
+        requests=_requests(clf),
+        optimizer=optimizer,
+        tensors=table_of(tensors),
+        frozen=frozen_names(session.module),
+        weights={"size": len(weights), "sha256": hashlib.sha256(weights).hexdigest()},
+    )
+    return manifest.to_bytes(), weights
+
+
+# ------------------------------------------------------------ what is stored
+
+
+def _versions() -> dict[str, str]:
+    return {
+        "python": platform.python_version(),
+        "sktorch-acc": own_version(),
+        "torch": torch.__version__,
+        "scikit-learn": sklearn.__version__,
+        "numpy": np.__version__,
+        "safetensors": safetensors.__version__,
+    }
+
+
+def _facts(clf: TorchClassifier, session: Session) -> dict[str, Any]:
+    """Return what `fit` learned about X and y."""
+    names = getattr(clf, "feature_names_in_", None)
+    meaning = session.meaning
+    return {
+        "classes": labels_to_json(clf.classes_),
+        "class_count": [int(count) for count in clf.class_count_],
+        "n_features": int(clf.n_features_in_),
+        "feature_names": None if names is None else [str(name) for name in names],
+        "door": session.door.to_state(),
+        "meaning": {"kind": meaning.kind, "one_column": meaning.one_column, "n_classes": meaning.n_classes},
+    }
+
+
+def _training(clf: TorchClassifier, session: Session, writer: Writer, *, continued: bool) -> dict[str, Any]:
+    return {
+        "device": str(session.device),
+        "dtype": str(session.dtype).removeprefix("torch."),
+        "seed": session.seed,
+        "lr": writer.encode(session.lr, "lr"),
+        "n_threads": session.n_threads,
+        "n_iter": session.n_iter,
+        "best_epoch": clf.best_epoch_,
+        "continued": continued,
+    }
+
+
+def _history(clf: TorchClassifier) -> dict[str, Any]:
+    frame = clf.history_
+    return {
+        "epochs": [int(epoch) for epoch in frame.index],
+        "columns": [str(column) for column in frame.columns],
+        "values": [[plain_number(value) for value in column] for column in frame.to_numpy(np.float64).T.tolist()],
+    }
+
+
+def _requests(clf: TorchClassifier) -> dict[str, dict[str, Any]]:
+    """Return the metadata routing that was asked for (``set_fit_request`` and so on)."""
+    if "_metadata_request" not in vars(clf):
+        return {}
+    routing = clf.get_metadata_routing()
+    methods = [name for name in ("fit", "partial_fit", "score") if hasattr(routing, name)]
+    return {name: dict(getattr(routing, name).requests) for name in methods}
+
+
+def _optimizer_state(session: Session, writer: Writer) -> dict[str, Any]:
+    optimizer = getattr(session.net, "optimizer_", None)
+    if optimizer is None:
+        raise ModelFileError(
+            "with_optimizer=True, but this estimator has no optimizer any more: it was loaded without one. Save it "
+            "with_optimizer=False; partial_fit starts with a new optimizer."
+        )
+    state: dict[str, Any] = writer.encode(optimizer.state_dict(), "the state of the optimizer")
+    return state
+
+
+# ------------------------------------------------------------ what cannot be
+
+
+def _refuse_extras(clf: TorchClassifier, params: dict[str, Any]) -> None:
+    """Refuse what only a pickle would keep."""
+    if type(clf) is not TorchClassifier:
+        raise ModelFileError(
+            f"save_model stores a TorchClassifier, not its subclass {type(clf).__name__}, which load_model could not "
+            "build. Pickle it, or move what the subclass adds into the module."
+        )
+    if has_callbacks(clf):
+        raise ModelFileError(
+            "set_callbacks gave the estimator callbacks, whose state a model file cannot hold. "
+            "Call clf.set_callbacks() before saving."
+        )
+    extra = sorted(set(vars(clf)) - set(params) - _KNOWN)
+    if extra:
+        raise ModelFileError(
+            f"The estimator has attributes that fit did not set: {extra[:5]}, which a model file cannot hold. Delete "
+            f"them (del clf.{extra[0]}) and keep them elsewhere."
+        )
+
+
+def _module_entry(module: Any, trained: nn.Module) -> dict[str, Any]:
+    """Return how the module was given, and its name, under which the caller gives it back."""
+    if module is None:
+        return {"kind": "bundled", "name": None}
+    if isinstance(module, nn.Module):
+        return {"kind": "instance", "name": name_of(type(trained))}
+    target = module
+    while isinstance(target, functools.partial):
+        target = target.func
+    if not is_named(target):
+        target = type(target)
+    name = name_of(target)
+    if name is None:
+        raise ModelFileError(
+            "module is a lambda, which has no name by which load_model could ask for it. Write it as a function with "
+            "def and fit again, or pass the class and its arguments as module__<name>."
+        )
+    return {"kind": "class" if isinstance(module, type) else "factory", "name": name}
+
+
+def _check_callbacks(callbacks: Any, session: Session) -> None:
+    """Refuse callbacks with a state of their own."""
+    for i, item in enumerate(callbacks or []):
+        callback = item[1] if isinstance(item, (tuple, list)) else item
+        if not (callback is None or isinstance(callback, type)):
+            raise ModelFileError(
+                f"callbacks[{i}] is an instance of {type(callback).__name__}, whose state a model file cannot hold. "
+                f"{_WITHOUT}"
+            )
+    for name, callback in session.net.callbacks_ if callbacks else []:
+        state = sorted(set(vars(callback)) - set(callback.get_params(deep=False)))
+        if state:
+            raise ModelFileError(
+                f"The callback {name!r} has a state, which a model file cannot hold: {state[:5]}. {_WITHOUT}"
+            )
+
+
+_WITHOUT = (
+    "Predictions do not depend on callbacks: clf.set_params(callbacks=None) before saving, and set them again after "
+    "loading."
+)
+
+
+def _check_unchanged(clf: TorchClassifier, session: Session) -> None:
+    """Refuse parameters with which the fitted module and criterion would not be built again."""
+    params, nested = clf.get_params(deep=False), clf._nested
+    try:
+        with isolated(session.device):
+            criterion = build_criterion(params["criterion"], split_nested(nested, "criterion"))
+            meaning = meaning_of(criterion, params["output"], len(clf.classes_))
+    except (TypeError, ValueError) as err:
+        raise ModelFileError(f"The criterion cannot be built again from the parameters: {err} {_REFIT}") from err
+    if type(criterion) is not type(session.net.criterion_) or meaning != session.meaning:
+        raise ModelFileError(f"criterion or output is not what the estimator was fitted with. {_REFIT}")
+    if not isinstance(params["module"], nn.Module):
+        _check_module(params["module"], split_nested(nested, "module"), session)
+
+
+def _check_module(module: Any, given: dict[str, Any], session: Session) -> None:
+    cls = getattr(MLP if module is None else module, "cls_to_become", None) or (MLP if module is None else module)
+    if isinstance(cls, type) and not isinstance(session.module, cls):
+        raise ModelFileError(
+            f"module_ is a {type(session.module).__name__}, but module is {cls.__name__}: it was wrapped or replaced "
+            f"after fit. {_REFIT}"
+        )
+    meaning = session.meaning
+    try:
+        with isolated(session.device), torch.device("meta"):
+            again = build_module(cls, given, session.door.row_shape, meaning.n_classes, meaning.one_column is True)
+    except Exception:
+        return  # some modules cannot be built without memory; load_model finds out
+    difference = mismatch(again, {name: tuple(value.shape) for name, value in session.module.state_dict().items()})
+    if difference:
+        raise ModelFileError(f"module and module__* do not build module_ again ({difference}). {_REFIT}")
+
+
+_REFIT = "Fit again with the parameters as they are now, or put them back, before saving."

@@ -1,0 +1,202 @@
+"""Tensors: modules to safetensors and back, with names and shapes verified before a value is used."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import safetensors.torch
+import torch
+from torch import nn
+from torch.nn.modules.lazy import LazyModuleMixin
+
+from sktorch_acc.exceptions import ModelFileError
+
+__all__ = ["build_and_fill", "fill", "frozen_names", "mismatch", "pack", "table_of", "tensors_of", "unpack"]
+
+Tensors = Mapping[str, torch.Tensor]
+_BUFFERS = "unsaved."  # buffers that the state dict leaves out
+_LAZY = (nn.parameter.UninitializedParameter, nn.parameter.UninitializedBuffer)
+
+
+# ------------------------------------------------------------ modules
+
+
+def tensors_of(module: nn.Module, prefix: str) -> dict[str, torch.Tensor]:
+    """Return a module's state dict, and under ``unsaved.`` the buffers that it leaves out.
+
+    Raises
+    ------
+    ModelFileError
+        If the state dict holds something that is no plain tensor.
+    """
+    state = module.state_dict()
+    for name, value in state.items():
+        if not isinstance(value, torch.Tensor) or value.layout is not torch.strided or value.is_quantized:
+            raise ModelFileError(
+                f"The state dict of {type(module).__name__} holds {name!r}, a {type(value).__name__} that is no plain "
+                "tensor, which a model file cannot hold. Keep it in a buffer, or leave it out of the state dict."
+            )
+    others = {name: buffer for name, buffer in module.named_buffers() if name not in state}
+    return {prefix + name: value for name, value in state.items()} | {
+        f"{prefix}{_BUFFERS}{name}": buffer for name, buffer in others.items()
+    }
+
+
+def frozen_names(module: nn.Module) -> list[str]:
+    """Return the parameters that are not trained."""
+    return [name for name, parameter in module.named_parameters() if not parameter.requires_grad]
+
+
+def mismatch(module: nn.Module, stored: Mapping[str, tuple[int, ...]]) -> str | None:
+    """Say how the state dict of a module differs from stored names and shapes; None if it does not."""
+    live = module.state_dict(keep_vars=True)
+    missing = sorted(set(live) - set(stored))
+    unknown = sorted(name for name in set(stored) - set(live) if not name.startswith(_BUFFERS))
+    if missing or unknown:
+        return f"in the module but not in the file: {missing[:5]}; in the file but not in the module: {unknown[:5]}"
+    for name, value in live.items():
+        if isinstance(value, torch.Tensor) and not isinstance(value, _LAZY) and tuple(value.shape) != stored[name]:
+            return f"{name!r} has shape {tuple(value.shape)} in the module and {stored[name]} in the file"
+    return None
+
+
+def build_and_fill(build: Callable[[], nn.Module], stored: Tensors, what: str, *, own: bool) -> nn.Module:
+    """Build a module and give it the stored values.
+
+    It is built without memory first: what a file claims about sizes costs nothing until it fits the tensors.
+
+    Parameters
+    ----------
+    build : callable
+        Makes the module, on the CPU or under ``torch.device("meta")``.
+    stored : mapping of str to Tensor
+        The tensors.
+    what : str
+        Who it is, for errors.
+    own : bool
+        Whether it is a class of ours or torch's: then it can be built without memory, or the file is wrong.
+
+    Raises
+    ------
+    ModelFileError
+        If it cannot be built, or its tensors are not those stored.
+    """
+    shapes = {name: tuple(tensor.shape) for name, tensor in stored.items()}
+    try:
+        with torch.device("meta"):
+            sketch = build()
+    except Exception as err:
+        if own:
+            raise ModelFileError(f"{what} cannot be built from the parameters in the file: {err}") from err
+    else:
+        _refuse(mismatch(sketch, shapes), what)
+    try:
+        module = build()
+    except Exception as err:
+        raise ModelFileError(f"{what} cannot be built from the parameters in the file: {err}") from err
+    fill(module, stored, what)
+    return module
+
+
+def fill(module: nn.Module, stored: Tensors, what: str) -> None:
+    """Give a module the stored values, in their dtypes; parameters keep their identity.
+
+    Raises
+    ------
+    ModelFileError
+        If names or shapes differ.
+    """
+    _refuse(mismatch(module, {name: tuple(tensor.shape) for name, tensor in stored.items()}), what)
+    state = {name: tensor for name, tensor in stored.items() if not name.startswith(_BUFFERS)}
+    try:
+        module.load_state_dict(state)
+        live = module.state_dict(keep_vars=True)
+        other = [value for name, value in live.items() if value.dtype != state[name].dtype]
+        if other:  # trained in another dtype than the class begins with
+            for name, value in live.items():
+                value.data = value.data.to(state[name].dtype)
+            module.load_state_dict(state)
+    except Exception as err:
+        raise ModelFileError(f"{what} does not take the tensors of the file: {err}") from err
+    for name, tensor in stored.items():
+        if name.startswith(_BUFFERS):
+            _set_buffer(module, name.removeprefix(_BUFFERS), tensor, what)
+
+
+def _set_buffer(module: nn.Module, name: str, tensor: torch.Tensor, what: str) -> None:
+    """Set a buffer that is not in the state dict; its shape may depend on the rows that it saw last."""
+    path, _, leaf = name.rpartition(".")
+    owner = dict(module.named_modules()).get(path)
+    if owner is None or leaf not in owner._buffers:
+        raise ModelFileError(f"The file holds a buffer {name!r} that {what} does not have.")
+    setattr(owner, leaf, tensor)
+
+
+def _refuse(difference: str | None, what: str) -> None:
+    if difference:
+        raise ModelFileError(
+            f"The tensors in the file are not those of {what}: {difference}. Give load_model the class (or an instance "
+            "of the same sizes) that was trained."
+        )
+
+
+def settle_lazy_layers(module: nn.Module, row_shape: tuple[int, ...], dtype: torch.dtype) -> None:
+    """Let lazy layers, which have their values already, become what they are for: one forward pass."""
+    if any(isinstance(layer, LazyModuleMixin) for layer in module.modules()):
+        module.eval()
+        with torch.no_grad():  # a view of one element: a claimed row shape costs no memory
+            module(torch.zeros((), dtype=dtype).expand(2, *row_shape))
+
+
+# ------------------------------------------------------------ bytes
+
+
+def table_of(tensors: Tensors) -> dict[str, Any]:
+    """Return dtype and shape of every tensor."""
+    return {
+        name: {"dtype": str(tensor.dtype).removeprefix("torch."), "shape": list(tensor.shape)}
+        for name, tensor in tensors.items()
+    }
+
+
+def pack(tensors: Tensors) -> bytes:
+    """Return tensors as safetensors, on the CPU; shared memory is written once per name.
+
+    Raises
+    ------
+    ModelFileError
+        If a tensor has a dtype that safetensors does not know.
+    """
+    seen: set[int] = set()
+    plain = {}
+    for name, tensor in tensors.items():
+        own = tensor.detach().cpu().contiguous()
+        address = own.untyped_storage().data_ptr()
+        plain[name] = own.clone() if address in seen else own
+        seen.add(address)
+    try:
+        return safetensors.torch.save(plain)
+    except Exception as err:
+        raise ModelFileError(f"The tensors cannot be stored: {err}") from err
+
+
+def unpack(data: bytes, table: Mapping[str, Any]) -> dict[str, torch.Tensor]:
+    """Return the tensors in `data`, verified against the manifest's table.
+
+    Raises
+    ------
+    ModelFileError
+        If they are no safetensors, or others than the table says.
+    """
+    try:
+        tensors = safetensors.torch.load(data)
+    except Exception as err:
+        raise ModelFileError(f"weights.safetensors cannot be read: {err}") from err
+    if table_of(tensors) != table:
+        odd = sorted(set(tensors) ^ set(table)) or [name for name in tensors if table_of(tensors)[name] != table[name]]
+        raise ModelFileError(
+            f"weights.safetensors does not hold the tensors that manifest.json lists: {odd[:5]} differ. They belong to "
+            "another model."
+        )
+    return tensors
