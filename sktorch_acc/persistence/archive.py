@@ -143,9 +143,10 @@ def read_entries(source: Source) -> tuple[bytes, bytes]:
         size = file.seek(0, os.SEEK_END)
         entries = _directory(file, size)
         _refuse_strangers(entries)
-        entries = sorted(entries, key=lambda entry: NAMES.index(entry.name))
-        headers, tail = _frame(entries)
-        if sum(map(len, headers)) + sum(entry.size for entry in entries) + len(tail) != size:
+        entries.sort(key=lambda entry: NAMES.index(entry.name))
+        content_size = sum(entry.size for entry in entries)
+        headers, tail = _frame(entries) if content_size < size else ([], b"")
+        if sum(map(len, headers)) + content_size + len(tail) != size:
             raise ModelFileError(
                 f"The file has {size} bytes, but the sizes that it declares do not add up to that: "
                 f"{', '.join(f'{entry.name} {entry.size}' for entry in entries)}. {_AGAIN}"
@@ -241,8 +242,9 @@ def _refuse_strangers(entries: Sequence[_Entry]) -> None:
     missing = [name for name in NAMES if name not in names]
     if missing:
         raise ModelFileError(f"The file lacks {missing}. {_ONLY}")
-    if entries[0].size > MAX_MANIFEST and entries[0].name == NAMES[0]:
-        raise ModelFileError(f"manifest.json declares {entries[0].size} bytes; at most {MAX_MANIFEST} are read.")
+    size = entries[names.index(NAMES[0])].size
+    if size > MAX_MANIFEST:
+        raise ModelFileError(f"manifest.json declares {size} bytes; at most {MAX_MANIFEST} are read.")
 
 
 _ONLY = f"A model file holds {NAMES[0]} and {NAMES[1]}, each once, and nothing else: it was not written by save_model."

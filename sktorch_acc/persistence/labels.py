@@ -55,7 +55,10 @@ def labels_from_json(dtype: str, values: list[Any]) -> npt.NDArray[Any]:
     """
     if not _DTYPE.fullmatch(dtype) or not values:
         raise ModelFileError(f"classes in manifest.json must be labels of a known dtype, but came as {dtype[:20]!r}.")
-    known = np.dtype(dtype)
+    try:
+        known = np.dtype(dtype)
+    except (TypeError, ValueError) as err:
+        raise ModelFileError(f"classes in manifest.json have a dtype that numpy does not know: {err}") from err
     types = _TYPES.get(known.kind, (str, int, float, bool))
     if known.itemsize * len(values) > _MAX_BYTES or not all(type(value) in types for value in values):
         raise ModelFileError(f"classes in manifest.json do not hold {len(values)} labels of dtype {dtype}.")

@@ -29,6 +29,14 @@ from sktorch_acc.persistence.weights import Tensors, build_and_fill, fill, settl
 __all__ = ["history_of", "rebuild"]
 
 _DTYPES = ("float16", "bfloat16", "float32", "float64")
+# How the caller gives the module back; what is more than a name cannot be found among `allow`.
+_GIVE_BACK = {
+    "class": "module={}",
+    "function": "module={}",
+    "instance": "module={}(...)",
+    "object": "module={}(...)",
+    "partial": "module=functools.partial({}, ...)",
+}
 _METHODS = ("fit", "partial_fit", "score")
 # State per parameter that is not of the parameter's shape; their steps check shapes themselves.
 _OTHER_SHAPES = ("LBFGS", "Adafactor")
@@ -84,12 +92,13 @@ def _chosen_module(manifest: Manifest, module: Any, names: Names) -> Any:
                 "The file holds the bundled MLP (module=None), but load_model got a module. Leave module=None."
             )
         return None
-    if kind not in ("class", "factory", "instance") or name is None:
+    if kind not in _GIVE_BACK or name is None:
         raise ModelFileError(f"manifest.json: module must name a class or a factory, but is {manifest.module!r:.80}.")
-    found = module if module is not None else names.find(name)
-    if found is None or (module is None and ":" not in name and name != "sktorch_acc.modules.MLP"):
-        short = name.rpartition(":")[2].rpartition(".")[2]
-        what = {"class": f"module={short}", "factory": f"module={short}", "instance": f"module={short}(...)"}[kind]
+    found = module
+    if module is None and kind in ("class", "function"):
+        found = MLP if name == "sktorch_acc.modules.MLP" else names.allowed(name)
+    if found is None:
+        what = _GIVE_BACK[kind].format(name.rpartition(":")[2].rpartition(".")[2])
         raise ModelFileError(
             f"The model was trained with the {kind} {name!r}, which a model file cannot import. If you know it and "
             f"want it, import it yourself and call load_model(path, {what})."

@@ -15,6 +15,7 @@ __all__ = ["FORMAT", "VERSION", "Manifest"]
 
 FORMAT, VERSION = "sktorch-acc model", 1
 _MAX_CONTAINERS = 2**20  # an empty list takes three bytes of JSON and twenty times that in memory
+_MAX_DEPTH = 200
 _LARGEST = 2**63
 
 # What each entry must be: the names are those of `_PREDICATES`; a dict describes an object with these keys.
@@ -140,14 +141,16 @@ def _parsed(data: bytes) -> Any:
     """Parse strict JSON: UTF-8, no NaN, no infinity, no key twice."""
     _limit_containers(data)
     try:
-        return json.loads(
+        entries = json.loads(
             data.decode("utf-8"),
             parse_constant=_refuse_constant,
             parse_float=_finite,
             object_pairs_hook=_distinct,
         )
+        _limit_depth(entries)
     except (ValueError, RecursionError) as err:
         raise ModelFileError(f"manifest.json is not valid JSON: {err}") from err
+    return entries
 
 
 def _limit_containers(data: bytes) -> None:
@@ -156,6 +159,16 @@ def _limit_containers(data: bytes) -> None:
             f"The manifest holds more than {_MAX_CONTAINERS} lists and objects: most of them are batches in "
             "net_.history. clf.net_.history.clear() forgets them; history_ stays."
         )
+
+
+def _limit_depth(value: Any) -> None:
+    level, depth = [value] if type(value) in (list, dict) else [], 0
+    while level:
+        depth += 1
+        if depth > _MAX_DEPTH:
+            raise ValueError(f"it is nested more than {_MAX_DEPTH} levels deep")
+        inner = [item.values() if type(item) is dict else item for item in level]
+        level = [child for children in inner for child in children if type(child) in (list, dict)]
 
 
 def _refuse_constant(text: str) -> float:

@@ -69,8 +69,8 @@ class Names:
             if name is not None:
                 self._allowed[name] = value
 
-    def find(self, name: str) -> Any:
-        """Return the object of a name; None if it is neither torch's nor allowed.
+    def allowed(self, name: str) -> Any:
+        """Return the caller's object of a name; None if there is none.
 
         A class that was saved from a script (``__main__:Net``) is found under its name alone.
         """
@@ -80,7 +80,7 @@ class Names:
         if script == "__main__":
             same = [value for known, value in self._allowed.items() if known.partition(":")[2] == bare]
             return same[0] if len(same) == 1 else None
-        return _table().get(name)
+        return None
 
     def resolve(self, name: str, where: str) -> Any:
         """Return the object of a name.
@@ -90,7 +90,7 @@ class Names:
         ModelFileError
             If it is neither torch's nor allowed.
         """
-        found = self.find(name)
+        found = self.allowed(name) or _table().get(name)
         if found is None:
             short = name.rpartition(":")[2].rpartition(".")[2]
             raise ModelFileError(

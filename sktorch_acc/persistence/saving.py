@@ -177,9 +177,10 @@ def _module_entry(module: Any, trained: nn.Module) -> dict[str, Any]:
         return {"kind": "bundled", "name": None}
     if isinstance(module, nn.Module):
         return {"kind": "instance", "name": name_of(type(trained))}
+    kind = "class" if isinstance(module, type) else "function" if is_named(module) else "object"
     target = module
     while isinstance(target, functools.partial):
-        target = target.func
+        kind, target = "partial", target.func
     if not is_named(target):
         target = type(target)
     name = name_of(target)
@@ -188,7 +189,7 @@ def _module_entry(module: Any, trained: nn.Module) -> dict[str, Any]:
             "module is a lambda, which has no name by which load_model could ask for it. Write it as a function with "
             "def and fit again, or pass the class and its arguments as module__<name>."
         )
-    return {"kind": "class" if isinstance(module, type) else "factory", "name": name}
+    return {"kind": kind, "name": name}
 
 
 def _check_callbacks(callbacks: Any, session: Session) -> None:

@@ -19,7 +19,7 @@ from sktorch_acc.persistence.names import Names, is_named, name_of
 
 __all__ = ["Reader", "Writer", "number", "plain_number"]
 
-_DEPTH = 50
+_DEPTH = 30
 _NONFINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 
 
@@ -30,7 +30,7 @@ def plain_number(value: float) -> float | str:
 
 def number(value: Any) -> float:
     """Return the float that `plain_number` stored."""
-    if type(value) in (int, float):
+    if type(value) is float or (type(value) is int and abs(value) < 2**1000):
         return float(value)
     if type(value) is str and value in _NONFINITE:
         return _NONFINITE[value]
