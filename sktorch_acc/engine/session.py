@@ -196,6 +196,8 @@ class Session:
         """
         meaning = meaning_of(criterion, params["output"], len(labels.classes))
         criterion.to(device, dtype)
+        if not params["callbacks"]:  # taken away after fit; what was set for them may still be there
+            nested = {name: value for name, value in nested.items() if not name.startswith("callbacks__")}
         net = _built_net(params, nested, module.to(device), criterion, meaning, dtype, device)
         module.eval()
         return cls(net, door, labels, meaning, device, dtype, 0, params["lr"])

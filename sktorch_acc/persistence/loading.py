@@ -178,7 +178,7 @@ def _filled_module(
     def build() -> nn.Module:
         return build_module(chosen, given, door.row_shape, n_classes, one_column)
 
-    name = getattr(chosen, "__name__", type(chosen).__name__)
+    name = getattr(getattr(chosen, "func", chosen), "__name__", type(chosen).__name__)
     if not isinstance(chosen, nn.Module):
         return build_and_fill(build, stored, name, own=bundled)
     module = build()

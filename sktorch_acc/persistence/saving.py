@@ -22,7 +22,6 @@ from sktorch_acc.engine.building import build_criterion, build_module
 from sktorch_acc.engine.session import Session
 from sktorch_acc.exceptions import ModelFileError
 from sktorch_acc.modules import MLP
-from sktorch_acc.outputs import meaning_of
 from sktorch_acc.persistence.labels import labels_to_json
 from sktorch_acc.persistence.manifest import Manifest
 from sktorch_acc.persistence.names import is_named, name_of
@@ -52,14 +51,11 @@ def contents(clf: TorchClassifier, with_optimizer: bool) -> tuple[bytes, bytes]:
     _check_callbacks(params["callbacks"], session)
     writer = Writer()
     parameters = {name: writer.encode(value, name) for name, value in params.items()}
-    _check_unchanged(clf, session)
-    optimizer = _optimizer_state(session, writer) if with_optimizer else None
+    tensors = {**tensors_of(session.module, "module."), **tensors_of(session.net.criterion_, "criterion.")}
+    again = _rebuilt(clf, session)
+    optimizer = _optimizer_state(session, again, writer) if with_optimizer else None
     record = writer.encode(list(session.net.history), "net_.history")
-    tensors = {
-        **tensors_of(session.module, "module."),
-        **tensors_of(session.net.criterion_, "criterion."),
-        **writer.tensors,
-    }
+    tensors |= writer.tensors
     weights = pack(tensors)
     manifest = Manifest(
         versions=_versions(),
@@ -137,13 +133,15 @@ def _requests(clf: TorchClassifier) -> dict[str, dict[str, Any]]:
     return {name: dict(getattr(routing, name).requests) for name in methods}
 
 
-def _optimizer_state(session: Session, writer: Writer) -> dict[str, Any]:
+def _optimizer_state(session: Session, again: Session, writer: Writer) -> dict[str, Any]:
     optimizer = getattr(session.net, "optimizer_", None)
     if optimizer is None:
         raise ModelFileError(
             "with_optimizer=True, but this estimator has no optimizer any more: it was loaded without one. Save it "
             "with_optimizer=False; partial_fit starts with a new optimizer."
         )
+    if type(optimizer) is not type(again.net.optimizer_):
+        raise ModelFileError(f"optimizer is no longer {type(optimizer).__name__}, whose state was asked for. {_REFIT}")
     state: dict[str, Any] = writer.encode(optimizer.state_dict(), "the state of the optimizer")
     return state
 
@@ -215,19 +213,23 @@ _WITHOUT = (
 )
 
 
-def _check_unchanged(clf: TorchClassifier, session: Session) -> None:
-    """Refuse parameters with which the fitted module and criterion would not be built again."""
+def _rebuilt(clf: TorchClassifier, session: Session) -> Session:
+    """Return what `load_model` would build around the same module, so that no file is written that it refuses."""
     params, nested = clf.get_params(deep=False), clf._nested
     try:
+        clf._validate_params()
         with isolated(session.device):
             criterion = build_criterion(params["criterion"], split_nested(nested, "criterion"))
-            meaning = meaning_of(criterion, params["output"], len(clf.classes_))
+            again = Session.restored(
+                params, nested, session.door, session.labels, session.device, session.dtype, session.module, criterion
+            )
     except (TypeError, ValueError) as err:
-        raise ModelFileError(f"The criterion cannot be built again from the parameters: {err} {_REFIT}") from err
-    if type(criterion) is not type(session.net.criterion_) or meaning != session.meaning:
+        raise ModelFileError(f"The estimator could not be built again from its parameters: {err} {_REFIT}") from err
+    if type(criterion) is not type(session.net.criterion_) or again.meaning != session.meaning:
         raise ModelFileError(f"criterion or output is not what the estimator was fitted with. {_REFIT}")
     if not isinstance(params["module"], nn.Module):
         _check_module(params["module"], split_nested(nested, "module"), session)
+    return again
 
 
 def _check_module(module: Any, given: dict[str, Any], session: Session) -> None:

@@ -31,13 +31,13 @@ def tensors_of(module: nn.Module, prefix: str) -> dict[str, torch.Tensor]:
         If the state dict holds something that is no plain tensor.
     """
     state = module.state_dict()
-    for name, value in state.items():
+    others = {name: buffer for name, buffer in module.named_buffers() if name not in state}
+    for name, value in {**state, **others}.items():
         if not isinstance(value, torch.Tensor) or value.layout is not torch.strided or value.is_quantized:
             raise ModelFileError(
-                f"The state dict of {type(module).__name__} holds {name!r}, a {type(value).__name__} that is no plain "
+                f"{type(module).__name__} holds {name!r} in its state, a {type(value).__name__} that is no plain "
                 "tensor, which a model file cannot hold. Keep it in a buffer, or leave it out of the state dict."
             )
-    others = {name: buffer for name, buffer in module.named_buffers() if name not in state}
     return {prefix + name: value for name, value in state.items()} | {
         f"{prefix}{_BUFFERS}{name}": buffer for name, buffer in others.items()
     }

@@ -121,7 +121,9 @@ def test_modules_of_every_kind_come_back(module, X, params):
     assert [type(layer) for layer in again.module_.modules()] == [type(layer) for layer in clf.module_.modules()]
 
 
-@pytest.mark.parametrize(("module", "criterion"), [(modules.OneLogit, nn.BCEWithLogitsLoss), (modules.OneProbability, nn.BCELoss)])
+@pytest.mark.parametrize(
+    ("module", "criterion"), [(modules.OneLogit, nn.BCEWithLogitsLoss), (modules.OneProbability, nn.BCELoss)]
+)
 def test_one_column_comes_back(module, criterion):
     X = table()
     round_trip(small(module, X, X[:, 0] > 0, criterion=criterion), X, module)
@@ -340,12 +342,12 @@ def test_a_learning_rate_that_was_set_after_fit_is_followed_after_loading_too():
 
 def test_loading_and_saving_change_no_shared_state():
     data = saved(small(TwoLayers))
-    before = torch.get_rng_state(), np.random.get_state()[1].copy(), torch.get_default_dtype()
+    before = torch.get_rng_state(), np.random.get_state()[1].copy(), torch.get_default_dtype()  # noqa: NPY002
     with torch.inference_mode():
         again = loaded(data, TwoLayers)
         saved(again)
     assert torch.equal(before[0], torch.get_rng_state())
-    assert_array_equal(before[1], np.random.get_state()[1])
+    assert_array_equal(before[1], np.random.get_state()[1])  # noqa: NPY002
     assert torch.get_default_dtype() is before[2]
     again.partial_fit(table(), three_classes())  # the parameters are no inference tensors
 
@@ -370,7 +372,7 @@ def test_errors_of_the_system_and_of_the_caller_are_their_own(tmp_path):
         save_model(small(), tmp_path / "no" / "folder")
     with pytest.raises(NotFittedError):
         save_model(TorchClassifier(), tmp_path / "x")
-    with pytest.raises(TypeError, match="got a Pipeline.*skops"):
+    with pytest.raises(TypeError, match=r"got a Pipeline.*skops"):
         save_model(make_pipeline(small()), tmp_path / "x")
     with pytest.raises(ValueError, match="not available"):
         loaded(saved(small()), device="cuda:99")
