@@ -20,6 +20,8 @@ from sktorch_acc.persistence.names import Names, is_named, name_of
 __all__ = ["Reader", "Writer", "number", "plain_number"]
 
 _DEPTH = 30
+# A table, because getattr(torch, name) can import.
+_DTYPES = {str(value).removeprefix("torch."): value for value in vars(torch).values() if isinstance(value, torch.dtype)}
 _NONFINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 
 
@@ -173,8 +175,8 @@ class Reader:
         return self._tensors[name]
 
     def _dtype(self, content: Any, where: str) -> torch.dtype:
-        dtype = getattr(torch, self._text(content, where), None)
-        if not isinstance(dtype, torch.dtype):
+        dtype = _DTYPES.get(self._text(content, where))
+        if dtype is None:
             raise ModelFileError(f"{where} is {content!r}, which is no dtype of torch.")
         return dtype
 

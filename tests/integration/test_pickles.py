@@ -6,6 +6,7 @@ import pickle
 import subprocess
 import sys
 import warnings
+from pathlib import Path
 
 import joblib
 import numpy as np
@@ -18,6 +19,7 @@ from sklearn.exceptions import InconsistentVersionWarning
 from sktorch_acc import AccuracyWarning, TorchClassifier
 from tests.saved import TwoLayers, saved, small, table, three_classes
 
+ROOT = Path(__file__).parent.parent.parent
 X, Y = table(), three_classes()
 
 
@@ -106,8 +108,10 @@ def test_setting_a_state_leaves_the_state_alone():
 def test_a_pickle_predicts_the_same_bits_in_a_new_process(tmp_path):
     clf = small(TwoLayers, n_threads=1)
     joblib.dump((clf, X), tmp_path / "clf.joblib")
-    script = "import joblib, numpy, sys; clf, X = joblib.load(sys.argv[1]); numpy.save(sys.argv[2], clf.predict_proba(X))"
-    subprocess.run([sys.executable, "-c", script, tmp_path / "clf.joblib", tmp_path / "out.npy"], check=True)
+    script = (
+        "import joblib, numpy, sys; clf, X = joblib.load(sys.argv[1]); numpy.save(sys.argv[2], clf.predict_proba(X))"
+    )
+    subprocess.run([sys.executable, "-c", script, tmp_path / "clf.joblib", tmp_path / "out.npy"], check=True, cwd=ROOT)
     assert_array_equal(np.load(tmp_path / "out.npy"), clf.predict_proba(X))
 
 

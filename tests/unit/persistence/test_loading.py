@@ -181,6 +181,7 @@ class MLPs(nn.Module):
         (["parameters", "class_weight"], {"$dict": 1}, "must hold a list"),
         (["parameters", "device"], {"$device": "c:\\"}, "no device of torch"),
         (["parameters", "device"], {"$dtype": "os"}, "no dtype of torch"),
+        (["parameters", "device"], {"$dtype": "_export"}, "no dtype of torch"),
         (["history", "epochs"], [1], "must hold 1 values for each"),
         (["history", "columns"], ["a"], "must hold 2 values for each"),
         (["history", "values"], [["x", 1.0]], "must hold"),
