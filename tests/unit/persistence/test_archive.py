@@ -16,7 +16,6 @@ from sktorch_acc.persistence import archive
 from sktorch_acc.persistence.archive import NAMES, read_entries, write_entries
 from tests.saved import loaded, parts, saved, small
 
-
 EXPLODED = []
 
 
