@@ -132,7 +132,13 @@ class Softmaxed(DropNorm):
 
 @pytest.mark.parametrize(
     ("module", "error"),
-    [(DropNorm, None), (Rude, None), (Fails, RuntimeError), (Explodes, NonFiniteLossError), (Softmaxed, ModuleOutputError)],
+    [
+        (DropNorm, None),
+        (Rude, None),
+        (Fails, RuntimeError),
+        (Explodes, NonFiniteLossError),
+        (Softmaxed, ModuleOutputError),
+    ],
 )
 @pytest.mark.parametrize("grad", [True, False])
 def test_fit_changes_no_shared_state_also_when_it_fails(module, error, grad):
