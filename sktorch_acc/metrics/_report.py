@@ -10,7 +10,8 @@ from sklearn.metrics import classification_report as sklearn_report
 
 from sktorch_acc.metrics._scores import refuse_unknown_labels
 from sktorch_acc.metrics._table import check_confidence, table_of_pair
-from sktorch_acc.metrics._targets import LabelPair, listed, read_pair
+from sktorch_acc.metrics._targets import LabelPair, read_pair
+from sktorch_acc.metrics._text import listed, shorten
 
 __all__ = ["classification_report"]
 
@@ -109,12 +110,6 @@ def classification_report(
     title = f"Accuracy within each class (its recall), with a {confidence * 100:g}% interval"
     lower = _accuracy_lines(table_of_pair(pair, confidence), names, digits)
     return "\n".join([upper, title, "", *lower, *_left_out(pair)])
-
-
-def shorten(text: str, width: int) -> str:
-    """Cut text longer than `width` and end it with an ellipsis; line breaks become spaces."""
-    text = " ".join(text.split())
-    return text if len(text) <= width else text[: width - 1] + "…"
 
 
 def _names(pair: LabelPair, target_names: Any) -> list[str]:

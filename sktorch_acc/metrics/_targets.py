@@ -5,7 +5,6 @@ The scores, tables and scorers count over these codes; nothing here computes a f
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +12,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-__all__ = ["LabelPair", "as_labels", "listed", "read_pair", "read_weight", "sorted_union", "unique_labels"]
+from sktorch_acc.metrics._text import listed
+
+__all__ = ["LabelPair", "as_labels", "read_pair", "read_weight", "sorted_union", "unique_labels"]
 
 _NUMBERS = "biuf"
 _PLAIN_OBJECTS = ("integer", "boolean", "floating", "mixed-integer-float")
@@ -37,13 +38,6 @@ class LabelPair:
     def labels(self) -> npt.NDArray[Any]:
         """The classes that a figure is wanted for."""
         return self.classes[: self.n_labels]
-
-
-def listed(values: Sequence[Any] | npt.NDArray[Any], limit: int = 5) -> str:
-    """Write at most `limit` values, then how many more there are."""
-    shown = [v.item() if isinstance(v, np.generic) else v for v in values[:limit]]
-    text = "[" + ", ".join(repr(v) for v in shown) + "]"
-    return text if len(values) <= limit else f"{text} and {len(values) - limit} more"
 
 
 def read_pair(y_true: Any, y_pred: Any, labels: Any = None, sample_weight: Any = None) -> LabelPair:

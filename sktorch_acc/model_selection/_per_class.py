@@ -15,7 +15,8 @@ from sktorch_acc._rates import rates, wilson_interval
 from sktorch_acc.exceptions import AccuracyWarning
 from sktorch_acc.metrics._counts import confusion_counts, count
 from sktorch_acc.metrics._table import table_of_pair
-from sktorch_acc.metrics._targets import LabelPair, as_labels, listed, read_pair, sorted_union
+from sktorch_acc.metrics._targets import LabelPair, as_labels, read_pair, sorted_union
+from sktorch_acc.metrics._text import listed
 from sktorch_acc.model_selection._counting import CountingClassifier, count_rows
 
 __all__ = ["PerClassCrossValidation", "cross_val_per_class_accuracy"]
@@ -54,15 +55,19 @@ class PerClassCrossValidation:
     train: pd.DataFrame | None = None
 
     def __repr__(self) -> str:
-        return f"{self._title}\n{self.table.to_string(float_format='%.4f')}"
+        return f"{self._title}\n{self.table.to_string(float_format=_four_digits)}"
 
     def _repr_html_(self) -> str:
-        table = self.table.to_html(float_format="%.4f", border=0)
+        table = self.table.to_html(float_format=_four_digits, border=0)
         return f"<p>{self._title}</p>\n{table}"
 
     @property
     def _title(self) -> str:
         return f"Per-class accuracy over the test rows of {len(self.folds)} folds"
+
+
+def _four_digits(value: float) -> str:
+    return f"{value:.4f}"
 
 
 def cross_val_per_class_accuracy(

@@ -6,11 +6,20 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.utils import check_matplotlib_support
 
 from sktorch_acc.metrics import per_class_history
 from sktorch_acc.metrics._history import CURVES, history_of
-from sktorch_acc.plots._style import CLASS_COLORS, GREY, INK, TRAIN, VALID, axes_for, despine, shorten
+from sktorch_acc.metrics._text import shorten
+from sktorch_acc.plots._style import (
+    CLASS_COLORS,
+    GREY,
+    INK,
+    TRAIN,
+    VALID,
+    axes_for,
+    despine,
+    need_matplotlib,
+)
 
 __all__ = ["AccuracyCurveDisplay"]
 
@@ -98,7 +107,7 @@ class AccuracyCurveDisplay:
         ax : matplotlib Axes, default=None
             Axes to draw on; None: a new figure.
         per_class : bool, default=False
-            Draw a curve for each class too.
+            Draw the curves of each class too, without the running figures if there are exact ones.
         name : str, default=None
             Name for the title; None: the estimator's class.
         **plot_params : dict
@@ -116,7 +125,7 @@ class AccuracyCurveDisplay:
         ValueError
             If `clf` keeps no `history_`, or its `history_` has no accuracy.
         """
-        check_matplotlib_support(f"{cls.__name__}.from_estimator")
+        need_matplotlib(f"{cls.__name__}.from_estimator")
         history = history_of(clf)
         most = int(np.argmax(clf.class_count_))
         display = cls(
@@ -154,37 +163,39 @@ class AccuracyCurveDisplay:
                 "The 'n_highlighted' parameter of AccuracyCurveDisplay.plot must be an int in the range "
                 f"[0, {len(CLASS_COLORS)}]. Got {n_highlighted!r} instead."
             )
-        self.ax_ = axes_for("AccuracyCurveDisplay.plot", ax, (7.6, 4.2))
+        self.ax_ = axes_for("AccuracyCurveDisplay.plot", ax, (8.4, 4.2))
         self.figure_ = self.ax_.figure
         self.lines_: dict[tuple[str, str, Any], Any] = {}
-        self._draw_marks()
         if self.class_curves is not None:
             self._draw_classes(self.class_curves, n_highlighted)
         self._draw_overall()
+        self._draw_marks()
         self._label()
         return self
 
     def _draw_overall(self) -> None:
         plain = self.class_curves is None
-        for key, part in self.curves.groupby(["split", "measure"], sort=False):
+        for key, part in _curves_of(self.curves if plain else _exact_if_any(self.curves), "split", "measure"):
             color = (VALID if key[0] == "valid" else TRAIN) if plain else INK
             name = _NAMES[key] if plain else f"overall, {_NAMES[key]}"
-            self._line((*key, None), part, color=color, linewidth=2.0, zorder=4, label=name)
+            self._line((key[0], key[1], None), part, color=color, linewidth=2.0, zorder=4, label=name)
 
     def _draw_classes(self, curves: pd.DataFrame, n_highlighted: int) -> None:
         """Colour the classes that are worst at the best epoch; the rest is a grey background."""
-        exact = curves[curves["measure"] == "exact"]
-        curves = exact if len(exact) else curves  # running figures of each class only if alone
+        curves = _exact_if_any(curves)
         order = self._worst_first(curves)
         colors = dict(zip(order[:n_highlighted], CLASS_COLORS, strict=False))
-        for key, part in curves.groupby(["split", "measure", "label"], sort=False):
+        for key, part in _curves_of(curves, "split", "measure", "label"):
             color = colors.get(key[2])
             if color is None:
                 self._line(key, part, color=GREY, linewidth=0.8, alpha=0.35, zorder=1)
             else:
                 self._line(key, part, color=color, linewidth=1.5, zorder=3)
-        handles = [self.ax_.plot([], [], color=c, label=shorten(name, 26))[0] for name, c in colors.items()]
-        self.highlighted_ = handles
+        for label, color in colors.items():
+            self.ax_.plot([], [], color=color, label=shorten(label, 26))
+        if len(order) > len(colors):
+            others = f"{len(order) - len(colors)} classes with higher accuracy"
+            self.ax_.plot([], [], color=GREY, linewidth=0.8, alpha=0.7, label=others)
 
     def _worst_first(self, curves: pd.DataFrame) -> list[Any]:
         epoch = curves["epoch"].max() if self.best_epoch is None else self.best_epoch
@@ -220,11 +231,25 @@ class AccuracyCurveDisplay:
         ax.set_ylabel("accuracy", color=INK)
         if self.class_curves is not None:
             ax.set_ylim(-0.02, 1.02)
+        first, last = self.curves["epoch"].min(), self.curves["epoch"].max()
+        margin = 0.02 * (last - first) if last > first else 0.5
+        ax.set_xlim(first - margin, last + margin)
         ax.grid(axis="y", color=GREY, alpha=0.25)
         despine(ax, "top", "right")
         if self.estimator_name is not None:
             ax.set_title(shorten(self.estimator_name, 40), loc="left", fontsize="medium", color=INK, pad=16)
         ax.legend(loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False, fontsize="small", labelcolor=INK)
+
+
+def _exact_if_any(long: pd.DataFrame) -> pd.DataFrame:
+    """Leave out running figures unless there are no others: three lines a class are too many."""
+    exact = long[long["measure"] == "exact"]
+    return exact if (exact["split"] == "train").any() else long
+
+
+def _curves_of(long: pd.DataFrame, *keys: str) -> list[tuple[Any, pd.DataFrame]]:
+    """Split a long table into its curves, in the order in which they first occur."""
+    return list(long.groupby(list(keys), sort=False))
 
 
 def _overall_curves(history: pd.DataFrame) -> pd.DataFrame:

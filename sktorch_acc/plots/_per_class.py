@@ -6,11 +6,11 @@ from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
-from sklearn.utils import check_matplotlib_support
 
 from sktorch_acc.metrics import per_class_accuracy_table
 from sktorch_acc.metrics._targets import as_labels, sorted_union
-from sktorch_acc.plots._style import GREY, INK, TRAIN, VALID, axes_for, despine, shorten
+from sktorch_acc.metrics._text import shorten
+from sktorch_acc.plots._style import GREY, INK, TRAIN, VALID, axes_for, despine, need_matplotlib
 
 __all__ = ["PerClassAccuracyDisplay"]
 
@@ -118,7 +118,7 @@ class PerClassAccuracyDisplay:
         display : PerClassAccuracyDisplay
             With the bars drawn.
         """
-        check_matplotlib_support(f"{cls.__name__}.from_estimator")
+        need_matplotlib(f"{cls.__name__}.from_estimator")
         if labels is None and getattr(estimator, "classes_", None) is not None:
             classes = as_labels(estimator.classes_, "classes_")
             labels = sorted_union({"classes_": classes, "y": as_labels(y, "y")})
@@ -162,7 +162,7 @@ class PerClassAccuracyDisplay:
         display : PerClassAccuracyDisplay
             With the bars drawn.
         """
-        check_matplotlib_support(f"{cls.__name__}.from_predictions")
+        need_matplotlib(f"{cls.__name__}.from_predictions")
         table = per_class_accuracy_table(y_true, y_pred, labels=labels, confidence=confidence)
         return cls(table, estimator_name=name).plot(ax=ax, **plot_params)
 
@@ -188,7 +188,7 @@ class PerClassAccuracyDisplay:
         display : PerClassAccuracyDisplay
             With the bars drawn.
         """
-        check_matplotlib_support(f"{cls.__name__}.from_cross_validation")
+        need_matplotlib(f"{cls.__name__}.from_cross_validation")
         return cls(result.table, folds=result.folds, estimator_name=name).plot(ax=ax, **plot_params)
 
     def plot(self, ax: Any = None, *, bar_kwargs: dict[str, Any] | None = None) -> PerClassAccuracyDisplay:
@@ -207,7 +207,7 @@ class PerClassAccuracyDisplay:
             Itself.
         """
         rows = self.table.iloc[:-1].sort_values("accuracy", kind="stable")
-        size = (7.2, 1.7 + 0.3 * max(len(rows), 2))
+        size = (7.6, 1.8 + 0.3 * max(len(rows), 2))
         self.ax_ = axes_for("PerClassAccuracyDisplay.plot", ax, size)
         self.figure_ = self.ax_.figure
         self._draw_bars(rows, bar_kwargs or {})
@@ -250,20 +250,22 @@ class PerClassAccuracyDisplay:
         places = np.broadcast_to(np.arange(len(rows)), by_position.shape)
         self.ax_.plot(
             by_position.ravel(), places.ravel(), "o", markersize=3.5, color="white", markeredgecolor=INK,
-            markeredgewidth=0.7, zorder=5, label="one fold",
+            markeredgewidth=0.7, zorder=5, clip_on=False,
         )  # fmt: skip
 
     def _label(self, rows: pd.DataFrame, overall: pd.Series[Any]) -> None:
         ax = self.ax_
-        ax.set_yticks(np.arange(len(rows)), [shorten(label) for label in rows.index])
+        ax.set_yticks(np.arange(len(rows)), [shorten(label, 32) for label in rows.index])
         ax.set_ylim(len(rows) - 0.4, -0.6)  # the worst class on top
         ax.set_xlim(0, 1)
         ax.grid(axis="x", color=GREY, alpha=0.25, zorder=0)
         despine(ax, "top", "right", "left")
         ax.tick_params(axis="y", length=0)
-        ax.set_xlabel("accuracy within the class", color=INK)
+        notes = ["orange: all of it below overall"] if (rows["high"] < overall["accuracy"]).any() else []
+        notes += ["dots: folds"] if self.folds is not None else []
+        note = f"\n({'; '.join(notes)})" if notes else ""
+        ax.set_xlabel(f"accuracy within the class, with interval{note}", color=INK)
         name = "" if self.estimator_name is None else f"{shorten(self.estimator_name, 40)}: "
-        ax.set_title(
-            f"{name}{overall['accuracy']:.3f} overall, {overall['correct']} of {overall['support']} rows",
-            loc="left", fontsize="medium", color=INK,
-        )  # fmt: skip
+        rights = f"{overall['correct']} of {overall['support']} rows"
+        title = f"{name}{overall['accuracy']:.3f} overall (dashed), {rights}"
+        ax.set_title(title, loc="left", fontsize="medium", color=INK)

@@ -1,12 +1,20 @@
-"""What both Displays share: colours, axes, short names."""
+"""What both Displays share: colours and axes."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from sklearn.utils import check_matplotlib_support
-
-__all__ = ["CLASS_COLORS", "GREY", "INK", "TRAIN", "VALID", "axes_for", "despine", "shorten"]
+__all__ = [
+    "CLASS_COLORS",
+    "GREY",
+    "INK",
+    "TRAIN",
+    "VALID",
+    "axes_for",
+    "despine",
+    "need_matplotlib",
+    "shorten",
+]
 
 # Okabe and Ito (2008), "Color universal design": told apart with any common colour blindness.
 TRAIN, VALID = "#0072B2", "#D55E00"  # blue, vermilion
@@ -14,9 +22,17 @@ CLASS_COLORS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"
 GREY, INK = "#8C8C8C", "#404040"
 
 
+def need_matplotlib(owner: str) -> None:
+    """Say what to install before anything is computed."""
+    try:
+        import matplotlib  # noqa: F401
+    except ImportError as err:
+        raise ImportError(f"{owner} needs matplotlib: pip install 'sktorch-acc[plot]'.") from err
+
+
 def axes_for(owner: str, ax: Any, size: tuple[float, float]) -> Any:
     """Return the axes to draw on: those given, or those of a new figure; then pyplot is used."""
-    check_matplotlib_support(owner)
+    need_matplotlib(owner)
     if ax is not None:
         return ax
     import matplotlib.pyplot as plt
@@ -30,12 +46,3 @@ def despine(ax: Any, *sides: str) -> None:
         spine.set_visible(side not in sides)
         spine.set_color(GREY)
     ax.tick_params(color=GREY, labelcolor=INK)
-
-
-def shorten(label: Any, width: int = 28) -> str:
-    """Cut a label longer than `width` in the middle, where names of classes differ least."""
-    text = " ".join(str(label).split())
-    if len(text) <= width:
-        return text
-    tail = width // 3
-    return f"{text[: width - tail - 1].rstrip()}…{text[-tail:].lstrip()}"
