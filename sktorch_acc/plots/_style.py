@@ -13,7 +13,6 @@ __all__ = [
     "axes_for",
     "despine",
     "need_matplotlib",
-    "shorten",
 ]
 
 # Okabe and Ito (2008), "Color universal design": told apart with any common colour blindness.
