@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import Any
 
 import numpy as np
@@ -154,8 +155,8 @@ def _left_out(pair: LabelPair) -> list[str]:
     if len(left_out) == 0:
         return []
     rows = int((pair.true >= pair.n_labels).sum())
-    return [
-        "",
-        f"Covers {pair.n_labels} classes. Left out: {listed(left_out)}",
-        f"({rows} of {len(pair.true)} rows belong to a class left out).",
-    ]
+    text = (
+        f"Covers {pair.n_labels} of {len(pair.classes)} classes, which is why scikit-learn shows 'micro avg' and "
+        f"not the accuracy. Left out, with {rows} of {len(pair.true)} rows: {listed(left_out)}."
+    )
+    return ["", *textwrap.wrap(text, _WIDTH)]

@@ -180,12 +180,29 @@ class PerClassAccuracyScoring:
         return f"PerClassAccuracyScoring({listed(self._labels)})"
 
     def set_score_request(self, **requests: Any) -> PerClassAccuracyScoring:
-        """Ask for weights, as scikit-learn's scorers do; needs metadata routing to be enabled."""
+        """Ask for weights, as scikit-learn's scorers do; needs metadata routing to be enabled.
+
+        Parameters
+        ----------
+        **requests : {True, False, None, str}
+            ``sample_weight=True`` asks for the weights, a str asks for them under another name.
+
+        Returns
+        -------
+        scoring : PerClassAccuracyScoring
+            Itself.
+        """
         self._routing.set_score_request(**requests)
         return self
 
     def get_metadata_routing(self) -> Any:
-        """Return the weight requests for scikit-learn's metadata routing."""
+        """Return the weight requests for scikit-learn's metadata routing.
+
+        Returns
+        -------
+        routing : MetadataRequest
+            What this callable asks for.
+        """
         return self._routing.get_metadata_routing()
 
     def _accept_sample_weight(self) -> bool:

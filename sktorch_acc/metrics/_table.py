@@ -12,9 +12,15 @@ import pandas as pd
 from sktorch_acc._rates import rates, wilson_interval
 from sktorch_acc.metrics._counts import ClassCounts, count, most_confused, weigh
 from sktorch_acc.metrics._scores import refuse_unknown_labels
-from sktorch_acc.metrics._targets import LabelPair, read_pair
+from sktorch_acc.metrics._targets import LabelPair, as_labels, read_pair, sorted_union
 
-__all__ = ["check_confidence", "overall_name", "per_class_accuracy_table", "table_of_pair"]
+__all__ = [
+    "check_confidence",
+    "overall_name",
+    "per_class_accuracy_table",
+    "table_of_estimator",
+    "table_of_pair",
+]
 
 
 def per_class_accuracy_table(
@@ -96,6 +102,21 @@ def per_class_accuracy_table(
     pair = read_pair(y_true, y_pred, labels, sample_weight)
     refuse_unknown_labels(pair)
     return table_of_pair(pair, confidence)
+
+
+def table_of_estimator(
+    estimator: Any, X: Any, y: Any, *, labels: Any = None, confidence: float = 0.95, sample_weight: Any = None
+) -> pd.DataFrame:
+    """Predict once and build the table over the estimator's classes and any other label in `y`.
+
+    A class of `y` that the estimator has never seen has a row too, with accuracy 0.
+    """
+    if labels is None and getattr(estimator, "classes_", None) is not None:
+        classes = as_labels(estimator.classes_, "classes_")
+        labels = sorted_union({"classes_": classes, "y": as_labels(y, "y")})
+    return per_class_accuracy_table(
+        y, estimator.predict(X), labels=labels, confidence=confidence, sample_weight=sample_weight
+    )
 
 
 def table_of_pair(pair: LabelPair, confidence: float = 0.95) -> pd.DataFrame:

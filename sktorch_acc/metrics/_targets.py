@@ -64,7 +64,9 @@ def as_labels(y: Any, name: str) -> npt.NDArray[Any]:
     Missing labels and fractions are refused; a single column is flattened, as in scikit-learn.
     """
     values = _as_column(y, name)
-    _refuse_missing(values, name)
+    _refuse_missing(
+        np.ma.getmaskarray(y).ravel() if isinstance(y, np.ma.MaskedArray) else pd.isna(values), name
+    )
     if values.dtype.kind in "UT":
         return values.astype(object)
     if values.dtype.kind == "O":
@@ -147,18 +149,16 @@ def _as_column(y: Any, name: str) -> npt.NDArray[Any]:
             "one-hot, multilabel or scores. For one-hot rows or scores pass classes_[values.argmax(axis=1)]."
         )
     if values.ndim != 1:
-        raise ValueError(
-            f"{name} must be a 1-d array of labels. Got {type(y).__name__} of shape {values.shape}."
-        )
+        came = type(y).__name__ if values.ndim == 0 else f"shape {values.shape}"
+        raise ValueError(f"{name} must be a 1-d array of labels. Got {came}; pass a list or an array.")
     return values
 
 
-def _refuse_missing(values: npt.NDArray[Any], name: str) -> None:
-    missing = np.asarray(pd.isna(values))
+def _refuse_missing(missing: npt.NDArray[np.bool_], name: str) -> None:
     if missing.any():
         raise ValueError(
             f"{name} must have a label in every row. Got {int(missing.sum())} missing (NaN or None) of "
-            f"{len(values)}, the first at row {int(missing.argmax())}. Drop these rows or give them a label."
+            f"{len(missing)}, the first at row {int(missing.argmax())}. Drop these rows or give them a label."
         )
 
 
@@ -168,7 +168,9 @@ def _plain(values: npt.NDArray[Any], name: str) -> npt.NDArray[Any]:
     if kind in ("string", "empty"):
         return values
     if kind in _PLAIN_OBJECTS:
-        return np.array(values.tolist())
+        numbers = np.array(values.tolist())
+        if numbers.dtype.kind != "O":  # beyond 64 bits
+            return numbers
     kinds = sorted({type(v).__name__ for v in values.tolist()})
     raise ValueError(
         f"{name} must hold labels of one kind: strings, integers or booleans. Got {' and '.join(kinds)}. "

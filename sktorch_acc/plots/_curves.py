@@ -146,7 +146,8 @@ class AccuracyCurveDisplay:
             Axes to draw on; None: a new figure.
         n_highlighted : int, default=6
             How many classes have a colour and a name, from 0 to 7. They are the ones with the lowest
-            accuracy at the best epoch (validation if there is one); the others are thin grey lines.
+            accuracy at the best epoch, in validation if there is any; of the others, this one
+            accuracy is drawn as a thin grey line.
 
         Returns
         -------
@@ -183,24 +184,25 @@ class AccuracyCurveDisplay:
     def _draw_classes(self, curves: pd.DataFrame, n_highlighted: int) -> None:
         """Colour the classes that are worst at the best epoch; the rest is a grey background."""
         curves = _exact_if_any(curves)
-        order = self._worst_first(curves)
+        ranked = curves[curves["split"] == ("valid" if (curves["split"] == "valid").any() else "train")]
+        order = self._worst_first(ranked)
         colors = dict(zip(order[:n_highlighted], CLASS_COLORS, strict=False))
         for key, part in _curves_of(curves, "split", "measure", "label"):
-            color = colors.get(key[2])
-            if color is None:
-                self._line(key, part, color=GREY, linewidth=0.8, alpha=0.35, zorder=1)
-            else:
-                self._line(key, part, color=color, linewidth=1.5, zorder=3)
+            if key[2] in colors:
+                self._line(key, part, color=colors[key[2]], linewidth=1.5, zorder=3)
+        for key, part in _curves_of(ranked, "split", "measure", "label"):
+            if key[2] not in colors:
+                self._line(key, part, color=GREY, linewidth=0.8, alpha=0.4, zorder=1)
         for label, color in colors.items():
             self.ax_.plot([], [], color=color, label=shorten(label, 26))
         if len(order) > len(colors):
             others = f"{len(order) - len(colors)} classes with higher accuracy"
             self.ax_.plot([], [], color=GREY, linewidth=0.8, alpha=0.7, label=others)
 
-    def _worst_first(self, curves: pd.DataFrame) -> list[Any]:
-        epoch = curves["epoch"].max() if self.best_epoch is None else self.best_epoch
-        split = "valid" if (curves["split"] == "valid").any() else "train"
-        at_best = curves[(curves["epoch"] == epoch) & (curves["split"] == split)]
+    def _worst_first(self, ranked: pd.DataFrame) -> list[Any]:
+        """Order the classes by their accuracy at the best epoch; those without rows come last."""
+        epoch = ranked["epoch"].max() if self.best_epoch is None else self.best_epoch
+        at_best = ranked[ranked["epoch"] == epoch]
         return at_best.sort_values("accuracy", kind="stable")["label"].tolist()
 
     def _draw_marks(self) -> None:
@@ -226,7 +228,7 @@ class AccuracyCurveDisplay:
         from matplotlib.ticker import MaxNLocator
 
         ax = self.ax_
-        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         ax.set_xlabel("epoch", color=INK)
         ax.set_ylabel("accuracy", color=INK)
         if self.class_curves is not None:

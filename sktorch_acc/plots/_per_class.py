@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from sktorch_acc.metrics import per_class_accuracy_table
-from sktorch_acc.metrics._targets import as_labels, sorted_union
+from sktorch_acc.metrics._table import table_of_estimator
 from sktorch_acc.metrics._text import shorten
 from sktorch_acc.plots._style import GREY, INK, TRAIN, VALID, axes_for, despine, need_matplotlib
 
@@ -119,10 +119,7 @@ class PerClassAccuracyDisplay:
             With the bars drawn.
         """
         need_matplotlib(f"{cls.__name__}.from_estimator")
-        if labels is None and getattr(estimator, "classes_", None) is not None:
-            classes = as_labels(estimator.classes_, "classes_")
-            labels = sorted_union({"classes_": classes, "y": as_labels(y, "y")})
-        table = per_class_accuracy_table(y, estimator.predict(X), labels=labels, confidence=confidence)
+        table = table_of_estimator(estimator, X, y, labels=labels, confidence=confidence)
         name = type(estimator).__name__ if name is None else name
         return cls(table, estimator_name=name).plot(ax=ax, **plot_params)
 

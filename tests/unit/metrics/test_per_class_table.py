@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 from scipy.stats import binomtest
+from sklearn.naive_bayes import GaussianNB
 
 from sktorch_acc.metrics import per_class_accuracy_table
+from sktorch_acc.metrics._table import table_of_estimator
 
 
 def rows_of(counts):
@@ -118,3 +120,12 @@ def test_many_classes_need_no_square_matrix():
     labels = np.arange(30_000)
     table = per_class_accuracy_table(labels, np.roll(labels, 1))
     assert table["most_confused_with"].iloc[:3].tolist() == [29_999, 0, 1]
+
+
+def test_a_label_the_estimator_never_saw_has_a_row_with_accuracy_0():
+    clf = GaussianNB().fit([[0.0], [1.0], [2.0], [3.0]], ["a", "a", "c", "c"])
+    table = table_of_estimator(clf, [[0.0], [3.0], [3.0]], ["a", "b", "b"])
+    assert table.index.tolist() == ["a", "b", "c", "overall"]
+    assert table.loc["b", ["support", "accuracy"]].tolist() == [2, 0.0]
+    assert table.loc["b", "most_confused_with"] == "c"
+    assert np.isnan(table.loc["c", "accuracy"])
