@@ -156,7 +156,7 @@ def _left_out(pair: LabelPair) -> list[str]:
         return []
     rows = int((pair.true >= pair.n_labels).sum())
     text = (
-        f"Covers {pair.n_labels} of {len(pair.classes)} classes, which is why scikit-learn shows 'micro avg' and "
-        f"not the accuracy. Left out, with {rows} of {len(pair.true)} rows: {listed(left_out)}."
+        f"Covers {pair.n_labels} of {len(pair.classes)} classes, which is why scikit-learn shows 'micro avg' "
+        f"and not the accuracy. Left out, with {rows} of {len(pair.true)} rows: {listed(left_out)}."
     )
     return ["", *textwrap.wrap(text, _WIDTH)]
