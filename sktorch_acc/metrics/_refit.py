@@ -16,7 +16,7 @@ def refit_by(name: str) -> RefitBy:
 
     scikit-learn's ``refit="acc[tech]"`` averages over all folds. If one fold has no row of the
     class its score is NaN, so is every mean, all candidates get rank 1, and the first one is
-    refitted without a word.
+    refitted.
 
     Parameters
     ----------

@@ -2,7 +2,7 @@
 
 `_BaseScorer` is private to scikit-learn. We inherit from it all the same: predictions are shared
 between the scorers of a dict, and weights are routed, only for its instances. Nothing else in the
-library knows of it; `tests/integration/test_scorers.py` notices if it changes.
+library knows of it; `tests/integration/test_per_class_scoring.py` notices if it changes.
 """
 
 from __future__ import annotations
@@ -27,7 +27,10 @@ __all__ = [
 ]
 
 worst_class_accuracy_scorer = make_scorer(worst_class_accuracy_score)
-"""Scorer of the worst class's accuracy; classes without rows in a fold are ignored."""
+"""Scorer of the worst class's accuracy; classes without rows in a fold are ignored.
+
+One object for all: copy it (``copy.deepcopy``) before ``set_score_request``.
+"""
 
 
 def per_class_accuracy_scorer(label: Any) -> PerClassAccuracyScorer:

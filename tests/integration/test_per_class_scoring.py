@@ -177,6 +177,30 @@ def test_a_scoring_monitor_records_each_class_after_each_iteration(scoring):
     assert last.tolist() == per_class_accuracy_score(y, clf.predict(X)).tolist()
 
 
+def test_a_scoring_monitor_works_inside_a_search():
+    monitor = ScoringMonitor(scoring=PerClassAccuracyScoring(y))
+    clf = LogisticRegression(max_iter=200).set_callbacks(monitor)
+    search = GridSearchCV(
+        clf, {"C": [0.1, 1.0]}, cv=2, scoring=per_class_accuracy_scorers(y), refit=refit_by("acc[tech]")
+    ).fit(X, y)
+    log = monitor.get_logs().data_as_pandas
+    assert {"acc[mgmt]", "acc[sales]", "acc[tech]"} <= set(log.columns)
+    assert log["acc[tech]"].notna().all()
+    assert search.best_index_ == np.argmax(search.cv_results_["mean_test_acc[tech]"])
+
+
+def test_a_search_that_holds_the_scorers_can_be_cloned_and_nested():
+    search = GridSearchCV(
+        GaussianNB(),
+        {"var_smoothing": [1e-9, 1.0]},
+        cv=2,
+        scoring=PerClassAccuracyScoring(y),
+        refit=refit_by("acc[tech]"),
+    )
+    nested = cross_validate(search, X, y, cv=2, scoring=per_class_accuracy_scorers(y), error_score="raise")
+    assert [key for key in nested if key.startswith("test_")] == KEYS
+
+
 def test_a_scoring_monitor_records_the_worst_class():
     monitor = ScoringMonitor(scoring=worst_class_accuracy_scorer)
     clf = LogisticRegression(max_iter=200).set_callbacks(monitor).fit(X, y)

@@ -118,6 +118,21 @@ def test_integer_weights_equal_repeated_rows(case):
     assert same(table["weighted_accuracy"], repeated["accuracy"])
 
 
+@given(labelled(), st.integers(0, 2**31))
+def test_weighted_figures_agree_with_scikit_learn(data: Labelled, seed):
+    weight = np.random.default_rng(seed).uniform(0.1, 3, len(data.true))
+    labels = sorted(set(data.true))
+    expected = recall_score(data.true, data.pred, labels=labels, average=None, sample_weight=weight)
+    score = per_class_accuracy_score(data.y_true, data.y_pred, labels=labels, sample_weight=weight)
+    np.testing.assert_allclose(score, expected, rtol=1e-12, atol=0)
+    true, pred = np.array(data.true), np.array(data.pred)
+    rest = [accuracy_score(true == label, pred == label, sample_weight=weight) for label in labels]
+    score = per_class_accuracy_score(
+        data.y_true, data.y_pred, labels=labels, kind="one_vs_rest", sample_weight=weight
+    )
+    np.testing.assert_allclose(score, rest, rtol=0, atol=1e-12)
+
+
 @given(labelled_with_counts())
 def test_weights_never_change_the_counted_columns(case):
     data, weight = case
