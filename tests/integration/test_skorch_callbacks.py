@@ -32,7 +32,8 @@ def test_epoch_scoring_on_the_holdout_gives_our_figure(use_caching):
     clf = fit(cb.EpochScoring("accuracy", lower_is_better=False, use_caching=use_caching, name="theirs"))
     assert recorded(clf, "theirs") == clf.history_["valid_acc"].tolist()
     best = [row["theirs_best"] for row in clf.net_.history]
-    assert best[0] and all(isinstance(flag, bool) for flag in best)
+    assert best[0]
+    assert all(isinstance(flag, bool) for flag in best)
 
 
 def test_epoch_scoring_on_train_with_caching_gives_the_running_figure():

@@ -131,7 +131,7 @@ def test_values_beyond_the_computing_dtype_are_refused():
 def test_a_dataset_or_loader_is_told_what_to_do_instead(kind):
     data = torch.utils.data.TensorDataset(torch.ones(3, 2))
     X = data if kind == "Dataset" else torch.utils.data.DataLoader(data)
-    with pytest.raises(TypeError, match="arrays are expected.*torch.stack"):
+    with pytest.raises(TypeError, match=r"arrays are expected.*torch\.stack"):
         Door.learn(Holder(), X)
 
 
