@@ -17,11 +17,13 @@ _HOME = {
     "Finding": "findings",
     "ModuleOutputError": "exceptions",
     "NonFiniteLossError": "exceptions",
+    "PerClassAccuracy": "callbacks",
     "PerClassAccuracyDisplay": "plots",
     "PerClassAccuracyScoring": "metrics",
     "PerClassCrossValidation": "model_selection",
     "SktorchAccError": "exceptions",
     "TorchClassifier": "classifier",
+    "TrainAccuracy": "callbacks",
     "classification_report": "metrics",
     "cross_val_per_class_accuracy": "model_selection",
     "per_class_accuracy_score": "metrics",
@@ -37,6 +39,8 @@ _HOME = {
 __all__ = ["__version__", *sorted(_HOME)]
 
 if TYPE_CHECKING:
+    from sktorch_acc.callbacks import PerClassAccuracy as PerClassAccuracy
+    from sktorch_acc.callbacks import TrainAccuracy as TrainAccuracy
     from sktorch_acc.classifier import TorchClassifier as TorchClassifier
     from sktorch_acc.counts import AccuracyCounter as AccuracyCounter
     from sktorch_acc.exceptions import AccuracyWarning as AccuracyWarning

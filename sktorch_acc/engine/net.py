@@ -47,6 +47,8 @@ class Net(NeuralNetClassifier):
         The criterion; becomes `criterion_`.
     meaning : Meaning
         What outputs mean.
+    labels : ndarray of shape (n_classes,)
+        The label of each class index.
     dtype : torch.dtype
         Floating dtype in which the module computes.
     **kwargs
@@ -59,12 +61,13 @@ class Net(NeuralNetClassifier):
         *,
         built_criterion: nn.Module,
         meaning: Meaning,
+        labels: npt.NDArray[Any],
         dtype: torch.dtype,
         **kwargs: Any,
     ) -> None:
         super().__init__(type(built), criterion=type(built_criterion), train_split=None, verbose=1, **kwargs)
         self._built = (built, built_criterion)
-        self.meaning_, self.dtype_ = meaning, dtype
+        self.meaning_, self.labels_, self.dtype_ = meaning, labels, dtype
         self._run: Run | None = None
         self._best_losses: dict[str, float] = {}
 

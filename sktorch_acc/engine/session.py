@@ -90,7 +90,7 @@ class Session:
         module, dtype = _built_module(params, nested, door, meaning, device, X)
         refuse_untrainable(module)
         criterion.to(device, dtype)
-        net = _built_net(params, nested, module.to(device), criterion, meaning, dtype, device)
+        net = _built_net(params, nested, module.to(device), criterion, meaning, labels, dtype, device)
         return cls(net, door, labels, meaning, device, dtype, seed, params["lr"])
 
     @property
@@ -196,6 +196,7 @@ def _built_net(
     module: nn.Module,
     criterion: nn.Module,
     meaning: Meaning,
+    labels: Labels,
     dtype: torch.dtype,
     device: torch.device,
 ) -> Net:
@@ -207,6 +208,7 @@ def _built_net(
         module,
         built_criterion=criterion,
         meaning=meaning,
+        labels=labels.classes,
         dtype=dtype,
         optimizer=optimizer,
         lr=params["lr"],
