@@ -64,7 +64,9 @@ def test_names_can_be_given():
 @pytest.mark.parametrize("mode", ["exact", "running", None])
 def test_inside_the_estimator_they_agree_with_it(mode):
     y = np.array(["x", "y", "z"])[Y]
-    clf = TorchClassifier(max_epochs=2, train_accuracy=mode, callbacks=[TrainAccuracy, PerClassAccuracy], random_state=0)
+    clf = TorchClassifier(
+        max_epochs=2, train_accuracy=mode, callbacks=[TrainAccuracy, PerClassAccuracy], random_state=0
+    )
     clf.fit(X, y)
     assert clf.net_.history[-1, "train_acc"] == clf.score(X, y)
     assert clf.net_.history[-1, "train_acc[y]"] == np.mean(clf.predict(X)[y == "y"] == "y")
