@@ -32,6 +32,7 @@ _HOME = {
     "per_class_accuracy_table": "metrics",
     "per_class_history": "metrics",
     "refit_by": "metrics",
+    "show_versions": "_versions",
     "worst_class_accuracy_score": "metrics",
     "worst_class_accuracy_scorer": "metrics",
 }
@@ -39,6 +40,7 @@ _HOME = {
 __all__ = ["__version__", *sorted(_HOME)]
 
 if TYPE_CHECKING:
+    from sktorch_acc._versions import show_versions as show_versions
     from sktorch_acc.callbacks import PerClassAccuracy as PerClassAccuracy
     from sktorch_acc.callbacks import TrainAccuracy as TrainAccuracy
     from sktorch_acc.classifier import TorchClassifier as TorchClassifier

@@ -32,11 +32,27 @@ class SktorchAccError(Exception):
 
 
 class ModuleOutputError(SktorchAccError, ValueError):
-    """The module's output cannot mean what the criterion assumes; raised before epoch 1."""
+    """The module's output cannot mean what the criterion assumes; raised before epoch 1.
+
+    Parameters
+    ----------
+    message : str
+        What the module returned, what was expected, and what to do.
+    code : str or None, default=None
+        Catalogue code, such as ``"ACC-C1"``.
+    """
 
 
 class NonFiniteLossError(SktorchAccError, FloatingPointError):
-    """The training loss became NaN or infinite; the estimator is left unfitted."""
+    """The training loss became NaN or infinite; the estimator is left unfitted.
+
+    Parameters
+    ----------
+    message : str
+        The epoch, the likely cause, and what to do.
+    code : str or None, default=None
+        Catalogue code, such as ``"ACC-F3"``.
+    """
 
 
 class AccuracyWarning(UserWarning):

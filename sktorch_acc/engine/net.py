@@ -248,12 +248,22 @@ class Net(NeuralNetClassifier):
 
 
 def _move(parts: dict[str, Any], device: torch.device) -> None:
-    """Move modules and the state of optimizers in place; parameters keep their identity."""
+    """Move modules and the state of optimizers in place.
+
+    On some devices torch makes new parameters instead of moving them: the optimizer follows.
+    """
+    modules = [part for part in parts.values() if isinstance(part, nn.Module)]
+    before = [parameter for module in modules for parameter in module.parameters()]
+    for module in modules:
+        module.to(device)
+    after = [parameter for module in modules for parameter in module.parameters()]
+    new = dict(zip(map(id, before), after, strict=True))
     for part in parts.values():
-        if isinstance(part, nn.Module):
-            part.to(device)
-        elif isinstance(part, torch.optim.Optimizer):
-            for values in part.state.values():
-                for name, value in values.items():
-                    if isinstance(value, torch.Tensor):
-                        values[name] = value.to(device)
+        if not isinstance(part, torch.optim.Optimizer):
+            continue
+        for group in part.param_groups:
+            group["params"] = [new.get(id(p), p) for p in group["params"]]
+        for parameter, values in list(part.state.items()):
+            moved = {n: v.to(device) if isinstance(v, torch.Tensor) else v for n, v in values.items()}
+            del part.state[parameter]
+            part.state[new.get(id(parameter), parameter)] = moved

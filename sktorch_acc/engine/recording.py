@@ -113,7 +113,8 @@ def _n_classes(net: Any, target: torch.Tensor) -> int:
 
 
 def _first(output: Any) -> torch.Tensor:
-    return output[0] if isinstance(output, tuple) else output
+    first: torch.Tensor = output[0] if isinstance(output, tuple) else output
+    return first
 
 
 def _predicted(net: Any, output: torch.Tensor, n_classes: int) -> torch.Tensor:
@@ -121,5 +122,5 @@ def _predicted(net: Any, output: torch.Tensor, n_classes: int) -> torch.Tensor:
     try:
         meaning = meaning_of(net.criterion_, None, n_classes)
     except ValueError:
-        return output.argmax(dim=1)
+        return torch.argmax(output, dim=1)
     return meaning.classes(output)
