@@ -164,13 +164,17 @@ def _shown(values: Sequence[Any]) -> str:
 
 def _refuse_text_columns(X: Any) -> None:
     """Name the text, category and date columns of a pandas or polars frame."""
+    names = list(getattr(X, "columns", ()))
+    if len(set(map(str, names))) < len(names):  # duplicates: narwhals wants unique names
+        X = X.set_axis(range(len(names)), axis=1)
     frame = nw.from_native(X, eager_only=True, pass_through=True)
     if not isinstance(frame, nw.DataFrame):
         return
     text = (nw.String, nw.Categorical, nw.Enum, nw.Datetime, nw.Date, nw.Time, nw.Duration, nw.Binary)
-    bad = [name for name, dtype in frame.schema.items() if isinstance(dtype, text)]
-    for name, dtype in frame.schema.items():
-        if isinstance(dtype, nw.Object) and any(isinstance(value, str) for value in frame[name]):
+    bad = []
+    for name, (column, dtype) in zip(names, frame.schema.items(), strict=True):
+        holds_text = isinstance(dtype, nw.Object) and any(isinstance(value, str) for value in frame[column])
+        if isinstance(dtype, text) or holds_text:
             bad.append(name)
     if bad:
         raise ValueError(_text_message("X", bad))

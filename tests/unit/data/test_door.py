@@ -41,6 +41,8 @@ FRAME = pd.DataFrame({"a": [1, 0, 1], "b": [0.0, 1.0, 1.0]})
         FRAME.astype({"a": "Int64", "b": "Float64"}),
         FRAME.astype({"a": "bool"}),
         FRAME.astype(object),
+        FRAME.set_axis(["a", "a"], axis=1),
+        FRAME.set_axis([0, 1], axis=1),
         pl.DataFrame(FRAME.to_dict("list")),
         csr_array(VALUES.astype(float)),
         csr_matrix(VALUES),

@@ -57,6 +57,7 @@ def test_unseen_labels_are_counted_and_named():
         (np.array([1.0, np.nan]), "1 of 2 labels are missing"),
         (np.array([1.0, np.inf]), "Input y contains infinity"),
         (np.array([0.5, 1.7, 2.2]), "Unknown label type|continuous"),
+        (np.array([1, "a", 2], dtype=object), "types int, str: make them of one type"),
         (np.eye(3), "ACC-B3.*argmax"),
         ([[1, 0], [0, 1]], "ACC-B3.*argmax"),
     ],
@@ -104,3 +105,13 @@ def test_a_class_weight_for_an_unknown_label_is_refused():
     labels, indices = Labels.learn(np.array(["a", "b", "b"]))
     with pytest.raises(ValueError, match="not in class_weight"):
         row_weights(labels, indices, None, {"a": 2, "c": 2})
+
+
+@pytest.mark.parametrize(
+    ("class_weight", "message"),
+    [({"a": 0, "b": 0}, "0 for every row"), ({"a": -1, "b": 1}, "negative weight")],
+)
+def test_class_weights_that_make_no_sense_are_refused(class_weight, message):
+    labels, indices = Labels.learn(np.array(["a", "b", "b"]))
+    with pytest.raises(ValueError, match=message):
+        row_weights(labels, indices, None, class_weight)
