@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -165,8 +166,9 @@ def _shown(values: Sequence[Any]) -> str:
 def _refuse_text_columns(X: Any) -> None:
     """Name the text, category and date columns of a pandas or polars frame."""
     names = list(getattr(X, "columns", ()))
-    if len(set(map(str, names))) < len(names):  # duplicates: narwhals wants unique names
-        X = X.set_axis(range(len(names)), axis=1)
+    repeated = sorted(str(name) for name, count in Counter(names).items() if count > 1)
+    if repeated:
+        raise ValueError(f"X has more than one column of the name(s) {_shown(repeated)}. Give each its own name.")
     frame = nw.from_native(X, eager_only=True, pass_through=True)
     if not isinstance(frame, nw.DataFrame):
         return
