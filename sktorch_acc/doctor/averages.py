@@ -220,10 +220,7 @@ def padded(problem: Problem) -> Values:
     """H1: the first rows are repeated so that every process, or every batch, is full."""
     if problem.shuffled:
         return []
-    groups = [2, 3, 4, 8, *([problem.batch_size] if problem.several_batches else [])]
-    figures: list[float] = []
-    for extra in sorted({-problem.n_rows % (group or 1) for group in groups} - {0}):
-        again = int(problem.hits[np.arange(extra) % problem.n_rows].sum())
-        twice = problem.correct + again
-        figures += [twice / (problem.n_rows + extra), twice / problem.n_rows]
-    return certain(*dict.fromkeys(figures))
+    groups = {2, 3, 4, 8} | ({problem.batch_size or 1} if problem.several_batches else set())
+    extras = {-problem.n_rows % group for group in groups} - {0}
+    again = {extra: int(problem.hits[np.arange(extra) % problem.n_rows].sum()) for extra in sorted(extras)}
+    return certain(*((problem.correct + hits) / (problem.n_rows + extra) for extra, hits in again.items()))

@@ -20,7 +20,11 @@ __all__ = ["Candidate", "Ranking", "rank"]
 
 TRUTH_PRIOR = 12.0
 OTHER_PRIOR = 5.0 * len(FORMULAS)
-COUNT_SHARE = 0.2
+# A moving model, another mode or a few other rows give counts near the right one.
+COUNT_SHARE = 0.1
+COUNT_SHARE_NEAR = 0.5
+NEAR = 0.1
+WIDTH_ABOVE_ONE = 0.01
 PERCENT_FACTOR = 0.5
 
 
@@ -81,15 +85,16 @@ def rank(problem: Problem, figure: Figure) -> Ranking:
     """Share the probability out between the formulas, a right loop and something else."""
     truth_scale = next((s for s in figure.scales if _prints_as(problem.truth, figure, s)), None)
     truth = 0.0 if truth_scale is None else TRUTH_PRIOR * _scale_factor(figure, truth_scale)
-    other = OTHER_PRIOR * _spread(problem, figure, figure.scales[-1])
     matches = _likeliest_of_each_code(
         match
         for formula in FORMULAS
         for scale in figure.scales
         for match in _matches(formula, problem, figure, scale)
     )
+    first_scale = matches[0].scale if matches else figure.likely_scale
+    other = OTHER_PRIOR * _spread(problem, figure, truth_scale or first_scale)
     total = truth + other + sum(match.weight for match in matches)
-    candidates = tuple(_candidate(match, total) for match in sorted(matches, key=lambda m: -m.weight))
+    candidates = tuple(_candidate(match, total) for match in matches)
     return Ranking(candidates, truth / total, other / total, truth_scale)
 
 
@@ -104,9 +109,14 @@ def _prints_as(value: float, figure: Figure, scale: int) -> bool:
 
 def _spread(problem: Problem, figure: Figure, scale: int) -> float:
     """Probability, up to a constant, that something else gives this figure."""
-    count = round(figure.accuracy(scale) * problem.n_rows)
-    is_count = count <= problem.n_rows and _prints_as(count / problem.n_rows, figure, scale)
-    return max(figure.width(scale), COUNT_SHARE / problem.n_rows if is_count else 0.0)
+    accuracy = figure.accuracy(scale)
+    if accuracy > 1:  # No accident gives that, so its digits matter less.
+        return min(figure.width(scale), WIDTH_ABOVE_ONE)
+    count = round(accuracy * problem.n_rows)
+    if not _prints_as(count / problem.n_rows, figure, scale):
+        return figure.width(scale)
+    share = COUNT_SHARE_NEAR if abs(accuracy - problem.truth) <= NEAR else COUNT_SHARE
+    return max(figure.width(scale), share / problem.n_rows)
 
 
 def _matches(formula: Formula, problem: Problem, figure: Figure, scale: int) -> list[_Match]:
@@ -132,7 +142,7 @@ def _likeliest_of_each_code(matches: Iterable[_Match]) -> list[_Match]:
         held = best.get(match.formula.code)
         if held is None or match.weight > held.weight:
             best[match.formula.code] = match
-    return list(best.values())
+    return sorted(best.values(), key=lambda match: -match.weight)
 
 
 def _candidate(match: _Match, total: float) -> Candidate:
