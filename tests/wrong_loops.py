@@ -75,6 +75,22 @@ def rates_over_dataset(outputs, targets, batch_size):
     return acc / len(targets)
 
 
+@wrong_loop("ACC-A2")
+def sum_of_rates(outputs, targets, batch_size):
+    acc = 0.0
+    for z, y in batches(outputs, targets, batch_size):
+        acc += (predict(z) == y).float().mean().item()
+    return acc
+
+
+@wrong_loop("ACC-A2")
+def count_over_last_batch(outputs, targets, batch_size):
+    correct = 0
+    for z, y in batches(outputs, targets, batch_size):
+        correct += (predict(z) == y).sum().item()
+    return correct / len(y)
+
+
 @wrong_loop("ACC-A3")
 def drop_last(outputs, targets, batch_size):
     correct, dataset = 0, TensorDataset(outputs, targets)
@@ -83,6 +99,16 @@ def drop_last(outputs, targets, batch_size):
     for z, y in DataLoader(dataset, batch_size=batch_size, drop_last=True):
         correct += (predict(z) == y).sum().item()
     return correct / len(dataset)
+
+
+@wrong_loop("ACC-A3")
+def drop_last_everywhere(outputs, targets, batch_size):
+    correct = total = 0
+    for z, y in batches(outputs, targets, batch_size):
+        if len(y) == batch_size:
+            correct += (predict(z) == y).sum().item()
+            total += len(y)
+    return correct / total if total else None
 
 
 @wrong_loop("ACC-A7")
@@ -142,6 +168,14 @@ def macro(outputs, targets, batch_size):
     pred = predict(outputs)
     recalls = [(pred[targets == k] == k).float().mean() for k in targets.unique()]
     return torch.stack(recalls).mean().item()
+
+
+@wrong_loop("ACC-A10")
+def macro_of_batches(outputs, targets, batch_size):
+    acc, loader = 0.0, batches(outputs, targets, batch_size)
+    for z, y in loader:
+        acc += torch.stack([(predict(z)[y == k] == k).float().mean() for k in y.unique()]).mean().item()
+    return acc / len(loader)
 
 
 @wrong_loop("ACC-A11")
@@ -205,6 +239,16 @@ def one_hot_column(outputs, targets, batch_size):
     for z, y in batches(outputs, targets, batch_size):
         one_hot = torch.nn.functional.one_hot(y, outputs.shape[1])
         correct += (z.argmax(dim=1, keepdim=True) == one_hot).sum().item()
+    return correct / len(targets)
+
+
+@wrong_loop("ACC-B3")
+def one_hot_square(outputs, targets, batch_size):
+    correct = 0
+    for z, y in batches(outputs, targets, batch_size):
+        if outputs.shape[1] == 1 or len(y) not in (1, outputs.shape[1]):
+            return None
+        correct += (z.argmax(dim=1) == torch.nn.functional.one_hot(y, outputs.shape[1])).sum().item()
     return correct / len(targets)
 
 

@@ -5,6 +5,8 @@ The functions return what those of `averages` return: figures with their probabi
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -85,24 +87,27 @@ def one_hot_against_classes(problem: Problem) -> Values:
     return certain(total / problem.n_rows, total / (problem.n_rows * problem.n_classes))
 
 
+def _square_batches(problem: Problem) -> bool:
+    """Whether every batch has n_classes rows, or one, which broadcasts: else these comparisons fail."""
+    if problem.one_column or not problem.batches_known:
+        return False
+    return set(problem.sizes.tolist()) <= {1, problem.n_classes}
+
+
 def one_hot_against_classes_per_batch(problem: Problem) -> Values:
     """B3 with as many rows as classes in a batch: the shapes agree, the meaning does not."""
-    if problem.one_column or not problem.batches_known or problem.batch_size != problem.n_classes:
+    if not _square_batches(problem):
         return []
-    if problem.short_tail > 1:  # The comparison fails on that batch; a tail of one row broadcasts.
-        return []
-    size = problem.n_classes
-    full = problem.n_rows - problem.short_tail
     total = 0
-    for start in range(0, full, size):
-        rows = slice(start, start + size)
-        one_hot = np.eye(size, dtype=np.int64)[problem.targets[rows]]
-        total += int((problem.predicted[rows] == one_hot).sum())
-    seen = full
-    if problem.short_tail:
-        total += int((problem.predicted[full:] == np.eye(size, dtype=np.int64)[problem.targets[full:]]).sum())
-        seen += 1
-    return certain(total / seen, total / (seen * size))
+    for predicted, targets in _batches(problem):
+        one_hot = np.eye(problem.n_classes, dtype=np.int64)[targets]
+        total += int((predicted == one_hot).sum())
+    return certain(total / problem.n_rows, total / (problem.n_rows * problem.n_classes))
+
+
+def _batches(problem: Problem) -> Iterator[tuple[Ints, Ints]]:
+    for start, size in zip(problem.starts.tolist(), problem.sizes.tolist(), strict=True):
+        yield problem.predicted[start : start + size], problem.targets[start : start + size]
 
 
 def one_hot_elementwise(problem: Problem) -> Values:
@@ -145,11 +150,9 @@ def _softmax_in_batches(problem: Problem) -> torch.Tensor:
 
 def argmax_of_rows(problem: Problem) -> Values:
     """B4: ``argmax(dim=0)`` gives a row for each class; with n_classes rows in a batch nothing fails."""
-    if problem.one_column or not problem.batches_known:
+    if not _square_batches(problem):
         return []
     size = problem.n_classes
-    if not set(problem.sizes.tolist()) <= {1, size}:
-        return []  # The comparison fails on a batch of another size.
     full = int(problem.sizes[problem.sizes == size].sum()) if size > 1 else 0
     rows = problem.scores[:full].reshape(-1, size, size).argmax(dim=1).numpy()
     equal = (rows == problem.targets[:full].reshape(-1, size)).sum(axis=1)

@@ -52,10 +52,10 @@ def _to_tensor(values: Any, name: str) -> torch.Tensor:
     try:
         if isinstance(values, (list, tuple)) and any(isinstance(v, torch.Tensor) for v in values):
             return torch.stack([torch.as_tensor(v).detach().cpu() for v in values])
-        array = np.asarray(values)
+        array = np.array(values, order="C")  # A copy: torch takes no negative strides.
         if array.dtype.kind not in "biuf":
             raise TypeError(f"dtype {array.dtype}")
-        return torch.from_numpy(np.ascontiguousarray(array))
+        return torch.from_numpy(array)
     except (TypeError, ValueError, RuntimeError) as err:
         raise ValueError(
             f"{name!r} must be a tensor, an array or a list of numbers with one entry per row. "

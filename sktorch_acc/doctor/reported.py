@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Any
@@ -23,8 +24,8 @@ class Figure:
     ----------
     value : float
         The number as printed, at least 0.
-    half_unit : float
-        Half a unit of its last digit: what rounding can have hidden.
+    exponent : int
+        Power of ten of its last digit, at most 0: -4 for ``"0.6830"``.
     text : str
         As the caller gave it.
     percent : bool
@@ -32,9 +33,14 @@ class Figure:
     """
 
     value: float
-    half_unit: float
+    exponent: int
     text: str
     percent: bool
+
+    @property
+    def half_unit(self) -> float:
+        """Half a unit of the last digit: what rounding can have hidden."""
+        return 0.5 * 10.0**self.exponent
 
     @property
     def scales(self) -> tuple[int, ...]:
@@ -55,7 +61,7 @@ class Figure:
     def tolerance(self, scale: int) -> float:
         """Largest distance, as a fraction, between the figure and a number that prints as it."""
         # An integer 0 or 1 (of `correct // total`) is exact; "32" of a format without decimals is not.
-        half = 0.0 if scale == 1 and self.half_unit == 0.5 and self.value <= 1 else self.half_unit
+        half = 0.0 if scale == 1 and self.exponent == 0 and self.value <= 1 else self.half_unit
         return (half + FLOAT_NOISE * max(self.value, 1e-3)) / scale
 
     def accuracy(self, scale: int) -> float:
@@ -65,8 +71,7 @@ class Figure:
     @property
     def decimals(self) -> int:
         """Decimals of the figure as a fraction: 4 for ``"0.6830"`` and for ``"68.30%"``."""
-        printed = round(-np.log10(2 * self.half_unit))
-        return int(printed) + (2 if self.likely_scale == 100 else 0)
+        return -self.exponent + (2 if self.likely_scale == 100 else 0)
 
 
 def read_figure(reported: Any) -> Figure:
@@ -81,16 +86,15 @@ def read_figure(reported: Any) -> Figure:
         number = Decimal(text.removesuffix("%").strip())
     except InvalidOperation as err:
         raise ValueError(_not_a_figure(reported)) from err
-    if not number.is_finite():
+    value = float(number)
+    if not math.isfinite(value):
         raise ValueError(
             f"'reported' must be a finite number. Got {reported!r}. A NaN comes from 0 / 0: no row was "
             "counted."
         )
     if number < 0:
         raise ValueError(f"'reported' must be an accuracy, which is at least 0. Got {reported!r}.")
-    exponent = number.as_tuple().exponent
-    half_unit = 0.5 * 10.0 ** min(int(exponent), 0)
-    return Figure(float(number), half_unit, text, percent)
+    return Figure(value, min(int(number.as_tuple().exponent), 0), text, percent)
 
 
 def _not_a_figure(reported: Any) -> str:
