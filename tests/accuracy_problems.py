@@ -13,9 +13,7 @@ def draw_problem(rng):
     batch_size = int(np.exp(rng.uniform(0, np.log(257))))
     if not one_column and rng.random() < 0.1:  # As many rows in a batch as classes: a case of its own.
         batch_size = n_classes
-    shares = (
-        rng.dirichlet(np.full(n_classes, 1.0)) if rng.random() < 0.5 else np.full(n_classes, 1 / n_classes)
-    )
+    shares = rng.dirichlet(np.full(n_classes, 1.0)) if rng.random() < 0.5 else np.full(n_classes, 1 / n_classes)
     targets = rng.choice(n_classes, n_rows, p=shares)
     signal = rng.uniform(0.5, 4.0)
     if one_column:

@@ -81,9 +81,7 @@ def one_hot_against_classes(problem: Problem) -> Values:
     if problem.one_column:
         return []
     # A prediction of 0 equals the zeros of its row, a prediction of 1 the single one, others nothing.
-    total = int((problem.predicted == 0).sum()) * (problem.n_classes - 1) + int(
-        (problem.predicted == 1).sum()
-    )
+    total = int((problem.predicted == 0).sum()) * (problem.n_classes - 1) + int((problem.predicted == 1).sum())
     return certain(total / problem.n_rows, total / (problem.n_rows * problem.n_classes))
 
 
@@ -119,8 +117,8 @@ def one_hot_elementwise(problem: Problem) -> Values:
     return certain(*(float(((problem.scores > cut) == one_hot).double().mean()) for cut in (0.5, 0.0)))
 
 
-def _hits_of(predicted: npt.NDArray[np.int64] | torch.Tensor, problem: Problem) -> Ints:
-    return np.asarray(np.asarray(predicted) == problem.targets, dtype=np.int64)
+def _hits_of(predicted: npt.NDArray[np.int64], problem: Problem) -> Ints:
+    return np.asarray(predicted == problem.targets, dtype=np.int64)
 
 
 def _batch_figures(hits: Ints, problem: Problem) -> list[float]:
@@ -133,19 +131,24 @@ def softmax_over_rows(problem: Problem) -> Values:
     """B4: softmax along the rows (``dim=0``), of all rows or of each batch, before the argmax."""
     if problem.one_column:
         return []
-    figures = [float(_hits_of(torch.softmax(problem.scores, dim=0).argmax(dim=1), problem).mean())]
+    figures: list[float] = []
+    whole = _hits_of(torch.softmax(problem.scores, dim=0).argmax(dim=1).numpy(), problem)
+    if (whole != problem.hits).any():  # Else the comparison is the right one.
+        figures.append(float(whole.mean()))
     if problem.batches_known and problem.several_batches:
-        figures += _batch_figures(_hits_of(_softmax_in_batches(problem), problem), problem)
+        hits = _hits_of(_softmax_in_batches(problem), problem)
+        if (hits != problem.hits).any():
+            figures += _batch_figures(hits, problem)
     return certain(*figures)
 
 
-def _softmax_in_batches(problem: Problem) -> torch.Tensor:
+def _softmax_in_batches(problem: Problem) -> Ints:
     """Classes after a softmax over the rows of each batch: (n_rows,)."""
     scores = problem.scores.float().numpy() if problem.scores.element_size() < 4 else problem.scores.numpy()
     with np.errstate(invalid="ignore"):  # A class whose scores are all -inf gives NaN, as torch.softmax does.
         powers = np.exp(scores - np.maximum.reduceat(scores, problem.starts, axis=0)[problem.batch_of])
         shares = powers / problem.sum_per_batch(powers)[problem.batch_of]
-    return torch.from_numpy(shares).argmax(dim=1)
+    return np.asarray(torch.from_numpy(shares).argmax(dim=1), dtype=np.int64)
 
 
 def argmax_of_rows(problem: Problem) -> Values:
@@ -209,14 +212,14 @@ def half_on_logits(problem: Problem) -> Values:
     """C5: 0.5 on a logit is a probability of 0.62."""
     if problem.reading != "logits":
         return []
-    return certain(_hits_of((problem.scores > 0.5).long(), problem).mean())
+    return certain(_hits_of((problem.scores > 0.5).long().numpy(), problem).mean())
 
 
 def rounded_logits(problem: Problem) -> Values:
     """C5: logits rounded as if they were probabilities; 2 and -1 are no class."""
     if problem.reading != "logits":
         return []
-    return certain(_hits_of(problem.scores.round().clamp(-2, 2).long(), problem).mean())
+    return certain(_hits_of(problem.scores.round().clamp(-2, 2).long().numpy(), problem).mean())
 
 
 def zero_on_probabilities(problem: Problem) -> Values:

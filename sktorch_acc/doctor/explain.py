@@ -27,8 +27,7 @@ class Explanation:
     ----------
     verdict : {"true", "explained", "ambiguous", "unexplained"}
         ``"true"``: the figure is the accuracy. ``"explained"``: one mistake gives it. ``"ambiguous"``:
-        several do, or a mistake and an accident are both plausible. ``"unexplained"``: no listed mistake is
-        likelier than an accident.
+        several do. ``"unexplained"``: no listed mistake does, or none that is likelier than an accident.
     code : str or None
         Catalogue code of the likeliest mistake; None if the verdict is ``"true"`` or ``"unexplained"``.
     confidence : float
@@ -113,16 +112,17 @@ def explain_accuracy(
 
     Examples
     --------
-    Four batches of 256 rows without an error, and one wrong row alone in the fifth:
+    Rows 980 to 999 are wrong, half of the short last batch, which counts as much as a full one:
 
     >>> import torch
     >>> from sktorch_acc import explain_accuracy
-    >>> targets = torch.arange(1025) % 3
-    >>> outputs = torch.nn.functional.one_hot(targets, 3).float()
-    >>> outputs[-1] = torch.tensor([0.0, 1.0, 0.0])
-    >>> found = explain_accuracy(outputs, targets, "0.8000", batch_size=256)
-    >>> found.verdict, found.code, round(found.true_accuracy, 4)
-    ('explained', 'ACC-A1', 0.999)
+    >>> rows = torch.arange(1000)
+    >>> targets = rows % 3
+    >>> predicted = torch.where((rows % 9 == 0) | (rows >= 980), (targets + 1) % 3, targets)
+    >>> outputs = 3.0 * torch.nn.functional.one_hot(predicted, 3) - 0.9
+    >>> found = explain_accuracy(outputs, targets, "0.8611", batch_size=64)
+    >>> found.verdict, found.code, found.true_accuracy
+    ('explained', 'ACC-A1', 0.871)
     >>> print(found.candidates[0].fix)
     correct += (pred == y).sum().item()
     total += len(y)

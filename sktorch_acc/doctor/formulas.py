@@ -126,8 +126,7 @@ _AVERAGES = (
         "the accuracy on the full batches",
         "drop_last=True never scores the short last batch.",
         1.0,
-        "loader = DataLoader(dataset, batch_size, drop_last=True)\naccuracy = correct / (len(loader) * "
-        "batch_size)",
+        "loader = DataLoader(dataset, batch_size, drop_last=True)\naccuracy = correct / (len(loader) * batch_size)",
         "loader = DataLoader(dataset, batch_size)  # no drop_last for scoring\n" + COUNT,
         averages.dropped_tail_unscored,
     ),
@@ -165,8 +164,7 @@ _AVERAGES = (
         "the right rows of the last batch divided by all rows",
         "Only the last batch was counted.",
         4.0,
-        "correct = (pred == y).sum().item()  # in every batch\n# after the loop\naccuracy = correct / "
-        "len(dataset)",
+        "correct = (pred == y).sum().item()  # in every batch\n# after the loop\naccuracy = correct / len(dataset)",
         COUNT,
         averages.last_batch_over_all,
     ),
@@ -241,8 +239,7 @@ _AVERAGES = (
         1.5,
         "sampler = DistributedSampler(dataset)  # repeats rows until every process has as many\naccuracy "
         "= gathered.float().mean()",
-        "hits = gathered[: len(dataset)]  # in the order of the rows\naccuracy = hits.sum().item() / "
-        "len(dataset)",
+        "hits = gathered[: len(dataset)]  # in the order of the rows\naccuracy = hits.sum().item() / len(dataset)",
         averages.padded,
     ),
 )
@@ -262,8 +259,7 @@ _COMPARISONS = (
         "a count over all pairs of rows of a batch, divided by the rows",
         PAIRS,
         4.0,
-        "correct += (pred == y).sum().item()  # (n, 1) == (n,)\n# after the loop\naccuracy = correct / "
-        "len(dataset)",
+        "correct += (pred == y).sum().item()  # (n, 1) == (n,)\n# after the loop\naccuracy = correct / len(dataset)",
         FLATTEN,
         comparisons.broadcast_sum_per_batch,
     ),
@@ -281,8 +277,7 @@ _COMPARISONS = (
         "the share of equal pairs among all pairs of rows of a batch",
         PAIRS,
         4.0,
-        "acc += (pred == y).float().mean().item()  # (n, 1) == (n,)\n# after the loop\naccuracy = acc / "
-        "len(loader)",
+        "acc += (pred == y).float().mean().item()  # (n, 1) == (n,)\n# after the loop\naccuracy = acc / len(loader)",
         FLATTEN,
         comparisons.broadcast_mean_per_batch,
     ),

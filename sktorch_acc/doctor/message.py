@@ -42,8 +42,7 @@ def _true(candidates: tuple[Candidate, ...], problem: Problem, figure: Figure) -
     if candidates:
         rivals = {"the accuracy": problem.truth, **_rivals(candidates)}
         sentences.append(
-            f"At this precision it coincides with {_codes(candidates)}; "
-            f"{_distinguish(candidates, figure, rivals)}"
+            f"At this precision it coincides with {_codes(candidates)}; {_distinguish(candidates, figure, rivals)}"
         )
     return sentences
 
@@ -59,11 +58,7 @@ def _ambiguous(candidates: tuple[Candidate, ...], problem: Problem, figure: Figu
     more = len(candidates) - SHOWN
     names += f"; and {more} more" if more > 0 else ""
     degree = "is most likely" if candidates[0].share >= 0.5 else "can be"
-    opening = (
-        f"{figure.text} {degree} one of {len(candidates)} things"
-        if len(candidates) > 1
-        else f"{figure.text} can be"
-    )
+    opening = f"{figure.text} {degree} one of {len(candidates)} things"
     second_look = _distinguish(candidates, figure, _rivals(candidates))
     return [f"{opening}: {names}. {_accuracy(problem)}. To tell: {second_look}"]
 
@@ -85,15 +80,20 @@ def _rivals(candidates: tuple[Candidate, ...]) -> dict[str, float]:
 
 
 def _lines(candidates: tuple[Candidate, ...]) -> str:
-    return " or ".join(f"`{c.formula.splitlines()[-1]}`" for c in candidates[:SHOWN])
+    return " or ".join(f"`{_telling_line(c)}`" for c in candidates[:SHOWN])
+
+
+def _telling_line(candidate: Candidate) -> str:
+    """Return the first line of the wrong formula that the right one does not have."""
+    right = candidate.fix.splitlines()
+    return next(line for line in candidate.formula.splitlines() if line not in right)
 
 
 def _unexplained(candidates: tuple[Candidate, ...], problem: Problem, figure: Figure) -> list[str]:
     sentences = [f"No listed mistake explains {figure.text}. {_accuracy(problem)}."]
     if candidates:
         sentences.append(
-            f"It is also what {_codes(candidates)} would give, but with so few digits or rows that means "
-            "little."
+            f"It is also what {_codes(candidates)} would give, but with so few digits or rows that means little."
         )
     if problem.batch_size is None:
         sentences.append("Pass batch_size: without it only formulas over all rows are tried.")
@@ -101,11 +101,9 @@ def _unexplained(candidates: tuple[Candidate, ...], problem: Problem, figure: Fi
         sentences.append("If the loop shuffled its rows, pass shuffled=True.")
     if abs(figure.accuracy(figure.likely_scale) - problem.truth) <= NEAR:
         sentences.append(
-            "A figure this near can have been measured while the weights moved, or in training mode "
-            "(ACC-E2, ACC-E1): score "
-            "the finished module once more after model.eval(). Or on other rows (ACC-E7): compare the "
-            "number of rows with "
-            f"{problem.n_rows}."
+            "A figure this near can have been measured while the weights moved or in training mode (ACC-E2, ACC-E1): "
+            "score the finished module once more after model.eval(). Or on other rows (ACC-E7): compare the number of "
+            f"rows with {problem.n_rows}."
         )
     return sentences
 

@@ -86,10 +86,7 @@ def rank(problem: Problem, figure: Figure) -> Ranking:
     truth_scale = next((s for s in figure.scales if _prints_as(problem.truth, figure, s)), None)
     truth = 0.0 if truth_scale is None else TRUTH_PRIOR * _scale_factor(figure, truth_scale)
     matches = _likeliest_of_each_code(
-        match
-        for formula in FORMULAS
-        for scale in figure.scales
-        for match in _matches(formula, problem, figure, scale)
+        match for formula in FORMULAS for scale in figure.scales for match in _matches(formula, problem, figure, scale)
     )
     first_scale = matches[0].scale if matches else figure.likely_scale
     other = OTHER_PRIOR * _spread(problem, figure, truth_scale or first_scale)

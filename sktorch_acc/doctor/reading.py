@@ -68,38 +68,36 @@ def _read_scores(outputs: Any) -> torch.Tensor:
     shape, dtype = tuple(scores.shape), str(scores.dtype).removeprefix("torch.")
     if scores.ndim == 3:
         raise ValueError(
-            f"'outputs' must have shape (n_rows, n_classes), (n_rows, 1) or (n_rows,). Got {shape}. If "
-            "the middle axis "
+            f"'outputs' must have shape (n_rows, n_classes), (n_rows, 1) or (n_rows,). Got {shape}. If the middle axis "
             "holds the members of an ensemble, pass the mean of their probabilities (ACC-B5)."
         )
     if scores.ndim not in (1, 2):
-        raise ValueError(
-            f"'outputs' must have shape (n_rows, n_classes), (n_rows, 1) or (n_rows,). Got {shape}."
-        )
+        raise ValueError(f"'outputs' must have shape (n_rows, n_classes), (n_rows, 1) or (n_rows,). Got {shape}.")
     if scores.numel() == 0:
         raise ValueError(f"'outputs' must hold at least one row and one column. Got shape {shape}.")
     if not scores.is_floating_point():
         if scores.ndim == 1 or scores.shape[1] == 1:
             raise ValueError(
-                "'outputs' must be what the module returned, before argmax or a threshold. Got class "
-                "indices: shape "
+                "'outputs' must be what the module returned, before argmax or a threshold. Got class indices: shape "
                 f"{shape}, dtype {dtype}. Pass the scores of every class, or the one column of logits."
             )
         scores = scores.double()
     if scores.ndim == 2 and scores.shape[1] == 1:
         scores = scores[:, 0]
-    bad = ~torch.isfinite(scores).reshape(len(scores), -1)
+    _refuse_nan(scores)
+    return scores
+
+
+def _refuse_nan(scores: torch.Tensor) -> None:
     # -inf is a legitimate score (log of a probability that underflowed); NaN and +inf have no order.
-    bad &= ~torch.isneginf(scores).reshape(len(scores), -1)
-    rows = bad.any(dim=1).nonzero()[:, 0].tolist()
+    bad = ~(torch.isfinite(scores) | torch.isneginf(scores)).reshape(len(scores), -1).all(dim=1)
+    rows = bad.nonzero()[:, 0].tolist()
     if rows:
         raise ValueError(
-            f"'outputs' must be numbers. Got NaN or inf in {len(rows)} of {len(scores)} rows: "
-            f"{_some(rows)}. argmax of such "
-            "a row is class 0 or arbitrary (ACC-D5): look for NaN in the inputs and for a learning rate "
-            "that is too high."
+            f"'outputs' must be numbers. Got NaN or inf in {len(rows)} of {len(scores)} rows: {_some(rows)}. The "
+            "argmax of such a row means nothing (ACC-D5): look for NaN in the inputs, and for a learning rate that is "
+            "too high."
         )
-    return scores
 
 
 def _read_targets(targets: Any, scores: torch.Tensor) -> Ints:
@@ -109,29 +107,25 @@ def _read_targets(targets: Any, scores: torch.Tensor) -> Ints:
         values = values[:, 0]
     if values.ndim != 1:
         hint = " One-hot rows (ACC-B3): pass targets.argmax(axis=1)." if values.ndim == 2 else ""
-        raise ValueError(
-            f"'targets' must be class indices of shape (n_rows,) or (n_rows, 1). Got shape {shape}.{hint}"
-        )
+        raise ValueError(f"'targets' must be class indices of shape (n_rows,) or (n_rows, 1). Got shape {shape}.{hint}")
     if len(values) != len(scores):
         raise ValueError(
             f"'outputs' and 'targets' must have one entry for each row. Got {len(scores)} outputs and "
-            f"{len(values)} targets. "
-            "Collect both in one pass over the same loader."
+            f"{len(values)} targets. Collect both in one pass over the same loader."
         )
     if values.is_floating_point():
         broken = (values != values.round()) | ~torch.isfinite(values)
         if bool(broken.any()):
             raise ValueError(
                 "'targets' must be class indices. Got values that are no whole numbers: "
-                f"{_some(values[broken].tolist())}. Soft labels (ACC-D11) have no one class; pass their "
-                "argmax."
+                f"{_some(values[broken].tolist())}. Soft labels (ACC-D11) have no one class; pass their argmax."
             )
     classes = values.long().numpy()
     if int(classes.min()) < 0:
         raise ValueError(
             "'targets' must be class indices from 0. Got negative values: "
-            f"{_some(classes[classes < 0].tolist())}. Number the "
-            "classes 0, 1, ... (ACC-D1), and leave out rows that the loss ignores."
+            f"{_some(classes[classes < 0].tolist())}. Number the classes 0, 1, ... (ACC-D1), and leave out rows that "
+            "the loss ignores."
         )
     return classes
 
@@ -140,10 +134,8 @@ def _outside(classes: Ints, n_classes: int, scores: torch.Tensor) -> str:
     what = "one column, so two classes" if scores.ndim == 1 else f"{n_classes} columns"
     found = _some(sorted(set(classes[classes >= n_classes].tolist())))
     return (
-        f"'targets' must lie in [0, {n_classes - 1}], because the outputs have {what}. Got {found}. "
-        "Number the classes "
-        "0, 1, ... in the order of the columns (ACC-D1), or give the module one output for each class "
-        "(ACC-C8)."
+        f"'targets' must lie in [0, {n_classes - 1}], because the outputs have {what}. Got {found}. Number the classes "
+        "0, 1, ... in the order of the columns (ACC-D1), or give the module one output for each class (ACC-C8)."
     )
 
 
@@ -152,9 +144,8 @@ def _read_batch_size(batch_size: Any) -> int | None:
         return None
     if isinstance(batch_size, bool) or not isinstance(batch_size, Integral) or int(batch_size) < 1:
         raise ValueError(
-            "The 'batch_size' parameter of explain_accuracy must be None or an int in the range [1, "
-            f"inf). Got {batch_size!r} "
-            "instead."
+            "The 'batch_size' parameter of explain_accuracy must be None or an int in the range [1, inf). "
+            f"Got {batch_size!r} instead."
         )
     return int(batch_size)
 
@@ -162,8 +153,7 @@ def _read_batch_size(batch_size: Any) -> int | None:
 def _read_shuffled(shuffled: Any) -> bool:
     if shuffled is not None and not isinstance(shuffled, (bool, np.bool_)):
         raise ValueError(
-            f"The 'shuffled' parameter of explain_accuracy must be None, True or False. Got {shuffled!r} "
-            "instead."
+            f"The 'shuffled' parameter of explain_accuracy must be None, True or False. Got {shuffled!r} instead."
         )
     return bool(shuffled)
 

@@ -89,8 +89,7 @@ def read_figure(reported: Any) -> Figure:
     value = float(number)
     if not math.isfinite(value):
         raise ValueError(
-            f"'reported' must be a finite number. Got {reported!r}. A NaN comes from 0 / 0: no row was "
-            "counted."
+            f"'reported' must be a finite number. Got {reported!r}. A NaN comes from 0 / 0: no row was counted."
         )
     if number < 0:
         raise ValueError(f"'reported' must be an accuracy, which is at least 0. Got {reported!r}.")
@@ -100,6 +99,5 @@ def read_figure(reported: Any) -> Figure:
 def _not_a_figure(reported: Any) -> str:
     return (
         "'reported' must be the accuracy as a number or as the text that was printed, such as 0.683, "
-        "'0.6830' or '68.30%'. "
-        f"Got {reported!r} ({type(reported).__name__})."
+        f"'0.6830' or '68.30%'. Got {reported!r} ({type(reported).__name__})."
     )

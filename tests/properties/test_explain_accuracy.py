@@ -100,13 +100,9 @@ def first_among_unique():
 
 @pytest.mark.parametrize("form", ["{:.4f}", "{:.6f}"])
 def test_a_figure_that_no_other_loop_prints_is_named(first_among_unique, form):
-    flags = [
-        flag for (precision, _), found in first_among_unique.items() if precision == form for flag in found
-    ]
+    flags = [flag for (precision, _), found in first_among_unique.items() if precision == form for flag in found]
     assert np.mean(flags) >= 0.97
-    by_code = {
-        code: np.mean(found) for (precision, code), found in first_among_unique.items() if precision == form
-    }
+    by_code = {code: np.mean(found) for (precision, code), found in first_among_unique.items() if precision == form}
     assert min(by_code.values()) >= 0.9, by_code
 
 

@@ -24,11 +24,7 @@ PROBLEMS += [
 ]
 MANY_ROWS = next(p for p in PROBLEMS if len(p[1]) > 200 and p[0].shape[1] > 2)
 # As many rows in a batch as classes, with and without a last row alone.
-SQUARE = [
-    (z[:n], y[:n], max(z.shape[1], 2))
-    for z, y, _ in PROBLEMS[:12]
-    for n in (z.shape[1] * 3 + 1, z.shape[1] * 4)
-]
+SQUARE = [(z[:n], y[:n], max(z.shape[1], 2)) for z, y, _ in PROBLEMS[:12] for n in (z.shape[1] * 3 + 1, z.shape[1] * 4)]
 PROBLEMS += [(z, y, size) for z, y, size in SQUARE if len(y) == 3 * size + 1 or len(y) == 4 * size]
 
 
@@ -130,3 +126,4 @@ def test_every_formula_says_what_it_is_and_shows_code_that_parses():
         assert not formula.name.endswith(".")
         ast.parse(formula.wrong)
         ast.parse(formula.fix)
+        assert set(formula.wrong.splitlines()) - set(formula.fix.splitlines())

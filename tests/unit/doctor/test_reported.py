@@ -34,9 +34,7 @@ def test_trailing_zeros_of_a_text_count_and_those_of_a_number_are_lost():
 
 
 def test_a_percentage_has_two_decimals_more_as_a_fraction():
-    assert (
-        read_figure("68.30%").decimals == read_figure("68.30").decimals == read_figure("0.6830").decimals == 4
-    )
+    assert read_figure("68.30%").decimals == read_figure("68.30").decimals == read_figure("0.6830").decimals == 4
 
 
 @pytest.mark.parametrize(
@@ -69,9 +67,7 @@ def test_a_float32_value_matches_within_the_noise_of_float32():
     assert abs(figure.value - 373 / 517) <= figure.tolerance(1) < 1e-6
 
 
-@pytest.mark.parametrize(
-    "reported", ["", "accuracy", "0,68", "68%%", None, True, [0.5], {"acc": 1}, 1j, torch.ones(2)]
-)
+@pytest.mark.parametrize("reported", ["", "accuracy", "0,68", "68%%", None, True, [0.5], {"acc": 1}, 1j, torch.ones(2)])
 def test_what_is_no_figure_is_refused_with_examples_of_figures(reported):
     with pytest.raises(ValueError, match=r"'reported' must be the accuracy as a number.*'68.30%'"):
         read_figure(reported)
