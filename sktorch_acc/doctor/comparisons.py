@@ -5,8 +5,6 @@ The functions return what those of `averages` return: figures with their probabi
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -96,16 +94,12 @@ def one_hot_against_classes_per_batch(problem: Problem) -> Values:
     """B3 with as many rows as classes in a batch: the shapes agree, the meaning does not."""
     if not _square_batches(problem):
         return []
+    one_hot = np.eye(problem.n_classes, dtype=np.int64)[problem.targets]
     total = 0
-    for predicted, targets in _batches(problem):
-        one_hot = np.eye(problem.n_classes, dtype=np.int64)[targets]
-        total += int((predicted == one_hot).sum())
-    return certain(total / problem.n_rows, total / (problem.n_rows * problem.n_classes))
-
-
-def _batches(problem: Problem) -> Iterator[tuple[Ints, Ints]]:
     for start, size in zip(problem.starts.tolist(), problem.sizes.tolist(), strict=True):
-        yield problem.predicted[start : start + size], problem.targets[start : start + size]
+        rows = slice(start, start + size)
+        total += int((problem.predicted[rows] == one_hot[rows]).sum())
+    return certain(total / problem.n_rows, total / (problem.n_rows * problem.n_classes))
 
 
 def one_hot_elementwise(problem: Problem) -> Values:

@@ -108,10 +108,15 @@ def _unexplained(candidates: tuple[Candidate, ...], problem: Problem, figure: Fi
     return sentences
 
 
+def _worth_showing(verdict: str, candidates: tuple[Candidate, ...]) -> tuple[Candidate, ...]:
+    """Leave out the coincidences of a true figure: its message names them, and there is nothing to mend."""
+    return () if verdict == "true" else candidates[:SHOWN]
+
+
 def as_text(verdict: str, message: str, candidates: tuple[Candidate, ...]) -> str:
     """Lay the answer out for a terminal."""
     lines = [f"Explanation: {verdict}", f"  {message}"]
-    for c in candidates[:SHOWN]:
+    for c in _worth_showing(verdict, candidates):
         lines += [
             "",
             f"  [{c.code}] {c.share:.0%}: {c.name}",
@@ -130,7 +135,7 @@ def as_html(verdict: str, message: str, candidates: tuple[Candidate, ...]) -> st
     rows = "".join(
         f"<tr><td>{escape(c.code)}</td><td>{c.share:.0%}</td><td>{escape(c.name)}</td>"
         f"<td><pre>{escape(c.formula)}</pre></td><td><pre>{escape(c.fix)}</pre></td></tr>"
-        for c in candidates[:SHOWN]
+        for c in _worth_showing(verdict, candidates)
     )
     head = "<tr><th>code</th><th>share</th><th>the figure is</th><th>wrong</th><th>right</th></tr>"
     table = f"<table>{head}{rows}</table>" if rows else ""

@@ -9,7 +9,7 @@ particular as long as n is small.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from sktorch_acc.doctor.formulas import FORMULAS, Formula
@@ -18,12 +18,14 @@ from sktorch_acc.doctor.reported import FLOAT_NOISE, Figure
 
 __all__ = ["Candidate", "Ranking", "rank"]
 
+# Weights on the scale of the formulas' priors; benchmarks/explain_accuracy.py measures what they do.
 TRUTH_PRIOR = 12.0
 OTHER_PRIOR = 5.0 * len(FORMULAS)
-# A moving model, another mode or a few other rows give counts near the right one.
+# Chance of one count k of n rows, times n. A moving model, another mode or a few other rows give counts near the truth.
 COUNT_SHARE = 0.1
 COUNT_SHARE_NEAR = 0.5
 NEAR = 0.1
+# No accident gives a figure above 1, so that the width of "54" or "54.3" counts for no more than that of "0.54".
 WIDTH_ABOVE_ONE = 0.01
 PERCENT_FACTOR = 0.5
 
@@ -85,9 +87,7 @@ def rank(problem: Problem, figure: Figure) -> Ranking:
     """Share the probability out between the formulas, a right loop and something else."""
     truth_scale = next((s for s in figure.scales if _prints_as(problem.truth, figure, s)), None)
     truth = 0.0 if truth_scale is None else TRUTH_PRIOR * _scale_factor(figure, truth_scale)
-    matches = _likeliest_of_each_code(
-        match for formula in FORMULAS for scale in figure.scales for match in _matches(formula, problem, figure, scale)
-    )
+    matches = _likeliest_of_each_code(match for formula in FORMULAS for match in _matches(formula, problem, figure))
     first_scale = matches[0].scale if matches else figure.likely_scale
     other = OTHER_PRIOR * _spread(problem, figure, truth_scale or first_scale)
     total = truth + other + sum(match.weight for match in matches)
@@ -107,7 +107,7 @@ def _prints_as(value: float, figure: Figure, scale: int) -> bool:
 def _spread(problem: Problem, figure: Figure, scale: int) -> float:
     """Probability, up to a constant, that something else gives this figure."""
     accuracy = figure.accuracy(scale)
-    if accuracy > 1:  # No accident gives that, so its digits matter less.
+    if accuracy > 1:
         return min(figure.width(scale), WIDTH_ABOVE_ONE)
     count = round(accuracy * problem.n_rows)
     if not _prints_as(count / problem.n_rows, figure, scale):
@@ -116,21 +116,17 @@ def _spread(problem: Problem, figure: Figure, scale: int) -> float:
     return max(figure.width(scale), share / problem.n_rows)
 
 
-def _matches(formula: Formula, problem: Problem, figure: Figure, scale: int) -> list[_Match]:
-    """Return the match of one formula as a list of at most one."""
-    chance, likeliest, value = 0.0, 0.0, 0.0
-    for candidate, probability in formula.compute(problem):
-        # On these rows such a formula gives the accuracy itself: there is no mistake to see.
-        is_truth = abs(candidate - problem.truth) <= FLOAT_NOISE * problem.truth
-        if is_truth or probability == 0 or not _prints_as(candidate, figure, scale):
-            continue
-        chance += probability
-        if probability > likeliest:
-            likeliest, value = probability, candidate
-    if chance == 0:
-        return []
-    weight = formula.prior * _scale_factor(figure, scale) * min(chance, 1.0)
-    return [_Match(formula, value, weight, scale)]
+def _matches(formula: Formula, problem: Problem, figure: Figure) -> Iterator[_Match]:
+    """Give the match of one formula at each scale where it prints the figure."""
+    # Where a formula gives the accuracy itself there is no mistake to see.
+    noise = FLOAT_NOISE * problem.truth
+    values = [(v, chance) for v, chance in formula.compute(problem) if abs(v - problem.truth) > noise and chance > 0]
+    for scale in figure.scales:
+        printed = [(chance, v) for v, chance in values if _prints_as(v, figure, scale)]
+        if printed:
+            chance = min(sum(chance for chance, _ in printed), 1.0)
+            weight = formula.prior * _scale_factor(figure, scale) * chance
+            yield _Match(formula, max(printed)[1], weight, scale)
 
 
 def _likeliest_of_each_code(matches: Iterable[_Match]) -> list[_Match]:

@@ -89,6 +89,7 @@ def test_a_true_figure_says_what_it_coincides_with():
     assert found.candidates
     assert "coincides with" in found.message
     assert f"the accuracy {truth:.6f}" in found.message
+    assert repr(found).splitlines()[1:] == [f"  {found.message}"]
 
 
 def test_a_near_figure_that_nothing_explains_names_the_moving_model_and_the_other_rows():
