@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from sktorch_acc.doctor.averages import float32_truths
 from sktorch_acc.doctor.formulas import FORMULAS, Formula
 from sktorch_acc.doctor.problem import Problem
 from sktorch_acc.doctor.reported import FLOAT_NOISE, Figure
@@ -85,7 +86,8 @@ class _Match:
 
 def rank(problem: Problem, figure: Figure) -> Ranking:
     """Share the probability out between the formulas, a right loop and something else."""
-    truth_scale = next((s for s in figure.scales if _prints_as(problem.truth, figure, s)), None)
+    right = [problem.truth, *float32_truths(problem)]
+    truth_scale = next((s for s in figure.scales if any(_prints_as(v, figure, s) for v in right)), None)
     truth = 0.0 if truth_scale is None else TRUTH_PRIOR * _scale_factor(figure, truth_scale)
     matches = _likeliest_of_each_code(match for formula in FORMULAS for match in _matches(formula, problem, figure))
     first_scale = matches[0].scale if matches else figure.likely_scale

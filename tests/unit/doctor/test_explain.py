@@ -41,6 +41,19 @@ def test_the_accuracy_itself_is_true_and_blames_nothing():
         assert "is the accuracy of these outputs" in found.message
 
 
+def test_a_right_average_that_float32_rounded_many_times_is_true():
+    strayed = []
+    for seed in range(10):
+        outputs, targets = made(n_rows=4998, seed=seed)
+        acc = torch.zeros(())
+        for z, y in zip(outputs.split(3), targets.split(3), strict=True):
+            acc += (z.argmax(dim=1) == y).float().mean()
+        found = explain_accuracy(outputs, targets, acc / 1666, batch_size=3)
+        assert (found.verdict, found.code) == ("true", None)
+        strayed.append(abs(found.reported - found.true_accuracy))
+    assert max(strayed) > 5e-7  # more than one rounding to float32
+
+
 @pytest.mark.parametrize(("form", "scale"), [("{:.4f}", 1), ("{:.6f}", 1), ("{:.2%}", 100)])
 def test_a_mean_of_batches_is_explained_with_both_codes_to_compare(form, scale):
     outputs, targets = made()
