@@ -18,12 +18,10 @@ import numpy as np
 import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
-
-from accuracy_problems import draw_problem, figures_of, is_unique
-from wrong_loops import LOOPS
 
 from sktorch_acc import explain_accuracy
+from tests.accuracy_problems import draw_problem, figures_of, is_unique
+from tests.wrong_loops import LOOPS
 
 PRECISIONS = {2: "{:.2f}", 3: "{:.3f}", 4: "{:.4f}", 6: "{:.6f}", "full": "{!r}"}
 ROWS = ((20, 100), (100, 300), (300, 1000), (1000, 5001))
@@ -45,8 +43,6 @@ def measure_mistakes(problems, table):
                         "first": answer.code == code,
                         "listed": code in {c.code for c in answer.candidates},
                         "sure": answer.confidence >= 0.9,
-                        "rows": len(targets),
-                        "zero": float(text) == 0,
                     }
                 )
 

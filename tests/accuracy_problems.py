@@ -2,7 +2,8 @@
 
 import numpy as np
 import torch
-from wrong_loops import LOOPS, true_accuracy
+
+from tests.wrong_loops import LOOPS, true_accuracy
 
 
 def draw_problem(rng):

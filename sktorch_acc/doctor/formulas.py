@@ -1,8 +1,8 @@
 """The wrong formulas, as data: what each is called, how it is written, how to put it right, how common it is.
 
-Priors are relative frequencies, guessed from the threads that the catalogue cites and not measured. They rank formulas that
-give the same figure, and weigh them against an accident. A second way to make the same mistake is a row of its own with
-a smaller prior.
+Priors are relative frequencies, guessed from the threads that the catalogue cites and not measured. They rank
+formulas that give the same figure, and weigh them against an accident. A second way to make the same mistake is a row
+of its own with a smaller prior.
 """
 
 from __future__ import annotations

@@ -5,12 +5,12 @@ from collections import defaultdict
 import numpy as np
 import pytest
 import torch
-from accuracy_problems import draw_problem, figures_of, is_unique
 from hypothesis import given
 from hypothesis import strategies as st
-from wrong_loops import LOOPS, true_accuracy
 
 from sktorch_acc import explain_accuracy
+from tests.accuracy_problems import draw_problem, figures_of, is_unique
+from tests.wrong_loops import LOOPS, true_accuracy
 
 seeds = st.integers(0, 2**32 - 1)
 FORMS = ("{:.2f}", "{:.3f}", "{:.4f}", "{:.6f}", "{!r}")

@@ -5,13 +5,13 @@ import ast
 import numpy as np
 import pytest
 import torch
-from accuracy_problems import draw_problem
 from sklearn.metrics import balanced_accuracy_score
-from wrong_loops import LOOPS, batches, predict, true_accuracy
 
 from sktorch_acc.doctor.formulas import FORMULAS
 from sktorch_acc.doctor.precision import round_to_bits
 from sktorch_acc.doctor.reading import read_problem
+from tests.accuracy_problems import draw_problem
+from tests.wrong_loops import LOOPS, batches, predict, true_accuracy
 
 PROBLEMS = [draw_problem(np.random.default_rng(seed)) for seed in range(20)]
 # A float16 counter sticks at 2048.
