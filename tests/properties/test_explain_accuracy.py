@@ -86,7 +86,7 @@ def test_numbers_mean_the_same_in_every_container(seed):
 def first_among_unique():
     """Whether the right code came first, by precision and code, for figures that no other loop prints."""
     rng, first = np.random.default_rng(20), defaultdict(list)
-    for _ in range(40):
+    for _ in range(30):
         outputs, targets, batch_size = draw_problem(rng)
         truth, figures = figures_of(outputs, targets, batch_size)
         for form in ("{:.4f}", "{:.6f}"):
@@ -108,7 +108,7 @@ def test_a_figure_that_no_other_loop_prints_is_named(first_among_unique, form):
 
 def test_unrelated_figures_are_seldom_named():
     rng, named = np.random.default_rng(21), []
-    while len(named) < 600:
+    while len(named) < 400:
         outputs, targets, batch_size = draw_problem(rng)
         if len(targets) > 300:
             for _ in range(10):
@@ -119,7 +119,7 @@ def test_unrelated_figures_are_seldom_named():
 
 def test_a_figure_that_is_off_by_a_few_rows_is_seldom_named_and_with_few_rows_never_surely():
     rng, few, many, sure = np.random.default_rng(22), [], [], []
-    while len(few) < 400 or len(many) < 400:
+    while len(few) < 250 or len(many) < 250:
         outputs, targets, batch_size = draw_problem(rng)
         n_rows = len(targets)
         count = round(true_accuracy(outputs, targets, batch_size) * n_rows)
