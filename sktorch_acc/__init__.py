@@ -14,6 +14,7 @@ _HOME = {
     "AccuracyCounter": "counts",
     "AccuracyCurveDisplay": "plots",
     "AccuracyWarning": "exceptions",
+    "Explanation": "doctor",
     "Finding": "findings",
     "ModuleOutputError": "exceptions",
     "NonFiniteLossError": "exceptions",
@@ -26,6 +27,7 @@ _HOME = {
     "TrainAccuracy": "callbacks",
     "classification_report": "metrics",
     "cross_val_per_class_accuracy": "model_selection",
+    "explain_accuracy": "doctor",
     "per_class_accuracy_score": "metrics",
     "per_class_accuracy_scorer": "metrics",
     "per_class_accuracy_scorers": "metrics",
@@ -45,6 +47,8 @@ if TYPE_CHECKING:
     from sktorch_acc.callbacks import TrainAccuracy as TrainAccuracy
     from sktorch_acc.classifier import TorchClassifier as TorchClassifier
     from sktorch_acc.counts import AccuracyCounter as AccuracyCounter
+    from sktorch_acc.doctor import Explanation as Explanation
+    from sktorch_acc.doctor import explain_accuracy as explain_accuracy
     from sktorch_acc.exceptions import AccuracyWarning as AccuracyWarning
     from sktorch_acc.exceptions import ModuleOutputError as ModuleOutputError
     from sktorch_acc.exceptions import NonFiniteLossError as NonFiniteLossError
