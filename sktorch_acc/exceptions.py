@@ -59,7 +59,7 @@ class NonFiniteLossError(SktorchAccError, FloatingPointError):
     """
 
 
-class AccuracyWarning(_CodedError, UserWarning):
+class AccuracyWarning(_CodedError, UserWarning):  # noqa: N818 - a warning, named as one
     """The result is usable, but an accuracy is not what it seems.
 
     Parameters

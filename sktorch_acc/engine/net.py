@@ -120,6 +120,8 @@ class Net(NeuralNetClassifier):
 
     def partial_fit(self, X: Any, y: Any = None, classes: Any = None, **fit_params: Any) -> Net:
         """Train on with the run in `fit_params`; unlike skorch's, lets a real Ctrl-C through."""
+        if "run" not in fit_params:
+            raise TypeError("This net belongs to a TorchClassifier: train it with the estimator's fit or partial_fit.")
         run: Run = fit_params["run"]
         self._run = run
         try:

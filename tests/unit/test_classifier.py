@@ -356,6 +356,12 @@ def test_the_estimator_and_its_net_hold_one_module():
     assert (clf.net_.predict(X) == np.searchsorted(clf.classes_, clf.predict(X))).all()
 
 
+def test_the_net_is_trained_through_its_estimator_alone():
+    clf = quick().fit(X, Y)
+    with pytest.raises(TypeError, match="with the estimator's fit"):
+        clf.net_.partial_fit(X, INDICES)
+
+
 def test_fitted_attributes_are_missing_before_fit():
     clf = TorchClassifier()
     for name in ("module_", "net_", "callbacks_", "device_", "loss_curve_", "history_", "best_epoch_"):
