@@ -404,8 +404,8 @@ class TorchClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
                 run.listeners.append(EpochTable(run.labels))
             tasks = None if partial else self._listen(session, run, X, y, sample_weight)
             self._run(session, run)
-        if tasks is not None:
-            tasks.close()
+            if tasks is not None:
+                tasks.close()
         return self
 
     def _encode(

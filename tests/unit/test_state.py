@@ -55,3 +55,16 @@ def test_a_thread_limit_ends_with_its_body():
     with thread_limit(before + 1):
         assert torch.get_num_threads() == before + 1
     assert torch.get_num_threads() == before
+
+
+def test_another_bit_generator_of_numpys_is_put_back_too():
+    before = np.random.get_bit_generator()
+    np.random.set_bit_generator(np.random.PCG64(3))
+    try:
+        state = str(np.random.get_state(legacy=False))  # noqa: NPY002
+        with isolated(CPU):
+            seed_generators((1, 2, 3), CPU)
+            draws()
+        assert str(np.random.get_state(legacy=False)) == state  # noqa: NPY002
+    finally:
+        np.random.set_bit_generator(before)
