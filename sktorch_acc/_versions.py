@@ -1,46 +1,32 @@
-"""The versions that a pickle was made with, and the warning if they are others now."""
+"""What a bug report needs to say about the machine."""
 
 from __future__ import annotations
 
+import platform
 import sys
-import warnings
-from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
 
-import sklearn
-from sklearn.exceptions import InconsistentVersionWarning
+__all__ = ["show_versions"]
 
-__all__ = ["own_version", "pickled_versions", "warn_of_other_versions"]
+_PACKAGES = ("sktorch-acc", "torch", "scikit-learn", "skorch", "numpy", "pandas", "scipy", "matplotlib", "rich")
 
 
-def own_version() -> str:
-    """Return the version of this library.
+def show_versions() -> None:
+    """Print the versions of Python, the packages and the accelerator, for a bug report.
 
-    Looked up, not imported: the package's `__init__` names every room, and so lies above them all.
+    Examples
+    --------
+    >>> show_versions()  # doctest: +ELLIPSIS
+    python ...
     """
-    return str(sys.modules[__name__.partition(".")[0]].__version__)
+    print(f"{'python':<13} {sys.version.split()[0]}, {platform.platform()}")
+    for name in _PACKAGES:
+        try:
+            found = version(name)
+        except PackageNotFoundError:
+            found = "not installed"
+        print(f"{name:<13} {found}")
+    import torch  # late: this module belongs to the layer that does without
 
-
-def pickled_versions() -> dict[str, str]:
-    """Return the versions on whose private attributes a pickle depends."""
-    return {"sktorch-acc": own_version(), "scikit-learn": sklearn.__version__}
-
-
-def warn_of_other_versions(name: str, pickled: Mapping[str, str]) -> None:
-    """Warn once per package whose version is not the one that made the pickle.
-
-    Parameters
-    ----------
-    name : str
-        Class of the estimator.
-    pickled : mapping of str to str
-        What `pickled_versions` returned then; a package that is missing is not compared.
-    """
-    for package, current in pickled_versions().items():
-        original = pickled.get(package, current)
-        if original != current:
-            warning = InconsistentVersionWarning(
-                estimator_name=name,
-                current_sklearn_version=f"{package} {current}",
-                original_sklearn_version=f"{package} {original}",
-            )
-            warnings.warn(warning, stacklevel=3)
+    accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else "none"
+    print(f"{'accelerator':<13} {accelerator}; {torch.get_num_threads()} threads")

@@ -14,9 +14,9 @@ import torch
 from torch import nn
 
 from sktorch_acc._params import split_nested
+from sktorch_acc._pickling import own_version
 from sktorch_acc._sklearn_callbacks import has_callbacks
 from sktorch_acc._state import isolated
-from sktorch_acc._versions import own_version
 from sktorch_acc.classifier import TorchClassifier
 from sktorch_acc.engine.building import build_criterion, build_module
 from sktorch_acc.engine.session import Session
