@@ -48,7 +48,15 @@ class ModuleOutputError(SktorchAccError, ValueError):
 
 
 class ModelFileError(SktorchAccError, ValueError):
-    """A model cannot be saved in a file, or a file cannot be loaded: damaged, hostile or not a model file."""
+    """A model cannot be saved in a file, or a file is damaged, hostile or no model file.
+
+    Parameters
+    ----------
+    message : str
+        What cannot be stored or what is wrong with the file, and what to do.
+    code : str or None, default=None
+        Catalogue code; None if the catalogue has none.
+    """
 
 
 class NonFiniteLossError(SktorchAccError, FloatingPointError):
