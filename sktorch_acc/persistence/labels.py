@@ -68,6 +68,7 @@ def labels_from_json(dtype: str, values: list[Any]) -> npt.NDArray[Any]:
         else:
             classes = np.array(values, dtype=known)
         distinct = bool((classes[:-1] < classes[1:]).all()) and not (classes != classes).any()
+        distinct = distinct and (known.kind != "f" or bool(np.isfinite(classes).all()))
     except (TypeError, ValueError, OverflowError) as err:
         raise ModelFileError(f"classes in manifest.json are no labels of dtype {dtype}: {err}") from err
     if not distinct or (known.kind != "m" and known.kind != "M" and classes.tolist() != values):

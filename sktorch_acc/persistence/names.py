@@ -20,6 +20,15 @@ from sktorch_acc.modules import MLP
 __all__ = ["Names", "is_named", "name_of"]
 
 
+# What may stand in a place that is called while loading, with arguments from the file: no layer that is as large
+# as a number says.
+_ROLES = {
+    "criterion": ("torch.nn.modules.loss", "a loss of torch"),
+    "optimizer": ("torch.optim.", "an optimizer of torch"),
+    "lr_scheduler": ("torch.optim.lr_scheduler", "a schedule of torch"),
+}
+
+
 @functools.cache
 def _table() -> dict[str, type]:
     """Return what may be named without being allowed: layers, losses, optimizers, schedules, our modules."""
@@ -83,18 +92,21 @@ class Names:
         return None
 
     def resolve(self, name: str, where: str) -> Any:
-        """Return the object of a name.
+        """Return the object of a name, for the parameter `where`.
 
         Raises
         ------
         ModelFileError
-            If it is neither torch's nor allowed.
+            If it is neither torch's and of the right kind, nor allowed.
         """
-        found = self.allowed(name) or _table().get(name)
+        home, kind = _ROLES.get(where, ("", "a class of torch"))
+        found = self.allowed(name)
+        if found is None and (own := _table().get(name)) is not None and own.__module__.startswith(home):
+            found = own
         if found is None:
             short = name.rpartition(":")[2].rpartition(".")[2]
             raise ModelFileError(
-                f"{where} is {name!r}, which is not a class of torch and was not allowed. A model file cannot import: "
-                f"if you know it and want it, import it yourself and pass it as load_model(..., allow=[{short}])."
+                f"{where} is {name!r}, which is not {kind} and was not allowed. A model file cannot import: if you "
+                f"know it and want it, import it yourself and pass it as load_model(..., allow=[{short}])."
             )
         return found

@@ -107,6 +107,8 @@ def _refusal(value: Any, where: str) -> str:
         return f"{start} Pass the class as {where} and its arguments as {where}__<name>, and fit again."
     if isinstance(value, functools.partial):
         return f"{start} Pass the class as {where} and its arguments as {where}__<name>."
+    if where.startswith("net_.history"):
+        return f"{start} A callback recorded it: clf.net_.history.clear() forgets it; history_ stays."
     if isinstance(value, np.random.RandomState):
         return f"{start} Predictions do not depend on it: clf.set_params(random_state=None) or an int, then save."
     return (

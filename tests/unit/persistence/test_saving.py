@@ -207,6 +207,14 @@ def test_figures_that_are_not_finite_come_back():
     assert again.net_.history[-1]["score"] == float("-inf")
 
 
+def test_a_record_of_a_callback_that_cannot_be_stored_is_named_and_the_advice_helps():
+    clf = small()
+    clf.net_.history.record("thing", object())
+    refused(clf, r"net_.history\[1\]\['thing'\] is a object.*net_.history.clear")
+    clf.net_.history.clear()
+    assert loaded(saved(clf)).history_.equals(clf.history_)
+
+
 def test_nothing_is_written_when_saving_is_refused():
     file = io.BytesIO()
     with pytest.raises(ModelFileError, match="lambda"):
