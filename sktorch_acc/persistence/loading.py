@@ -38,7 +38,9 @@ _GIVE_BACK = {
     "partial": "module=functools.partial({}, ...)",
 }
 _METHODS = ("fit", "partial_fit", "score")
-# State per parameter that is not of the parameter's shape; their steps check shapes themselves.
+# State of torch's optimizers that is one number per parameter; all other state has the parameter's shape, but for
+# the state of these two, whose steps are no fused kernels and check shapes themselves.
+_SCALARS = ("step", "eta", "mu", "mu_product")
 _OTHER_SHAPES = ("LBFGS", "Adafactor")
 
 
@@ -229,13 +231,14 @@ def _check_optimizer_state(state: Any, optimizer: torch.optim.Optimizer) -> None
     for index, values in state["state"].items():
         if type(index) is not int or not 0 <= index < len(shapes) or type(values) is not dict:
             raise ModelFileError(f"The state of the optimizer knows a parameter {str(index)[:20]} that there is not.")
-        if type(optimizer).__name__ in _OTHER_SHAPES:
+        if type(optimizer).__name__ in _OTHER_SHAPES or not type(optimizer).__module__.startswith("torch.optim"):
             continue
         for name, value in values.items():
-            if isinstance(value, torch.Tensor) and value.numel() != 1 and tuple(value.shape) != shapes[index]:
+            expected = () if name in _SCALARS else shapes[index]
+            if isinstance(value, torch.Tensor) and tuple(value.shape) != expected:
                 raise ModelFileError(
-                    f"The state {str(name)[:20]!r} of the optimizer has shape {tuple(value.shape)}, but its parameter "
-                    f"has {shapes[index]}."
+                    f"The state {str(name)[:20]!r} of the optimizer has shape {tuple(value.shape)}, but {expected} is "
+                    "expected for its parameter."
                 )
 
 

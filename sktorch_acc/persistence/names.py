@@ -22,10 +22,10 @@ __all__ = ["Names", "is_named", "name_of"]
 
 # What may stand in a place that is called while loading, with arguments from the file: no layer that is as large
 # as a number says.
-_ROLES = {
-    "criterion": ("torch.nn.modules.loss", "a loss of torch"),
-    "optimizer": ("torch.optim.", "an optimizer of torch"),
-    "lr_scheduler": ("torch.optim.lr_scheduler", "a schedule of torch"),
+_ROLES: dict[str, tuple[str, type, str]] = {
+    "criterion": ("torch.nn.modules.loss", nn.Module, "a loss of torch"),
+    "optimizer": ("torch.optim", torch.optim.Optimizer, "an optimizer of torch"),
+    "lr_scheduler": ("torch.optim", torch.optim.lr_scheduler.LRScheduler, "a schedule of torch"),
 }
 
 
@@ -99,9 +99,9 @@ class Names:
         ModelFileError
             If it is neither torch's and of the right kind, nor allowed.
         """
-        home, kind = _ROLES.get(where, ("", "a class of torch"))
-        found = self.allowed(name)
-        if found is None and (own := _table().get(name)) is not None and own.__module__.startswith(home):
+        home, base, kind = _ROLES.get(where, ("", object, "a class of torch"))
+        found, own = self.allowed(name), _table().get(name)
+        if found is None and own is not None and own.__module__.startswith(home) and issubclass(own, base):
             found = own
         if found is None:
             short = name.rpartition(":")[2].rpartition(".")[2]

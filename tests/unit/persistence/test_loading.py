@@ -320,5 +320,12 @@ def test_a_state_that_does_not_fit_the_optimizer_is_refused(continued, path, val
     refused(changed(continued, path, value), "state.*of the optimizer")
 
 
+@pytest.mark.parametrize(("name", "other"), [("exp_avg", "step"), ("exp_avg_sq", "step"), ("step", "exp_avg")])
+def test_a_state_of_another_shape_never_reaches_a_fused_kernel(continued, name, other):
+    state = continued[0]["optimizer"]["state"]["$dict"][0][1]
+    data = changed(continued, ["optimizer", "state", "$dict", 0, 1, name], state[other])
+    refused(data, f"The state '{name}' of the optimizer has shape")
+
+
 def test_the_two_entries_have_the_names_that_the_documentation_says():
     assert NAMES == ("manifest.json", "weights.safetensors")
