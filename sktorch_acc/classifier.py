@@ -334,7 +334,7 @@ class TorchClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         """Train one epoch on the rows given.
 
         Nothing is held out. Consecutive calls continue optimizer and generators; after a `fit` without
-        `warm_start` the optimizer starts anew.
+        `warm_start` the optimizer starts anew. A learning-rate schedule starts anew at each call.
 
         Parameters
         ----------

@@ -24,6 +24,7 @@ from sktorch_acc.engine.evaluate import each_output, nan_rows
 from sktorch_acc.engine.loop import epoch_seeds
 from sktorch_acc.engine.net import Net
 from sktorch_acc.engine.probe import refuse_untrainable
+from sktorch_acc.engine.schedules import end_schedule
 from sktorch_acc.modules import MLP
 from sktorch_acc.outputs import Meaning, meaning_of
 
@@ -107,6 +108,7 @@ class Session:
     def follow_lr(self, lr: float) -> None:
         """Take over a learning rate that was set since the last fit."""
         if lr != self.lr:
+            end_schedule(self.net.optimizer_)
             for group in self.net.optimizer_.param_groups:
                 group["lr"] = lr
             self.net.lr = self.lr = lr
