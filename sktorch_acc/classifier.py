@@ -30,6 +30,7 @@ from sktorch_acc.engine.net import Net
 from sktorch_acc.engine.session import Session
 from sktorch_acc.engine.table import EpochTable
 from sktorch_acc.exceptions import AccuracyWarning
+from sktorch_acc.outputs import only_binary
 
 __all__ = ["TorchClassifier"]
 
@@ -286,6 +287,7 @@ class TorchClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
+        tags.classifier_tags.multi_class = not only_binary(self.criterion)
         return tags
 
     def __sklearn_is_fitted__(self) -> bool:
