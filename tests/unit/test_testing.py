@@ -74,6 +74,10 @@ def test_all_checks_run_on_the_users_own_module_in_one_call():
     check_torch_classifier(TorchClassifier(Doubles, lr=0.01, max_epochs=15))
 
 
+def test_binary_criteria_get_the_binary_checks():
+    check_torch_classifier(TorchClassifier(OneLogit, criterion=nn.BCEWithLogitsLoss, lr=0.2, max_epochs=20))
+
+
 def test_rows_without_labels_are_refused():
     with pytest.raises(ValueError, match="X and y go together"):
         list(torch_classifier_checks(TorchClassifier(), X=np.ones((3, 2))))
