@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import pickle
 import random
+import traceback
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
@@ -75,10 +76,9 @@ def check_torch_classifier(estimator: TorchClassifier, X: Any = None, y: Any = N
         except Exception as err:
             failures.append((name, err))
     if failures:
-        lines = [f"- {name}: {type(err).__name__}: {_first_line(err)}" for name, err in failures]
-        raise AssertionError(f"{len(failures)} check(s) failed for {estimator!r}:\n" + "\n".join(lines)) from failures[
-            0
-        ][1]
+        lines = [f"- {name}: {type(err).__name__}: {_reason(err)}" for name, err in failures]
+        message = f"{len(failures)} check(s) failed for {estimator!r}:\n" + "\n".join(lines)
+        raise AssertionError(message) from failures[0][1]
 
 
 def torch_classifier_checks(
@@ -126,8 +126,10 @@ def torch_classifier_checks(
             yield check.__name__, partial(check, small, X, y)
 
 
-def _first_line(err: BaseException) -> str:
-    return next((line for line in str(err).splitlines() if line.strip()), "no message")
+def _reason(err: BaseException) -> str:
+    """Return the first line of the message; for a bare ``assert`` the line of code."""
+    said = next((line.strip() for line in str(err).splitlines() if line.strip()), None)
+    return said or traceback.extract_tb(err.__traceback__)[-1].line or "no message"
 
 
 def _default_rows(estimator: TorchClassifier) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:

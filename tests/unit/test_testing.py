@@ -75,7 +75,12 @@ def test_all_checks_run_on_the_users_own_module_in_one_call():
 
 
 def test_binary_criteria_get_the_binary_checks():
-    check_torch_classifier(TorchClassifier(OneLogit, criterion=nn.BCEWithLogitsLoss, lr=0.2, max_epochs=20))
+    check_torch_classifier(TorchClassifier(OneLogit, criterion=nn.BCEWithLogitsLoss, lr=0.2, max_epochs=40))
+
+
+def test_a_bare_assert_is_reported_by_its_code():
+    with pytest.raises(AssertionError, match=r"- check_classifiers_train: AssertionError: assert accuracy_score"):
+        check_torch_classifier(TorchClassifier(Floats, lr=1e-9, max_epochs=1))
 
 
 def test_rows_without_labels_are_refused():
