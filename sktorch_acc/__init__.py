@@ -12,24 +12,62 @@ __version__ = "0.1.0"
 
 _HOME = {
     "AccuracyCounter": "counts",
+    "AccuracyCurveDisplay": "plots",
     "AccuracyWarning": "exceptions",
+    "Explanation": "doctor",
     "Finding": "findings",
     "ModuleOutputError": "exceptions",
     "NonFiniteLossError": "exceptions",
+    "PerClassAccuracy": "callbacks",
+    "PerClassAccuracyDisplay": "plots",
+    "PerClassAccuracyScoring": "metrics",
+    "PerClassCrossValidation": "model_selection",
     "SktorchAccError": "exceptions",
     "TorchClassifier": "classifier",
+    "TrainAccuracy": "callbacks",
+    "classification_report": "metrics",
+    "cross_val_per_class_accuracy": "model_selection",
+    "explain_accuracy": "doctor",
+    "per_class_accuracy_score": "metrics",
+    "per_class_accuracy_scorer": "metrics",
+    "per_class_accuracy_scorers": "metrics",
+    "per_class_accuracy_table": "metrics",
+    "per_class_history": "metrics",
+    "refit_by": "metrics",
+    "show_versions": "_versions",
+    "worst_class_accuracy_score": "metrics",
+    "worst_class_accuracy_scorer": "metrics",
 }
 
 __all__ = ["__version__", *sorted(_HOME)]
 
 if TYPE_CHECKING:
+    from sktorch_acc._versions import show_versions as show_versions
+    from sktorch_acc.callbacks import PerClassAccuracy as PerClassAccuracy
+    from sktorch_acc.callbacks import TrainAccuracy as TrainAccuracy
     from sktorch_acc.classifier import TorchClassifier as TorchClassifier
     from sktorch_acc.counts import AccuracyCounter as AccuracyCounter
+    from sktorch_acc.doctor import Explanation as Explanation
+    from sktorch_acc.doctor import explain_accuracy as explain_accuracy
     from sktorch_acc.exceptions import AccuracyWarning as AccuracyWarning
     from sktorch_acc.exceptions import ModuleOutputError as ModuleOutputError
     from sktorch_acc.exceptions import NonFiniteLossError as NonFiniteLossError
     from sktorch_acc.exceptions import SktorchAccError as SktorchAccError
     from sktorch_acc.findings import Finding as Finding
+    from sktorch_acc.metrics import PerClassAccuracyScoring as PerClassAccuracyScoring
+    from sktorch_acc.metrics import classification_report as classification_report
+    from sktorch_acc.metrics import per_class_accuracy_score as per_class_accuracy_score
+    from sktorch_acc.metrics import per_class_accuracy_scorer as per_class_accuracy_scorer
+    from sktorch_acc.metrics import per_class_accuracy_scorers as per_class_accuracy_scorers
+    from sktorch_acc.metrics import per_class_accuracy_table as per_class_accuracy_table
+    from sktorch_acc.metrics import per_class_history as per_class_history
+    from sktorch_acc.metrics import refit_by as refit_by
+    from sktorch_acc.metrics import worst_class_accuracy_score as worst_class_accuracy_score
+    from sktorch_acc.metrics import worst_class_accuracy_scorer as worst_class_accuracy_scorer
+    from sktorch_acc.model_selection import PerClassCrossValidation as PerClassCrossValidation
+    from sktorch_acc.model_selection import cross_val_per_class_accuracy as cross_val_per_class_accuracy
+    from sktorch_acc.plots import AccuracyCurveDisplay as AccuracyCurveDisplay
+    from sktorch_acc.plots import PerClassAccuracyDisplay as PerClassAccuracyDisplay
 
 
 def __getattr__(name: str) -> Any:

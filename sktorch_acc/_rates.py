@@ -39,4 +39,6 @@ def wilson_interval(
     centre = p + rates(z * z / 2, n)
     half = z * np.sqrt(rates(p * (1 - p), n) + rates(z * z / 4, n * n))
     scale = 1 + rates(z * z, n)
-    return np.clip((centre - half) / scale, 0.0, 1.0), np.clip((centre + half) / scale, 0.0, 1.0)
+    # None right: from 0 exactly; all right: to 1 exactly. Rounding would miss both by one bit.
+    low = np.where(p == 0, 0.0, (centre - half) / scale)
+    return low, np.where(p == 1, 1.0, (centre + half) / scale)

@@ -39,7 +39,7 @@ def guarded_generators(device: torch.device) -> Iterator[None]:
     accelerator = _accelerator(device)
     torch_state = torch.default_generator.get_state()
     device_state = None if accelerator is None else accelerator.get_rng_state(device)
-    numpy_state, python_state = np.random.get_state(), random.getstate()  # noqa: NPY002
+    numpy_state, python_state = np.random.get_state(legacy=False), random.getstate()  # noqa: NPY002
     try:
         yield
     finally:

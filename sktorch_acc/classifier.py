@@ -30,6 +30,7 @@ from sktorch_acc.engine.net import Net
 from sktorch_acc.engine.session import Session
 from sktorch_acc.engine.table import EpochTable
 from sktorch_acc.exceptions import AccuracyWarning
+from sktorch_acc.metrics._table import table_of_estimator
 from sktorch_acc.outputs import only_binary
 
 __all__ = ["TorchClassifier"]
@@ -134,7 +135,7 @@ class TorchClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
 
     See Also
     --------
-    sklearn.neural_network.MLPClassifier : scikit-learn's multilayer perceptron.
+    sklearn.neural_network.MLPClassifier : Multilayer perceptron of scikit-learn.
 
     Notes
     -----
@@ -405,8 +406,8 @@ class TorchClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
                 run.listeners.append(EpochTable(run.labels))
             tasks = None if partial else self._listen(session, run, X, y, sample_weight)
             self._run(session, run)
-        if tasks is not None:
-            tasks.close()
+            if tasks is not None:
+                tasks.close()
         return self
 
     def _encode(
@@ -603,6 +604,24 @@ class TorchClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             message = unseen.replace(" rows).", " rows, counted as wrong).")
             warnings.warn(AccuracyWarning(message), stacklevel=2)
         return float(np.average(indices == predicted, weights=weights))
+
+    def per_class_accuracy(self, X: Any, y: Any) -> pd.DataFrame:
+        """Tabulate how many rows of each class are predicted correctly.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features) or (n_samples, ...)
+            Features, as in `fit`.
+        y : array-like of shape (n_samples,)
+            True labels. A label not seen in `fit` gets a row with accuracy 0.
+
+        Returns
+        -------
+        table : DataFrame of shape (n_classes + 1, 8)
+            As of :func:`sktorch_acc.metrics.per_class_accuracy_table`.
+        """
+        check_is_fitted(self)
+        return table_of_estimator(self, X, check_labels(y, self))
 
     # ------------------------------------------------------------ fitted attributes
 

@@ -7,16 +7,8 @@ from typing import Any
 __all__ = ["AccuracyWarning", "ModuleOutputError", "NonFiniteLossError", "SktorchAccError"]
 
 
-class SktorchAccError(Exception):
-    """Base of the errors that only this library raises.
-
-    Parameters
-    ----------
-    message : str
-        What is wrong, what was expected, what came and what to do.
-    code : str or None, default=None
-        Catalogue code of the mistake, such as ``"ACC-C1"``; None if the catalogue has none.
-    """
+class _CodedError(Exception):
+    """What errors and warnings share: a message, and the catalogue code of the mistake that it names."""
 
     def __init__(self, message: str, code: str | None = None) -> None:
         super().__init__(message)
@@ -31,15 +23,43 @@ class SktorchAccError(Exception):
         return type(self), (self.args[0], self.code)
 
 
+class SktorchAccError(_CodedError):
+    """Base of the errors that only this library raises.
+
+    Parameters
+    ----------
+    message : str
+        What is wrong, what was expected, what came and what to do.
+    code : str or None, default=None
+        Catalogue code of the mistake, such as ``"ACC-C1"``; None if the catalogue has none.
+    """
+
+
 class ModuleOutputError(SktorchAccError, ValueError):
-    """The module's output cannot mean what the criterion assumes; raised before epoch 1."""
+    """The module's output cannot mean what the criterion assumes; raised before epoch 1.
+
+    Parameters
+    ----------
+    message : str
+        What the module returned, what was expected, and what to do.
+    code : str or None, default=None
+        Catalogue code, such as ``"ACC-C1"``.
+    """
 
 
 class NonFiniteLossError(SktorchAccError, FloatingPointError):
-    """The training loss became NaN or infinite; the estimator is left unfitted."""
+    """The training loss became NaN or infinite; the estimator is left unfitted.
+
+    Parameters
+    ----------
+    message : str
+        The epoch, the likely cause, and what to do.
+    code : str or None, default=None
+        Catalogue code, such as ``"ACC-F3"``.
+    """
 
 
-class AccuracyWarning(UserWarning):
+class AccuracyWarning(_CodedError, UserWarning):  # noqa: N818 - a warning, named as one
     """The result is usable, but an accuracy is not what it seems.
 
     Parameters
@@ -49,14 +69,3 @@ class AccuracyWarning(UserWarning):
     code : str or None, default=None
         Catalogue code, such as ``"ACC-D4"``; None if the catalogue has none.
     """
-
-    def __init__(self, message: str, code: str | None = None) -> None:
-        super().__init__(message)
-        self.code = code
-
-    def __str__(self) -> str:
-        message = str(self.args[0])
-        return message if self.code is None else f"[{self.code}] {message}"
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.args[0], self.code)

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import importlib.util
 import inspect
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from sklearn.compose import make_column_selector, make_column_transformer
-from sklearn.model_selection import StratifiedKFold, cross_val_predict, cross_val_score
+from sklearn.model_selection import StratifiedKFold, cross_val_score
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from torch import Tensor, nn
 
-from sktorch_acc._rates import rates, wilson_interval
 from sktorch_acc.classifier import TorchClassifier
 from sktorch_acc.datasets import load_occupations, make_job_types
+from sktorch_acc.model_selection import PerClassCrossValidation, cross_val_per_class_accuracy
+from sktorch_acc.plots import AccuracyCurveDisplay, PerClassAccuracyDisplay
 
 __all__ = ["OccupationNet", "run_demo"]
 
@@ -70,14 +71,17 @@ def run_demo() -> None:
     print("accuracy of each fold:", "  ".join(f"{score:.3f}" for score in scores))
     print(f"mean: {scores.mean():.3f}   (always answering {y.mode()[0]!r}: {y.value_counts(normalize=True).max():.3f})")
     _title("5. What the overall number hides: the accuracy of every class")
-    predicted = cross_val_predict(make_pipeline_for(), X, y, cv=cv)
-    table = _by_class(np.asarray(y), predicted)
-    print(table.to_string(float_format=lambda value: f"{value:.3f}"))
-    worst = str(table["accuracy"].iloc[:-1].idxmin())
-    correct, support = np.asarray(table.loc[worst, ["correct", "support"]], dtype=np.int64)
-    overall = float(table["accuracy"].iloc[-1])
-    print(f"\nOverall {overall:.0%} of the rows are right, but of {worst!r} only {correct} of {support}.")
+    result = cross_val_per_class_accuracy(make_pipeline_for(), X, y, cv=cv)
+    shown = ["support", "correct", "wrong", "accuracy", "low", "high", "most_confused_with"]
+    print(result.table[shown].to_string(float_format=lambda value: f"{value:.3f}"))
+    counts = result.table[["correct", "support"]].to_numpy(dtype=np.int64)
+    worst = int(np.argmin(counts[:-1, 0] / counts[:-1, 1]))
+    print(
+        f"\nOverall {counts[-1, 0] / counts[-1, 1]:.0%} of the rows are right, but of "
+        f"{result.table.index[worst]!r} only {counts[worst, 0]} of {counts[worst, 1]}."
+    )
     show_job_types()
+    _draw(clf, result)
 
 
 def show_job_types() -> None:
@@ -85,10 +89,9 @@ def show_job_types() -> None:
     _title("6. The same on 200 invented employees: sex, age, city and income give the job type")
     X, y = make_job_types(random_state=0)
     cv = StratifiedKFold(5, shuffle=True, random_state=0)
-    predicted = cross_val_predict(make_pipeline_for(), X, y, cv=cv)
-    table = _by_class(np.asarray(y), predicted)
-    table.insert(2, "wrong", table["support"] - table["correct"])
-    print(table.drop(columns=["low", "high"]).to_string(float_format=lambda value: f"{value:.3f}"))
+    result = cross_val_per_class_accuracy(make_pipeline_for(), X, y, cv=cv)
+    shown = ["support", "correct", "wrong", "accuracy", "most_confused_with"]
+    print(result.table[shown].to_string(float_format=lambda value: f"{value:.3f}"))
     print("\nThe best possible model is right on 81% of new rows; 200 rows show that to within about 5 points.")
 
 
@@ -96,10 +99,16 @@ def _title(text: str) -> None:
     print(f"\n{text}\n{'-' * len(text)}")
 
 
-def _by_class(y_true: Any, y_pred: Any) -> pd.DataFrame:
-    labels, support = np.unique(y_true, return_counts=True)
-    correct = np.array([int(((y_true == label) & (y_pred == label)).sum()) for label in labels])
-    correct, support = np.append(correct, correct.sum()), np.append(support, support.sum())
-    low, high = wilson_interval(correct, support)
-    columns = {"support": support, "correct": correct, "accuracy": rates(correct, support), "low": low, "high": high}
-    return pd.DataFrame(columns, index=pd.Index([*labels, "overall"], name="label"))
+def _draw(clf: TorchClassifier, result: PerClassCrossValidation) -> None:
+    """Write the two pictures of the demo, if matplotlib is there."""
+    if importlib.util.find_spec("matplotlib") is None:
+        print("\nFor pictures: pip install 'sktorch-acc[plot]'")
+        return
+    import matplotlib
+
+    matplotlib.use("Agg")
+    curves = AccuracyCurveDisplay.from_estimator(clf, per_class=True)
+    curves.figure_.savefig("demo-accuracy-curves.png", dpi=120, bbox_inches="tight")
+    bars = PerClassAccuracyDisplay.from_cross_validation(result)
+    bars.figure_.savefig("demo-per-class-accuracy.png", dpi=120, bbox_inches="tight")
+    print("\nPictures: demo-accuracy-curves.png, demo-per-class-accuracy.png")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -164,13 +165,18 @@ def _shown(values: Sequence[Any]) -> str:
 
 def _refuse_text_columns(X: Any) -> None:
     """Name the text, category and date columns of a pandas or polars frame."""
+    names = list(getattr(X, "columns", ()))
+    repeated = sorted(str(name) for name, count in Counter(names).items() if count > 1)
+    if repeated:
+        raise ValueError(f"X has more than one column of the name(s) {_shown(repeated)}. Give each its own name.")
     frame = nw.from_native(X, eager_only=True, pass_through=True)
     if not isinstance(frame, nw.DataFrame):
         return
     text = (nw.String, nw.Categorical, nw.Enum, nw.Datetime, nw.Date, nw.Time, nw.Duration, nw.Binary)
-    bad = [name for name, dtype in frame.schema.items() if isinstance(dtype, text)]
-    for name, dtype in frame.schema.items():
-        if isinstance(dtype, nw.Object) and any(isinstance(value, str) for value in frame[name]):
+    bad = []
+    for name, (column, dtype) in zip(names, frame.schema.items(), strict=True):
+        holds_text = isinstance(dtype, nw.Object) and any(isinstance(value, str) for value in frame[column])
+        if isinstance(dtype, text) or holds_text:
             bad.append(name)
     if bad:
         raise ValueError(_text_message("X", bad))

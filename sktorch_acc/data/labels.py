@@ -85,8 +85,19 @@ def check_labels(y: Any, estimator: Any) -> npt.NDArray[Any]:
             f"at row {int(np.argmax(missing))}. Drop these rows or give them a label."
         )
     assert_all_finite(y, input_name="y")
+    _refuse_mixed_types(y)
     check_classification_targets(y)
     return np.asarray(y)
+
+
+def _refuse_mixed_types(y: npt.NDArray[Any]) -> None:
+    """Refuse texts beside other values: they cannot be sorted, and 1 and "1" would print alike."""
+    types = {type(label) for label in y.tolist()} if y.dtype == object else set()
+    if len(types) > 1 and any(issubclass(kind, str) for kind in types):
+        names = sorted(kind.__name__ for kind in types)
+        raise ValueError(
+            f"y mixes labels of the types {', '.join(names)}: make them of one type, for example with y.astype(str)."
+        )
 
 
 def _refuse_one_hot(y: Any) -> None:
@@ -139,8 +150,12 @@ def row_weights(
         )
         by_class = per_class[indices]
         weights = by_class if weights is None else weights * by_class
-    if weights is None or (weights == weights[0]).all():
+    if weights is None:
         return None
+    if (weights < 0).any():
+        raise ValueError(f"class_weight={class_weight!r} holds a negative weight; weights must be >= 0.")
     if not weights.any():
         raise ValueError("class_weight times sample_weight is 0 for every row: no row is left to train on.")
+    if (weights == weights[0]).all():
+        return None
     return weights

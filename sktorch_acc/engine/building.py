@@ -125,7 +125,8 @@ def own_callbacks(callbacks: Any, given: Mapping[str, Any]) -> list[Any]:
     """
     own: list[Any] = []
     by_name: dict[str, Any] = {}
-    for item in callbacks or []:
+    # One deepcopy for all: a callback may hold another (LoadInitState its Checkpoint).
+    for item in copy.deepcopy(list(callbacks or [])):
         named = isinstance(item, (tuple, list)) and len(item) == 2
         name, callback = item if named else (None, item)
         cls = callback if isinstance(callback, type) else type(callback)
@@ -134,7 +135,6 @@ def own_callbacks(callbacks: Any, given: Mapping[str, Any]) -> list[Any]:
                 f"callbacks must hold skorch callbacks (classes, instances or (name, callback) pairs), but got "
                 f"{callback!r}. Callbacks of scikit-learn go to set_callbacks(...)."
             )
-        callback = callback if isinstance(callback, type) else copy.deepcopy(callback)
         by_name[name or cls.__name__] = cls
         own.append((name, callback) if named else callback)
     _check_callback_names(by_name, given)

@@ -142,6 +142,7 @@ def run_epochs(net: Net, run: Run) -> None:
                 _run_epoch(net, run, epoch, order)
                 if _decide_to_stop(net, run):
                     break
+            _check_weights(net, run)
         except KeyboardInterrupt:
             if run.held is not None:
                 run.held.restore()
@@ -262,6 +263,13 @@ def _nonfinite(run: Run, epoch: int, lr: float, what: str) -> NonFiniteLossError
         else f"lr={lr:g} is likely too high: try {lr / 10:g}"
     )
     return NonFiniteLossError(f"{what} in epoch {epoch}. {cause}. The estimator is left unfitted.", "ACC-F3")
+
+
+def _check_weights(net: Net, run: Run) -> None:
+    """Raise if the last step of all made weights that are not finite: no loss would tell any more."""
+    row = run.rows[-1]
+    if run.best is None and not all(bool(torch.isfinite(p).all()) for p in net.module_.parameters()):
+        raise _nonfinite(run, row.epoch, row.values["lr"], "Weights became NaN or infinite")
 
 
 def _keep(net: Net, run: Run, row: EpochRow) -> None:

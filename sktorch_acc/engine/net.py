@@ -47,6 +47,8 @@ class Net(NeuralNetClassifier):
         The criterion; becomes `criterion_`.
     meaning : Meaning
         What outputs mean.
+    labels : ndarray of shape (n_classes,)
+        The label of each class index.
     dtype : torch.dtype
         Floating dtype in which the module computes.
     **kwargs
@@ -59,12 +61,13 @@ class Net(NeuralNetClassifier):
         *,
         built_criterion: nn.Module,
         meaning: Meaning,
+        labels: npt.NDArray[Any],
         dtype: torch.dtype,
         **kwargs: Any,
     ) -> None:
         super().__init__(type(built), criterion=type(built_criterion), train_split=None, verbose=1, **kwargs)
         self._built = (built, built_criterion)
-        self.meaning_, self.dtype_ = meaning, dtype
+        self.meaning_, self.labels_, self.dtype_ = meaning, labels, dtype
         self._run: Run | None = None
         self._best_losses: dict[str, float] = {}
 
@@ -117,6 +120,8 @@ class Net(NeuralNetClassifier):
 
     def partial_fit(self, X: Any, y: Any = None, classes: Any = None, **fit_params: Any) -> Net:
         """Train on with the run in `fit_params`; unlike skorch's, lets a real Ctrl-C through."""
+        if "run" not in fit_params:
+            raise TypeError("This net belongs to a TorchClassifier: train it with the estimator's fit or partial_fit.")
         run: Run = fit_params["run"]
         self._run = run
         try:
@@ -245,12 +250,22 @@ class Net(NeuralNetClassifier):
 
 
 def _move(parts: dict[str, Any], device: torch.device) -> None:
-    """Move modules and the state of optimizers in place; parameters keep their identity."""
+    """Move modules and the state of optimizers in place.
+
+    On some devices torch makes new parameters instead of moving them: the optimizer follows.
+    """
+    modules = [part for part in parts.values() if isinstance(part, nn.Module)]
+    before = [parameter for module in modules for parameter in module.parameters()]
+    for module in modules:
+        module.to(device)
+    after = [parameter for module in modules for parameter in module.parameters()]
+    new = dict(zip(map(id, before), after, strict=True))
     for part in parts.values():
-        if isinstance(part, nn.Module):
-            part.to(device)
-        elif isinstance(part, torch.optim.Optimizer):
-            for values in part.state.values():
-                for name, value in values.items():
-                    if isinstance(value, torch.Tensor):
-                        values[name] = value.to(device)
+        if not isinstance(part, torch.optim.Optimizer):
+            continue
+        for group in part.param_groups:
+            group["params"] = [new.get(id(p), p) for p in group["params"]]
+        for parameter, values in list(part.state.items()):
+            moved = {n: v.to(device) if isinstance(v, torch.Tensor) else v for n, v in values.items()}
+            del part.state[parameter]
+            part.state[new.get(id(parameter), parameter)] = moved

@@ -91,7 +91,7 @@ class Session:
         module, dtype = _built_module(params, nested, door, meaning, device, X)
         refuse_untrainable(module)
         criterion.to(device, dtype)
-        net = _built_net(params, nested, module.to(device), criterion, meaning, dtype, device)
+        net = _built_net(params, nested, module.to(device), criterion, meaning, labels, dtype, device)
         return cls(net, door, labels, meaning, device, dtype, seed, params["lr"])
 
     @property
@@ -130,7 +130,7 @@ class Session:
             If the module returns NaN for a row.
         """
         rows = self.door.rows(checked, self.dtype, self.device)
-        results: list[npt.NDArray[Any]] = []
+        filled: list[npt.NDArray[Any]] = []  # one array, made when the first chunk tells its shape and dtype
 
         def consume(start: int, stop: int, output: torch.Tensor) -> None:
             bad = nan_rows(output)
@@ -140,11 +140,14 @@ class Session:
                     f"be taken from NaN. {estimator} was fitted on values of a smaller scale, or the module divides "
                     "by 0 or takes the logarithm of 0 there."
                 )
-            results.append(convert(output).cpu().numpy())
+            result = convert(output).cpu().numpy()
+            if not filled:
+                filled.append(np.empty((len(rows), *result.shape[1:]), dtype=result.dtype))
+            filled[0][start:stop] = result
 
         with thread_limit(min(self.n_threads, torch.get_num_threads())):
             each_output(self.module, rows, consume)
-        return np.concatenate(results)
+        return filled[0]
 
     def __getstate__(self) -> dict[str, Any]:
         state = {**self.__dict__, "device": str(self.device), "dtype": str(self.dtype).removeprefix("torch.")}
@@ -198,6 +201,7 @@ def _built_net(
     module: nn.Module,
     criterion: nn.Module,
     meaning: Meaning,
+    labels: Labels,
     dtype: torch.dtype,
     device: torch.device,
 ) -> Net:
@@ -209,6 +213,7 @@ def _built_net(
         module,
         built_criterion=criterion,
         meaning=meaning,
+        labels=labels.classes,
         dtype=dtype,
         optimizer=optimizer,
         lr=params["lr"],

@@ -13,7 +13,14 @@ from sktorch_acc.engine.history import EpochRow
 __all__ = ["EpochTable"]
 
 _HEADER_EVERY = 20
-_CLASS_WIDTH = 24
+_SHOWN = {
+    "train_loss": "train_loss",
+    "train_acc": "train_acc",
+    "train_acc_running": "running",
+    "valid_loss": "valid_loss",
+    "valid_acc": "valid_acc",
+}
+_LABEL_WIDTH = 15
 
 
 class EpochTable:
@@ -34,18 +41,10 @@ class EpochTable:
         numbers = row.numbers()
         cells = [f"{row.epoch:>5}"]
         header = [f"{'epoch':>5}"]
-        for name, digits in (
-            ("train_loss", 4),
-            ("train_acc", 4),
-            ("train_acc_running", 4),
-            ("valid_loss", 4),
-            ("valid_acc", 4),
-        ):
-            if name not in numbers or (name == "train_acc_running" and "train_acc" in numbers):
-                continue
-            title = name.replace("train_acc_running", "running")
-            header.append(f"{title:>10}")
-            cells.append(f"{numbers[name]:>10.{digits}f}"[:10])
+        for name, title in _SHOWN.items():
+            if name in numbers and not (title == "running" and "train_acc" in numbers):
+                header.append(f"{title:>10}")
+                cells.append(f"{numbers[name]:>10.4f}" if numbers[name] < 1e5 else f"{numbers[name]:>10.3e}")
         header.append(f"{'sec':>6}")
         cells.append(f"{numbers['seconds']:>6.2f}")
         worst = self._worst(row)
@@ -66,7 +65,7 @@ class EpochTable:
                     return ""
                 index = int(np.nanargmin(by_class))
                 label = str(self._labels[index]).replace("\n", " ")
-                if len(label) > _CLASS_WIDTH - 7:
-                    label = label[: _CLASS_WIDTH - 8] + "…"
+                if len(label) > _LABEL_WIDTH:
+                    label = label[: _LABEL_WIDTH - 1] + "…"
                 return f"{by_class[index]:.4f} {label}"
         return ""

@@ -1,0 +1,32 @@
+"""What a bug report needs to say about the machine."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from importlib.metadata import PackageNotFoundError, version
+
+__all__ = ["show_versions"]
+
+_PACKAGES = ("sktorch-acc", "torch", "scikit-learn", "skorch", "numpy", "pandas", "scipy", "matplotlib", "rich")
+
+
+def show_versions() -> None:
+    """Print the versions of Python, the packages and the accelerator, for a bug report.
+
+    Examples
+    --------
+    >>> show_versions()  # doctest: +ELLIPSIS
+    python ...
+    """
+    print(f"{'python':<13} {sys.version.split()[0]}, {platform.platform()}")
+    for name in _PACKAGES:
+        try:
+            found = version(name)
+        except PackageNotFoundError:
+            found = "not installed"
+        print(f"{name:<13} {found}")
+    import torch  # late: this module belongs to the layer that does without
+
+    accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else "none"
+    print(f"{'accelerator':<13} {accelerator}; {torch.get_num_threads()} threads")

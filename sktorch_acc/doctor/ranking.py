@@ -1,0 +1,154 @@
+"""How probable each formula is, given the figure: match, weigh, share out.
+
+A formula matches if one of its figures prints as the reported one. Its weight is its prior times the
+probability of that figure. Against all stand "the loop is right" (if the accuracy itself prints so) and
+"something else", which can give any figure: the wider the interval of figures that print the same, the
+likelier. A count of rows that nobody lists gives k/n, so figures of that form are evidence for nothing in
+particular as long as n is small.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from sktorch_acc.doctor.averages import float32_truths
+from sktorch_acc.doctor.formulas import FORMULAS, Formula
+from sktorch_acc.doctor.problem import Problem
+from sktorch_acc.doctor.reported import FLOAT_NOISE, Figure
+
+__all__ = ["Candidate", "Ranking", "rank"]
+
+# Weights on the scale of the formulas' priors; benchmarks/explain_accuracy.py measures what they do.
+TRUTH_PRIOR = 12.0
+OTHER_PRIOR = 5.0 * len(FORMULAS)
+# Chance of one count k of n rows, times n. A moving model, another mode or a few other rows give counts near the truth.
+COUNT_SHARE = 0.1
+COUNT_SHARE_NEAR = 0.5
+NEAR = 0.1
+# No accident gives a figure above 1, so that the width of "54" or "54.3" counts for no more than that of "0.54".
+WIDTH_ABOVE_ONE = 0.01
+PERCENT_FACTOR = 0.5
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A mistake that gives the reported figure.
+
+    Parameters
+    ----------
+    code : str
+        Catalogue code, such as ``"ACC-A1"``.
+    name : str
+        What the figure would be.
+    reason : str
+        Why that is not the accuracy.
+    share : float
+        Probability in [0, 1] that this is what happened; the shares of all candidates, of a right loop and
+        of something that is not listed add up to 1.
+    value : float
+        The figure that the formula gives, as a fraction.
+    formula : str
+        The wrong formula as code.
+    fix : str
+        The code to write instead.
+    scale : {1, 100}
+        100 if the figure is in percent.
+    """
+
+    code: str
+    name: str
+    reason: str
+    share: float
+    value: float
+    formula: str
+    fix: str
+    scale: int
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Candidates, likeliest first, and what is left for a right loop and for something else."""
+
+    candidates: tuple[Candidate, ...]
+    truth: float
+    other: float
+    truth_scale: int | None
+
+
+@dataclass(frozen=True)
+class _Match:
+    formula: Formula
+    value: float
+    weight: float
+    scale: int
+
+
+def rank(problem: Problem, figure: Figure) -> Ranking:
+    """Share the probability out between the formulas, a right loop and something else."""
+    right = [problem.truth, *float32_truths(problem)]
+    truth_scale = next((s for s in figure.scales if any(_prints_as(v, figure, s) for v in right)), None)
+    truth = 0.0 if truth_scale is None else TRUTH_PRIOR * _scale_factor(figure, truth_scale)
+    matches = _likeliest_of_each_code(match for formula in FORMULAS for match in _matches(formula, problem, figure))
+    first_scale = matches[0].scale if matches else figure.likely_scale
+    other = OTHER_PRIOR * _spread(problem, figure, truth_scale or first_scale)
+    total = truth + other + sum(match.weight for match in matches)
+    candidates = tuple(_candidate(match, total) for match in matches)
+    return Ranking(candidates, truth / total, other / total, truth_scale)
+
+
+def _scale_factor(figure: Figure, scale: int) -> float:
+    """Return the prior of a scale: a figure without a sign is less often meant in percent."""
+    return PERCENT_FACTOR if scale == 100 and not figure.percent else 1.0
+
+
+def _prints_as(value: float, figure: Figure, scale: int) -> bool:
+    return abs(value - figure.accuracy(scale)) <= figure.tolerance(scale)
+
+
+def _spread(problem: Problem, figure: Figure, scale: int) -> float:
+    """Probability, up to a constant, that something else gives this figure."""
+    accuracy = figure.accuracy(scale)
+    if accuracy > 1:
+        return min(figure.width(scale), WIDTH_ABOVE_ONE)
+    count = round(accuracy * problem.n_rows)
+    if not _prints_as(count / problem.n_rows, figure, scale):
+        return figure.width(scale)
+    share = COUNT_SHARE_NEAR if abs(accuracy - problem.truth) <= NEAR else COUNT_SHARE
+    return max(figure.width(scale), share / problem.n_rows)
+
+
+def _matches(formula: Formula, problem: Problem, figure: Figure) -> Iterator[_Match]:
+    """Give the match of one formula at each scale where it prints the figure."""
+    # Where a formula gives the accuracy itself there is no mistake to see.
+    noise = FLOAT_NOISE * problem.truth
+    values = [(v, chance) for v, chance in formula.compute(problem) if abs(v - problem.truth) > noise and chance > 0]
+    for scale in figure.scales:
+        printed = [(chance, v) for v, chance in values if _prints_as(v, figure, scale)]
+        if printed:
+            chance = min(sum(chance for chance, _ in printed), 1.0)
+            weight = formula.prior * _scale_factor(figure, scale) * chance
+            yield _Match(formula, max(printed)[1], weight, scale)
+
+
+def _likeliest_of_each_code(matches: Iterable[_Match]) -> list[_Match]:
+    best: dict[str, _Match] = {}
+    for match in matches:
+        held = best.get(match.formula.code)
+        if held is None or match.weight > held.weight:
+            best[match.formula.code] = match
+    return sorted(best.values(), key=lambda match: -match.weight)
+
+
+def _candidate(match: _Match, total: float) -> Candidate:
+    formula = match.formula
+    return Candidate(
+        code=formula.code,
+        name=formula.name,
+        reason=formula.reason,
+        share=match.weight / total,
+        value=match.value,
+        formula=formula.wrong,
+        fix=formula.fix,
+        scale=match.scale,
+    )

@@ -1,0 +1,103 @@
+"""Read the figure that somebody's loop printed: its value, and how far its digits reach."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+import numpy as np
+import torch
+
+__all__ = ["Figure", "read_figure"]
+
+# Loops average in float32, whose relative spacing is up to 1.2e-7; a division and a sum stay within this.
+FLOAT_NOISE = 4e-7
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A printed accuracy.
+
+    Parameters
+    ----------
+    value : float
+        The number as printed, at least 0.
+    exponent : int
+        Power of ten of its last digit, at most 0: -4 for ``"0.6830"``.
+    text : str
+        As the caller gave it.
+    percent : bool
+        Whether a percent sign says that the scale is 100.
+    """
+
+    value: float
+    exponent: int
+    text: str
+    percent: bool
+
+    @property
+    def half_unit(self) -> float:
+        """Half a unit of the last digit: what rounding can have hidden."""
+        return 0.5 * 10.0**self.exponent
+
+    @property
+    def scales(self) -> tuple[int, ...]:
+        """The scales to try: a sign decides, and without one a figure above 1 may be in percent."""
+        if self.percent:
+            return (100,)
+        return (1, 100) if self.value > 1 else (1,)
+
+    @property
+    def likely_scale(self) -> int:
+        """The scale that the figure has at first sight."""
+        return 100 if self.percent or 1 < self.value <= 100 else 1
+
+    def width(self, scale: int) -> float:
+        """Length of the interval of accuracies that print as this figure."""
+        return 2 * self.tolerance(scale)
+
+    def tolerance(self, scale: int) -> float:
+        """Largest distance, as a fraction, between the figure and a number that prints as it."""
+        # An integer 0 or 1 (of `correct // total`) is exact; "32" of a format without decimals is not.
+        half = 0.0 if scale == 1 and self.exponent == 0 and self.value <= 1 else self.half_unit
+        return (half + FLOAT_NOISE * max(self.value, 1e-3)) / scale
+
+    def accuracy(self, scale: int) -> float:
+        """Return the figure as a fraction."""
+        return self.value / scale
+
+    @property
+    def decimals(self) -> int:
+        """Decimals of the figure as a fraction: 4 for ``"0.6830"`` and for ``"68.30%"``."""
+        return -self.exponent + (2 if self.likely_scale == 100 else 0)
+
+
+def read_figure(reported: Any) -> Figure:
+    """Parse a number or its printed text; `ValueError` if it is neither."""
+    if isinstance(reported, (torch.Tensor, np.generic, np.ndarray)) and reported.ndim == 0:
+        reported = reported.item()
+    if isinstance(reported, bool) or not isinstance(reported, (int, float, str)):
+        raise ValueError(_not_a_figure(reported))
+    text = reported.strip() if isinstance(reported, str) else repr(reported)
+    percent = text.endswith("%")
+    try:
+        number = Decimal(text.removesuffix("%").strip())
+    except InvalidOperation as err:
+        raise ValueError(_not_a_figure(reported)) from err
+    value = float(number)
+    if not math.isfinite(value):
+        raise ValueError(
+            f"'reported' must be a finite number. Got {reported!r}. A NaN comes from 0 / 0: no row was counted."
+        )
+    if number < 0:
+        raise ValueError(f"'reported' must be an accuracy, which is at least 0. Got {reported!r}.")
+    return Figure(value, min(int(number.as_tuple().exponent), 0), text, percent)
+
+
+def _not_a_figure(reported: Any) -> str:
+    return (
+        "'reported' must be the accuracy as a number or as the text that was printed, such as 0.683, "
+        f"'0.6830' or '68.30%'. Got {reported!r} ({type(reported).__name__})."
+    )

@@ -1,0 +1,99 @@
+"""The per-class columns of a fitted estimator's `history_`, one row per figure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+from sklearn.utils.validation import check_is_fitted
+
+__all__ = ["CURVES", "history_of", "per_class_history"]
+
+# history_ column -> (split, measure), in the order in which curves are listed and drawn.
+CURVES = {
+    "train_acc": ("train", "exact"),
+    "train_acc_running": ("train", "running"),
+    "valid_acc": ("valid", "exact"),
+}
+
+
+def per_class_history(clf: Any) -> pd.DataFrame:
+    """Return the accuracy of each class after each epoch, one row per figure.
+
+    Parameters
+    ----------
+    clf : estimator
+        A fitted estimator with `history_` and `classes_`, such as ``TorchClassifier``.
+
+    Returns
+    -------
+    history : DataFrame
+        Sorted by epoch. Columns:
+
+        - `epoch` (int64): from 1;
+        - `split` (str): ``"train"`` (the fitted rows) or ``"valid"`` (rows held out during fit);
+        - `measure` (str): ``"exact"``, measured with the weights at the end of the epoch, or
+          ``"running"``, measured batch by batch while they were moving;
+        - `label`: the class, as in `classes_`;
+        - `accuracy` (float64): within-class accuracy in [0, 1], NaN for a class without rows.
+
+    Raises
+    ------
+    NotFittedError
+        If `clf` is not fitted.
+    ValueError
+        If `clf` keeps no `history_`, or its `history_` has no per-class accuracy.
+
+    See Also
+    --------
+    sktorch_acc.plots.AccuracyCurveDisplay : The same figures as curves.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> import pandas as pd
+    >>> from sktorch_acc.metrics import per_class_history
+    >>> index = pd.Index([1, 2], name="epoch")
+    >>> history = pd.DataFrame({"train_acc[cat]": [0.5, 0.75], "train_acc[dog]": [0.25, 1.0]}, index=index)
+    >>> per_class_history(SimpleNamespace(history_=history, classes_=["cat", "dog"]))
+       epoch  split measure label  accuracy
+    0      1  train   exact   cat      0.50
+    1      1  train   exact   dog      0.25
+    2      2  train   exact   cat      0.75
+    3      2  train   exact   dog      1.00
+    """
+    history = history_of(clf)
+    parts = [
+        pd.DataFrame(
+            {
+                "epoch": history.index.to_numpy(),
+                "split": split,
+                "measure": measure,
+                "label": label,
+                "accuracy": history[f"{column}[{label}]"].to_numpy(),
+            }
+        )
+        for column, (split, measure) in CURVES.items()
+        for label in clf.classes_
+        if f"{column}[{label}]" in history
+    ]
+    if not parts:
+        raise ValueError(
+            "history_ has no per-class accuracy: fitted with train_accuracy=None. "
+            f"Columns: {list(history.columns)}. Fit with train_accuracy='exact' or 'running'."
+        )
+    long = pd.concat(parts, ignore_index=True)
+    return long.sort_values("epoch", kind="stable", ignore_index=True)
+
+
+def history_of(clf: Any) -> pd.DataFrame:
+    """Return `history_` of a fitted estimator, or say what to pass instead."""
+    history = getattr(clf, "history_", None)
+    if isinstance(history, pd.DataFrame):
+        return history
+    name = type(clf).__name__
+    check_is_fitted(clf)
+    raise ValueError(
+        f"{name} has no history_ of epochs. Pass a fitted TorchClassifier; for a Pipeline its last step, "
+        "pipeline[-1]; for a search its best_estimator_."
+    )

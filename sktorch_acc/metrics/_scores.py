@@ -1,0 +1,152 @@
+"""Accuracy of each class, and of the worst one, as plain numbers."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from sktorch_acc._rates import rates
+from sktorch_acc.metrics._counts import count, weigh
+from sktorch_acc.metrics._targets import LabelPair, read_pair
+from sktorch_acc.metrics._text import listed
+
+__all__ = ["per_class_accuracy_score", "worst_class_accuracy_score"]
+
+
+def per_class_accuracy_score(
+    y_true: Any,
+    y_pred: Any,
+    *,
+    labels: Any = None,
+    kind: Literal["within", "one_vs_rest"] = "within",
+    sample_weight: Any = None,
+) -> npt.NDArray[np.float64]:
+    """Compute the share of each class's rows that were predicted correctly.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n_samples,)
+        True labels: strings, integers or booleans, also as a pandas or polars column.
+    y_pred : array-like of shape (n_samples,)
+        Predicted labels of the same rows.
+    labels : array-like of shape (n_classes,), default=None
+        The classes wanted, in the order wanted; they may be a subset, or absent from the data.
+        None: the sorted union of the labels in `y_true` and `y_pred`.
+    kind : {"within", "one_vs_rest"}, default="within"
+        ``"within"``: of the rows that belong to the class, the share predicted as that class. It
+        is the recall of the class. ``"one_vs_rest"``: of all rows, the share for which "is it this
+        class?" was answered correctly; rows of other classes that are not predicted as this
+        class count as correct too, so the figure of a rare class is close to 1 even if it is never
+        found.
+    sample_weight : array-like of shape (n_samples,), default=None
+        Weights, finite and not negative. None: every row counts once.
+
+    Returns
+    -------
+    accuracy : ndarray of shape (n_classes,), dtype float64
+        In [0, 1], in the order of `labels`. With ``kind="within"``, NaN for a class without rows;
+        with weights, NaN for a class whose weights sum to 0.
+
+    Raises
+    ------
+    ValueError
+        If the lengths differ, the input is empty, a label is missing, strings meet numbers, the
+        labels are continuous or have several columns, `labels` repeats a value or has no value
+        that occurs in the data, or a weight is negative or not finite.
+
+    See Also
+    --------
+    per_class_accuracy_table : The same figures with counts, interval and most frequent mistake.
+    sklearn.metrics.recall_score : The figures of ``kind="within"`` with ``average=None``, with 0
+        for a class without rows.
+
+    Notes
+    -----
+    Without weights a figure is one int64 count divided by another in float64, so it equals
+    scikit-learn's to the last bit.
+
+    Examples
+    --------
+    >>> from sktorch_acc.metrics import per_class_accuracy_score
+    >>> y_true = ["cat", "cat", "cat", "dog"]
+    >>> y_pred = ["cat", "cat", "dog", "dog"]
+    >>> per_class_accuracy_score(y_true, y_pred).tolist()
+    [0.6666666666666666, 1.0]
+    >>> per_class_accuracy_score(y_true, y_pred, labels=["dog", "fox"]).tolist()
+    [1.0, nan]
+    >>> per_class_accuracy_score(y_true, y_pred, kind="one_vs_rest").tolist()
+    [0.75, 0.75]
+    """
+    if kind not in ("within", "one_vs_rest"):
+        raise ValueError(
+            f"The 'kind' parameter of per_class_accuracy_score must be 'within' or 'one_vs_rest'. Got {kind!r} instead."
+        )
+    pair = read_pair(y_true, y_pred, labels, sample_weight)
+    refuse_unknown_labels(pair)
+    return class_accuracies(pair) if kind == "within" else _one_vs_rest(pair)
+
+
+def worst_class_accuracy_score(y_true: Any, y_pred: Any, *, labels: Any = None, sample_weight: Any = None) -> float:
+    """Compute the accuracy of the class that is predicted worst.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n_samples,)
+        True labels.
+    y_pred : array-like of shape (n_samples,)
+        Predicted labels of the same rows.
+    labels : array-like of shape (n_classes,), default=None
+        The classes to look at; None: all that occur.
+    sample_weight : array-like of shape (n_samples,), default=None
+        Weights, finite and not negative.
+
+    Returns
+    -------
+    accuracy : float
+        The smallest within-class accuracy, in [0, 1]. Classes without rows are ignored; NaN if no
+        class has any.
+
+    Raises
+    ------
+    ValueError
+        As in :func:`per_class_accuracy_score`.
+
+    See Also
+    --------
+    worst_class_accuracy_scorer : The same figure as a scorer.
+
+    Examples
+    --------
+    >>> from sktorch_acc.metrics import worst_class_accuracy_score
+    >>> worst_class_accuracy_score(["cat", "cat", "dog", "dog"], ["cat", "cat", "cat", "dog"])
+    0.5
+    """
+    accuracy = per_class_accuracy_score(y_true, y_pred, labels=labels, sample_weight=sample_weight)
+    measured = accuracy[~np.isnan(accuracy)]
+    return float(measured.min()) if len(measured) else float("nan")
+
+
+def class_accuracies(pair: LabelPair) -> npt.NDArray[np.float64]:
+    """Within-class accuracy of the wanted classes: from counts, or from sums of weights."""
+    sums = count(pair) if pair.weight is None else weigh(pair)
+    return rates(sums.correct, sums.support)
+
+
+def _one_vs_rest(pair: LabelPair) -> npt.NDArray[np.float64]:
+    """Of all rows, those on which truth and prediction agree about belonging to the class."""
+    if pair.weight is None:
+        counts, total = count(pair), len(pair.true)
+        return rates(total - counts.support - counts.predicted + 2 * counts.correct, total)
+    sums, weight = weigh(pair), float(pair.weight.sum())
+    return np.clip(rates(weight - sums.support - sums.predicted + 2 * sums.correct, weight), 0.0, 1.0)
+
+
+def refuse_unknown_labels(pair: LabelPair) -> None:
+    """Refuse a `labels` argument of which nothing occurs in the data: it names other classes."""
+    if min(pair.true.min(), pair.pred.min()) >= pair.n_labels:
+        raise ValueError(
+            f"labels must name classes of these rows, but none of {listed(pair.labels)} occurs in y_true "
+            f"or y_pred. They hold {listed(pair.classes[pair.n_labels :])}."
+        )

@@ -1,0 +1,27 @@
+"""Write labels for people: short lists for messages, short names for reports and pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["listed", "shorten"]
+
+
+def listed(values: Sequence[Any] | npt.NDArray[Any], limit: int = 5) -> str:
+    """Write at most `limit` values, then how many more there are."""
+    shown = [v.item() if isinstance(v, np.generic) else v for v in values[:limit]]
+    text = "[" + ", ".join(repr(v) for v in shown) + "]"
+    return text if len(values) <= limit else f"{text} and {len(values) - limit} more"
+
+
+def shorten(label: Any, width: int) -> str:
+    """Cut a name longer than `width` in the middle, so that its beginning and its end still show."""
+    text = " ".join(str(label).split())
+    if len(text) <= width:
+        return text
+    tail = width // 3
+    return f"{text[: width - tail - 1].rstrip()}…{text[-tail:].lstrip()}"

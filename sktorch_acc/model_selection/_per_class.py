@@ -1,0 +1,235 @@
+"""Per-class cross-validation: counts pooled over the folds, and the folds beside them."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from sklearn.model_selection import cross_validate
+
+from sktorch_acc._rates import rates, wilson_interval
+from sktorch_acc.exceptions import AccuracyWarning
+from sktorch_acc.metrics._counts import confusion_counts, count
+from sktorch_acc.metrics._table import table_of_pair
+from sktorch_acc.metrics._targets import LabelPair, as_labels, read_pair, sorted_union
+from sktorch_acc.metrics._text import listed
+from sktorch_acc.model_selection._counting import CountingClassifier, count_rows
+
+__all__ = ["PerClassCrossValidation", "cross_val_per_class_accuracy"]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class PerClassCrossValidation:
+    """What :func:`cross_val_per_class_accuracy` returns.
+
+    Parameters
+    ----------
+    table : DataFrame of shape (n_classes + 1, 11)
+        The table of :func:`~sktorch_acc.metrics.per_class_accuracy_table`, over all test rows of all
+        folds: `accuracy` is pooled, `correct / support`. Three more columns:
+
+        - `mean_over_folds`, `std_over_folds` (float64): mean and standard deviation (divisor: number
+          of folds) of the folds' accuracies, over the folds that have the class; NaN if none has;
+        - `n_folds` (int64): how many folds have the class.
+    folds : DataFrame of shape (n_folds, n_classes + 1)
+        Accuracy of each class in each fold, index `fold` from 0 as in scikit-learn's
+        ``split0_test_score``; NaN where the fold lacks the class. The last column is the fold's
+        overall accuracy.
+    confusion : DataFrame of shape (n_classes, n_classes), dtype int64
+        Test rows of all folds: true label by predicted label.
+    train : DataFrame or None
+        Like `table`, over the training rows of all folds; None without `return_train_score`.
+
+    See Also
+    --------
+    sktorch_acc.plots.PerClassAccuracyDisplay.from_cross_validation : The table as a picture.
+    """
+
+    table: pd.DataFrame
+    folds: pd.DataFrame
+    confusion: pd.DataFrame
+    train: pd.DataFrame | None = None
+
+    def __repr__(self) -> str:
+        return f"{self._title}\n{self.table.to_string(float_format=_four_digits)}"
+
+    def _repr_html_(self) -> str:
+        table = self.table.to_html(float_format=_four_digits, border=0)
+        return f"<p>{self._title}</p>\n{table}"
+
+    @property
+    def _title(self) -> str:
+        return f"Per-class accuracy over the test rows of {len(self.folds)} folds"
+
+
+def _four_digits(value: float) -> str:
+    return f"{value:.4f}"
+
+
+def cross_val_per_class_accuracy(
+    estimator: Any,
+    X: Any,
+    y: Any,
+    *,
+    cv: Any = None,
+    n_jobs: int | None = None,
+    params: dict[str, Any] | None = None,
+    return_train_score: bool = False,
+) -> PerClassCrossValidation:
+    """Cross-validate a classifier and report the accuracy of each class.
+
+    Parameters
+    ----------
+    estimator : classifier
+        Any scikit-learn classifier or pipeline; it is cloned for each fold.
+    X : array-like of shape (n_samples, ...)
+        The features.
+    y : array-like of shape (n_samples,)
+        The labels.
+    cv : int, splitter, iterable of (train, test) or None, default=None
+        As in ``sklearn.model_selection.cross_validate``; None: five stratified folds.
+    n_jobs : int or None, default=None
+        Folds fitted at a time.
+    params : dict, default=None
+        Passed to ``fit``, arrays with one value per row cut to the fold; routed if metadata routing
+        is enabled. Groups need metadata routing, or ``cv=list(GroupKFold().split(X, y, groups))``.
+    return_train_score : bool, default=False
+        Also predict and count the training rows of each fold.
+
+    Returns
+    -------
+    result : PerClassCrossValidation
+        With `table`, `folds`, `confusion` and `train`.
+
+    Raises
+    ------
+    ValueError
+        If `y` does not hold class labels. What ``fit`` or ``predict`` raise in a fold is not caught.
+
+    Warns
+    -----
+    AccuracyWarning
+        Code ACC-D8: if the training part of a fold lacks a class, for the fold cannot predict it.
+
+    See Also
+    --------
+    sktorch_acc.metrics.per_class_accuracy_scorers : The same figures for ``cross_validate`` and searches.
+
+    Notes
+    -----
+    Each fold predicts its test rows once. If a row is tested in several folds (repeated or shuffled
+    splits), the counts hold it several times; the interval does not grow narrower by that, it is
+    computed for the number of distinct rows.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from sktorch_acc.model_selection import cross_val_per_class_accuracy
+    >>> X, y = load_iris(return_X_y=True)
+    >>> result = cross_val_per_class_accuracy(LogisticRegression(max_iter=1000), X, y)
+    >>> result.table[["support", "correct", "accuracy", "mean_over_folds"]].round(4)
+             support  correct  accuracy  mean_over_folds
+    label
+    0             50       50    1.0000           1.0000
+    1             50       47    0.9400           0.9400
+    2             50       49    0.9800           0.9800
+    overall      150      146    0.9733           0.9733
+    """
+    labels = as_labels(y, "y")
+    scores = cross_validate(
+        CountingClassifier(estimator, n_parts=2 if return_train_score else 1),
+        X,
+        y,
+        scoring=count_rows,
+        cv=cv,
+        n_jobs=n_jobs,
+        params=params,
+        return_train_score=return_train_score,
+        return_estimator=True,
+        return_indices=True,
+        error_score="raise",
+    )
+    counts = [fitted.counts_ for fitted in scores["estimator"]]
+    indices = scores["indices"]
+    _warn_of_missing_classes(labels, indices["train"])
+    table, folds, confusion = _pool([parts[0] for parts in counts], labels, indices["test"])
+    train = _pool([parts[1] for parts in counts], labels, indices["train"])[0] if return_train_score else None
+    return PerClassCrossValidation(table, folds, confusion, train)
+
+
+def _pool(
+    counts: list[pd.DataFrame], labels: npt.NDArray[Any], rows: list[npt.NDArray[np.int64]]
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Return table, folds and confusion from the counts of each fold and the rows it counted."""
+    pairs = _pairs(counts, labels)
+    classes = pairs[0].classes
+    pooled = LabelPair(
+        classes,
+        len(classes),
+        np.concatenate([pair.true for pair in pairs]),
+        np.concatenate([pair.pred for pair in pairs]),
+        None,
+    )
+    table = table_of_pair(pooled)
+    distinct = _support_of_rows(labels, classes, np.unique(np.concatenate(rows)))
+    if not np.array_equal(distinct, table["support"]):
+        low, high = wilson_interval(table["accuracy"].to_numpy() * distinct, distinct)
+        table["low"], table["high"] = low, high
+    folds = pd.DataFrame(
+        np.vstack([_fold_accuracies(pair) for pair in pairs]),
+        index=pd.RangeIndex(len(pairs), name="fold"),
+        columns=table.index,
+    )
+    seen = [column[~np.isnan(column)] for column in folds.to_numpy().T.copy()]
+    table["mean_over_folds"] = [float(np.mean(values)) if len(values) else np.nan for values in seen]
+    table["std_over_folds"] = [float(np.std(values)) if len(values) else np.nan for values in seen]
+    table["n_folds"] = np.array([len(values) for values in seen], dtype=np.int64)
+    true, pred = (pd.Index(table.index[:-1], name=name) for name in ("true", "predicted"))
+    return table, folds, pd.DataFrame(confusion_counts(pooled), index=true, columns=pred)
+
+
+def _pairs(counts: list[pd.DataFrame], labels: npt.NDArray[Any]) -> list[LabelPair]:
+    """One encoded pair per fold, all over the same classes: those of `y`, and any other predicted."""
+    columns = [(as_labels(part["true"], "y"), as_labels(part["pred"], "y_pred")) for part in counts]
+    predicted = {f"the predictions of fold {i}": pred for i, (_, pred) in enumerate(columns)}
+    classes = sorted_union({"y": labels, **predicted})
+    return [
+        read_pair(true.repeat(part["n"]), pred.repeat(part["n"]), classes)
+        for part, (true, pred) in zip(counts, columns, strict=True)
+    ]
+
+
+def _fold_accuracies(pair: LabelPair) -> npt.NDArray[np.float64]:
+    counts = count(pair)
+    return rates(np.append(counts.correct, counts.correct.sum()), np.append(counts.support, counts.support.sum()))
+
+
+def _support_of_rows(
+    labels: npt.NDArray[Any], classes: npt.NDArray[Any], rows: npt.NDArray[np.int64]
+) -> npt.NDArray[np.int64]:
+    """Count the rows of each class among `rows`, then all of them."""
+    codes = np.searchsorted(classes, labels[rows])
+    return np.append(np.bincount(codes, minlength=len(classes)), len(rows))
+
+
+def _warn_of_missing_classes(labels: npt.NDArray[Any], train: list[npt.NDArray[np.int64]]) -> None:
+    """Say which folds were fitted without a class: they score 0 on it whatever the model."""
+    classes = sorted_union({"y": labels})
+    missing = {i: classes[~np.isin(classes, labels[rows])] for i, rows in enumerate(train)}
+    lacking = {i: absent for i, absent in missing.items() if len(absent)}
+    if lacking:
+        fold, absent = next(iter(lacking.items()))
+        more = f" ({len(lacking)} of {len(train)} folds lack a class)" if len(lacking) > 1 else ""
+        warnings.warn(
+            AccuracyWarning(
+                f"Fold {fold} was fitted without any row of {listed(absent)}, so it cannot predict "
+                f"{'them' if len(absent) > 1 else 'it'}{more}. Use StratifiedKFold or fewer folds.",
+                code="ACC-D8",
+            ),
+            stacklevel=3,
+        )

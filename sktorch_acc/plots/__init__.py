@@ -1,0 +1,6 @@
+"""Pictures of accuracies, with scikit-learn's conventions for Displays (needs matplotlib)."""
+
+from sktorch_acc.plots._curves import AccuracyCurveDisplay
+from sktorch_acc.plots._per_class import PerClassAccuracyDisplay
+
+__all__ = ["AccuracyCurveDisplay", "PerClassAccuracyDisplay"]

@@ -1,0 +1,137 @@
+"""Ctrl-C: raised again, with the estimator at the last complete epoch and the process as it was."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+
+import numpy as np
+import pytest
+from sklearn.datasets import make_classification
+from sklearn.model_selection import cross_val_score
+from torch import nn
+
+from sktorch_acc import TorchClassifier
+
+X, INDICES = make_classification(60, 6, n_informative=4, n_classes=3, random_state=0)
+X = X.astype("float32")
+Y = np.array(["fox", "cat", "dog"])[INDICES]
+
+
+class Interrupted(nn.Module):
+    """Sends SIGINT to its own process at a given training step: a key pressed in the middle of a batch."""
+
+    def __init__(self, n_features, n_classes, at=10):
+        super().__init__()
+        self.layer = nn.Linear(n_features, n_classes)
+        self.at, self.steps = at, 0
+
+    def forward(self, X):
+        if self.training:
+            self.steps += 1
+            if self.steps == self.at:
+                os.kill(os.getpid(), signal.SIGINT)
+        return self.layer(X)
+
+
+def classifier(**settings):
+    # Four steps an epoch; the probe takes one: step 10 is the first of epoch 3.
+    return TorchClassifier(Interrupted, **{"max_epochs": 6, "batch_size": 16, "lr": 0.1, "random_state": 0, **settings})
+
+
+@pytest.mark.parametrize("at", [10, 11, 12, 13])
+def test_the_estimator_is_fitted_with_the_last_complete_epoch(at):
+    handler = signal.getsignal(signal.SIGINT)
+    clf = classifier(module__at=at)
+    with pytest.raises(KeyboardInterrupt):
+        clf.fit(X, Y)
+    assert clf.n_iter_ == clf.best_epoch_ == len(clf.history_) == 2
+    assert clf.history_.loc[2, "train_acc"] == clf.score(X, Y)
+    complete = classifier(max_epochs=2, module__at=0).fit(X, Y)
+    assert np.array_equal(clf.predict_proba(X), complete.predict_proba(X))
+    assert signal.getsignal(signal.SIGINT) is handler
+
+
+def test_with_early_stopping_it_holds_the_best_epoch():
+    clf = classifier(module__at=20, early_stopping=True)
+    with pytest.raises(KeyboardInterrupt):
+        clf.fit(X, Y, X_val=X[:20], y_val=Y[:20])
+    assert clf.best_epoch_ == clf.history_["valid_loss"].idxmin()
+    assert clf.history_.loc[clf.best_epoch_, "valid_acc"] == clf.score(X[:20], Y[:20])
+
+
+def test_in_the_first_epoch_nothing_is_fitted():
+    clf = classifier(module__at=3)
+    with pytest.raises(KeyboardInterrupt):
+        clf.fit(X, Y)
+    assert not hasattr(clf, "classes_")
+
+
+def test_in_a_continued_fit_it_goes_back_to_where_that_began():
+    clf = classifier(max_epochs=1, warm_start=True, module__at=7).fit(X, Y)
+    before = clf.predict_proba(X)
+    with pytest.raises(KeyboardInterrupt):
+        clf.fit(X, Y)
+    assert clf.n_iter_ == 1
+    assert np.array_equal(clf.predict_proba(X), before)
+
+
+def test_cross_validation_stops():
+    with pytest.raises(KeyboardInterrupt):
+        cross_val_score(classifier(), X, Y, cv=3)
+
+
+def test_a_signal_while_an_epoch_is_recorded_waits_until_it_is(monkeypatch):
+    from sktorch_acc.engine import loop
+
+    original = loop._keep
+
+    def keep(net, run, row):
+        if row.epoch == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+        original(net, run, row)
+
+    monkeypatch.setattr(loop, "_keep", keep)
+    clf = classifier(module__at=0)
+    with pytest.raises(KeyboardInterrupt):
+        clf.fit(X, Y)
+    assert clf.n_iter_ == 2
+    assert clf.history_.loc[2, "train_acc"] == clf.score(X, Y)
+
+
+def test_in_a_child_process_during_epoch_three(tmp_path):
+    script = tmp_path / "child.py"
+    script.write_text(
+        textwrap.dedent(
+            """
+            import os, random, signal, sys
+            import numpy as np, torch
+            from skorch.callbacks import Callback
+            from sktorch_acc import TorchClassifier
+
+            class Sends(Callback):
+                def on_batch_begin(self, net, training, **kwargs):
+                    if len(net.history) == 3 and training:
+                        os.kill(os.getpid(), signal.SIGINT)
+
+            X = np.random.default_rng(0).standard_normal((50, 4))
+            y = np.where(X[:, 0] > 0, "a", "b")
+            torch.manual_seed(3)
+            state = torch.get_rng_state(), random.getstate(), torch.get_num_threads()
+            clf = TorchClassifier(max_epochs=9, callbacks=[Sends], random_state=0)
+            try:
+                clf.fit(X, y)
+            except KeyboardInterrupt:
+                after = torch.get_rng_state(), random.getstate(), torch.get_num_threads()
+                same = torch.equal(after[0], state[0]) and after[1:] == state[1:]
+                exact = clf.history_.loc[2, "train_acc"] == clf.score(X, y)
+                print(clf.n_iter_, same, exact, torch.is_grad_enabled())
+                raise
+            """
+        )
+    )
+    child = subprocess.run([sys.executable, script], capture_output=True, text=True, check=False)
+    assert child.stdout.split() == ["2", "True", "True", "True"], child.stderr
+    assert child.returncode != 0
+    assert "KeyboardInterrupt" in child.stderr

@@ -1,0 +1,193 @@
+"""skorch's own callbacks inside the estimator, one row each."""
+
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from sklearn.datasets import make_classification
+from sklearn.metrics import accuracy_score, make_scorer
+from skorch import callbacks as cb
+
+from sktorch_acc import TorchClassifier
+from tests.modules import DropNorm
+
+X, INDICES = make_classification(60, 6, n_informative=4, n_classes=3, random_state=0)
+X = X.astype("float32")
+Y = np.array(["fox", "cat", "dog"])[INDICES]
+
+
+def fit(*callbacks, X=X, **settings):
+    parameters = {"lr": 0.05, "max_epochs": 4, "batch_size": 16, "validation_fraction": 0.25, "random_state": 0}
+    clf = TorchClassifier(DropNorm, **{**parameters, "callbacks": list(callbacks), **settings})
+    return clf.fit(X, Y)
+
+
+def recorded(clf, name):
+    return [row[name] for row in clf.net_.history]
+
+
+@pytest.mark.parametrize("use_caching", [True, False])
+def test_epoch_scoring_on_the_holdout_gives_our_figure(use_caching):
+    clf = fit(cb.EpochScoring("accuracy", lower_is_better=False, use_caching=use_caching, name="theirs"))
+    assert recorded(clf, "theirs") == clf.history_["valid_acc"].tolist()
+    best = [row["theirs_best"] for row in clf.net_.history]
+    assert best[0]
+    assert all(isinstance(flag, bool) for flag in best)
+
+
+def test_epoch_scoring_on_train_with_caching_gives_the_running_figure():
+    clf = fit(cb.EpochScoring("accuracy", lower_is_better=False, on_train=True, name="theirs"))
+    assert recorded(clf, "theirs") == clf.history_["train_acc_running"].tolist()
+
+
+def test_epoch_scoring_on_train_without_caching_gives_the_exact_figure():
+    clf = fit(cb.EpochScoring("accuracy", lower_is_better=False, on_train=True, use_caching=False, name="theirs"))
+    assert recorded(clf, "theirs") == clf.history_["train_acc"].tolist()
+
+
+def test_epoch_scoring_takes_functions_and_probabilities():
+    clf = fit(
+        cb.EpochScoring(make_scorer(accuracy_score), lower_is_better=False, name="function", use_caching=False),
+        cb.EpochScoring("neg_log_loss", lower_is_better=False, name="loss"),
+        cb.EpochScoring("roc_auc_ovr", lower_is_better=False, name="auc", use_caching=False),
+    )
+    assert recorded(clf, "function") == clf.history_["valid_acc"].tolist()
+    assert np.allclose(recorded(clf, "loss"), -clf.history_["valid_loss"], rtol=1e-5)
+    assert all(0 <= auc <= 1 for auc in recorded(clf, "auc"))
+
+
+def test_batch_scoring_averages_over_batches():
+    clf = fit(cb.BatchScoring("accuracy", lower_is_better=False, on_train=True, name="batches"))
+    assert np.allclose(recorded(clf, "batches"), clf.history_["train_acc_running"])
+
+
+def test_passthrough_scoring_passes_the_losses_through():
+    clf = fit(
+        cb.PassthroughScoring("train_loss", on_train=True),
+        cb.PassthroughScoring("valid_loss"),
+    )
+    for name in ("train_loss", "valid_loss"):
+        assert recorded(clf, name) == clf.history_[name].tolist()
+        assert recorded(clf, f"{name}_best")[0] is True
+
+
+def test_early_stopping_stops_and_may_load_the_best():
+    stop = cb.EarlyStopping(monitor="valid_loss", patience=2, load_best=True)
+    clf = fit(stop, lr=0.5, max_epochs=50)
+    assert clf.n_iter_ < 50
+    assert clf.best_epoch_ == clf.history_["valid_loss"].idxmin()
+    plain = fit(cb.EarlyStopping(monitor="valid_acc", lower_is_better=False, patience=2), lr=0.5, max_epochs=50)
+    assert plain.best_epoch_ == plain.n_iter_ < 50
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"monitor": "valid_loss_best"},
+        {"monitor": "train_loss_best"},
+        {"monitor": None},
+        {"monitor": lambda net: len(net.history) == 2},
+        {"monitor": "valid_loss_best", "f_pickle": "net.pkl"},
+        {"monitor": "valid_loss_best", "f_params": "p_{last_epoch[epoch]}.pt"},
+        {"monitor": "valid_loss_best", "use_safetensors": False, "load_best": True},
+    ],
+)
+def test_checkpoint_in_all_its_forms(settings, tmp_path):
+    clf = fit(cb.Checkpoint(dirname=tmp_path, **settings))
+    files = {path.name for path in tmp_path.iterdir()}
+    assert any(name.startswith(("params", "p_")) for name in files)
+    if "f_pickle" in settings:
+        net = pickle.loads((tmp_path / "net.pkl").read_bytes())
+        assert net.predict(X).shape == (60,)
+        assert clf.classes_[net.predict(X[:1])][0] in {"fox", "cat", "dog"}
+
+
+def test_train_end_checkpoint_and_load_init_state_go_on_where_a_fit_ended(tmp_path):
+    first = fit(cb.TrainEndCheckpoint(dirname=tmp_path))
+    again = cb.TrainEndCheckpoint(dirname=tmp_path)
+
+    class Keeps(cb.Callback):
+        def on_epoch_begin(self, net, **kwargs):
+            self.weight_ = net.module_.layers[0].weight.clone()
+
+    second = fit(again, cb.LoadInitState(again), Keeps, max_epochs=1)
+    assert torch.equal(first.module_.layers[0].weight, second.callbacks_[-1][1].weight_)
+
+
+def test_the_schedulers_of_skorch():
+    clf = fit(cb.LRScheduler(policy="StepLR", step_size=1, gamma=0.5))
+    assert np.allclose(clf.history_["lr"], [0.05, 0.025, 0.0125, 0.00625])
+    clf = fit(cb.LRScheduler(policy=torch.optim.lr_scheduler.CyclicLR, base_lr=0.01, max_lr=0.02, step_every="batch"))
+    assert len(set(clf.history_["lr"])) > 1
+    clf = fit(cb.LRScheduler(policy=torch.optim.lr_scheduler.ReduceLROnPlateau, monitor="valid_loss"))
+    assert len(clf.history_) == 4
+
+
+@pytest.mark.filterwarnings("ignore:.*ACC-E6")
+def test_the_others_run():
+    clf = fit(
+        cb.EpochTimer(),
+        cb.GradientNormClipping(1.0),
+        cb.Freezer("layers.0.*"),
+        cb.ParamMapper("layers.4.bias", fn=lambda p: None, at=2),
+        cb.Initializer("layers.4.weight", fn=torch.nn.init.zeros_),
+    )
+    assert all(duration >= 0 for duration in recorded(clf, "dur"))
+    assert torch.equal(clf.module_.layers[0].weight, fit(max_epochs=1, lr=1e-30).module_.layers[0].weight)
+
+
+def test_gradient_clipping_clips():
+    free, clipped = fit(optimizer=torch.optim.SGD), fit(cb.GradientNormClipping(1e-6), optimizer=torch.optim.SGD)
+    initial = fit(max_epochs=1, lr=1e-30, optimizer=torch.optim.SGD).module_.layers[0].weight
+    moved = [(clf.module_.layers[0].weight - initial).norm() for clf in (free, clipped)]
+    assert moved[1] < 1e-3 * moved[0]
+
+
+def test_progress_bar_and_print_log_show_what_they_show(capsys):
+    fit(cb.ProgressBar(detect_notebook=False), cb.PrintLog(), max_epochs=2)
+    out = capsys.readouterr().out
+    assert "train_loss" in out
+    assert "valid_acc" in out
+
+
+def test_a_callback_that_stops_in_the_middle_of_an_epoch_stops_at_its_end():
+    class Stops(cb.Callback):
+        def on_batch_end(self, net, training, **kwargs):
+            if training:
+                raise KeyboardInterrupt
+
+    clf = fit(Stops())
+    assert clf.n_iter_ == clf.best_epoch_ == 1
+
+
+def test_a_callback_that_fails_leaves_the_estimator_unfitted():
+    class Fails(cb.Callback):
+        def on_epoch_end(self, net, **kwargs):
+            raise ZeroDivisionError
+
+    clf = TorchClassifier(DropNorm, callbacks=[Fails])
+    with pytest.raises(ZeroDivisionError):
+        clf.fit(X, Y)
+    assert not hasattr(clf, "classes_")
+
+
+def test_names_and_parameters_of_callbacks():
+    clf = fit(("clip", cb.GradientNormClipping()), cb.EpochTimer, callbacks__clip__gradient_clip_value=0.5)
+    assert [name for name, _ in clf.callbacks_] == ["clip", "EpochTimer"]
+    assert clf.callbacks_[0][1].gradient_clip_value == 0.5
+    off = fit(("clip", cb.GradientNormClipping()), callbacks__clip=None)
+    assert off.callbacks_ == []
+    with pytest.raises(ValueError, match=r"no callback 'clop'. Did you mean 'clip'"):
+        fit(("clip", cb.GradientNormClipping()), callbacks__clop__gradient_clip_value=0.5)
+    with pytest.raises(ValueError, match=r"Did you mean 'callbacks__clip__gradient_clip_value'"):
+        fit(("clip", cb.GradientNormClipping()), callbacks__clip__gradient_clip_valu=0.5)
+    with pytest.raises(TypeError, match=r"must hold skorch callbacks.*set_callbacks"):
+        fit("early")
+
+
+def test_a_sparse_table_reaches_callbacks_too():
+    from scipy.sparse import csr_array
+
+    clf = fit(cb.EpochScoring("accuracy", lower_is_better=False, use_caching=False, name="theirs"), X=csr_array(X))
+    assert recorded(clf, "theirs") == clf.history_["valid_acc"].tolist()

@@ -1,0 +1,102 @@
+"""What the package shows is what it has, and its docstrings are complete."""
+
+import ast
+import importlib
+import pkgutil
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from numpydoc.validate import validate
+
+import sktorch_acc
+
+ROOT = Path(sktorch_acc.__file__).parent
+SOURCE = (ROOT / "__init__.py").read_text()
+PUBLIC = [name for name in sktorch_acc.__all__ if name != "__version__"]
+
+
+def test_every_public_name_can_be_loaded_and_is_listed():
+    for name in sktorch_acc.__all__:
+        assert getattr(sktorch_acc, name) is not None
+    assert set(sktorch_acc.__all__) <= set(dir(sktorch_acc))
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        _ = sktorch_acc.nonsense
+
+
+def test_type_checkers_see_the_same_names():
+    block = SOURCE[SOURCE.index("if TYPE_CHECKING") : SOURCE.index("def __getattr__")]
+    assert set(re.findall(r"import (\w+) as \1", block)) == set(PUBLIC)
+
+
+def test_every_module_declares_what_it_exports():
+    for module in pkgutil.walk_packages([str(ROOT)], "sktorch_acc."):
+        if module.name.endswith("conftest"):
+            continue
+        loaded = importlib.import_module(module.name)
+        assert loaded.__doc__, module.name
+        for name in getattr(loaded, "__all__", []):
+            assert hasattr(loaded, name), (module.name, name)
+
+
+def test_importing_the_package_or_its_metrics_loads_no_torch():
+    code = "import sys, sktorch_acc, sktorch_acc.metrics; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+# GL01/GL02: the summary starts on the first line; GL08: attributes have no docstring; SA01, ES01, EX01: not all need
+# a See Also, an extended summary or an example; RT02, RT03, PR06, PR08, PR09, SS06: style.
+IGNORED = {
+    "GL01",
+    "GL02",
+    "GL03",
+    "GL08",
+    "SA01",
+    "SA04",
+    "ES01",
+    "EX01",
+    "RT02",
+    "RT03",
+    "PR06",
+    "PR08",
+    "PR09",
+    "SS06",
+}
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_the_docstring_is_complete(name):
+    full = f"sktorch_acc.{sktorch_acc._HOME[name]}.{name}"
+    errors = [(code, text) for code, text in validate(full)["errors"] if code not in IGNORED]
+    assert errors == []
+
+
+METHODS = [
+    f"sktorch_acc.classifier.TorchClassifier.{name}"
+    for name in vars(sktorch_acc.TorchClassifier)
+    if not name.startswith("_") and callable(getattr(sktorch_acc.TorchClassifier, name))
+]
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_the_docstring_of_every_method_is_complete(name):
+    errors = [(code, text) for code, text in validate(name)["errors"] if code not in IGNORED]
+    assert errors == []
+
+
+def test_the_experimental_callbacks_of_scikit_learn_are_used_in_the_adapter_alone():
+    users = {path.name for path in ROOT.rglob("*.py") if "sklearn.callback" in path.read_text()}
+    assert users == {"_sklearn_callbacks.py"}
+
+
+def test_no_file_is_longer_than_it_should_be():
+    for path in ROOT.rglob("*.py"):
+        tree = ast.parse(path.read_text())
+        docs = sum(
+            node.body[0].end_lineno - node.body[0].lineno + 1
+            for node in ast.walk(tree)
+            if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)) and ast.get_docstring(node)
+        )
+        assert len(path.read_text().splitlines()) - docs <= 600, path

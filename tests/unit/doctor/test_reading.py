@@ -1,0 +1,117 @@
+"""Outputs and targets: what is accepted, how it is read, what is refused."""
+
+import numpy as np
+import pytest
+import torch
+
+from sktorch_acc.doctor.reading import read_problem
+
+SCORES = [[2.0, 1.0, 0.0], [0.0, 1.0, 3.0], [0.0, 5.0, 1.0], [0.0, 5.0, 1.0]]
+TARGETS = [0, 2, 1, 2]
+
+
+def read(outputs=SCORES, targets=TARGETS, batch_size=None, shuffled=None):
+    return read_problem(outputs, targets, batch_size, shuffled)
+
+
+@pytest.mark.parametrize(
+    "outputs",
+    [
+        SCORES,
+        np.array(SCORES),
+        np.array(SCORES, dtype=np.float16),
+        np.array(SCORES)[::-1][::-1],
+        np.array(SCORES[::-1])[::-1],
+        np.array(SCORES, dtype=np.int64),
+        torch.tensor(SCORES),
+        torch.tensor(SCORES, dtype=torch.bfloat16),
+        torch.tensor(SCORES, requires_grad=True),
+        [torch.tensor(row) for row in SCORES],
+    ],
+)
+def test_scores_of_every_kind_give_the_same_classes(outputs):
+    problem = read(outputs)
+    assert problem.predicted.tolist() == [0, 2, 1, 1]
+    assert (problem.correct, problem.truth, problem.n_classes) == (3, 0.75, 3)
+
+
+@pytest.mark.parametrize(
+    "targets",
+    [np.array(TARGETS, dtype=np.uint8), torch.tensor(TARGETS)[:, None], np.array(TARGETS, dtype=np.float32)],
+)
+def test_targets_may_be_a_column_or_whole_floats(targets):
+    assert read(targets=targets).targets.tolist() == TARGETS
+    assert read(targets=targets).targets.dtype == np.int64
+
+
+@pytest.mark.parametrize("shape", [(4,), (4, 1)])
+def test_one_column_is_logits_if_it_leaves_the_unit_interval(shape):
+    problem = read(torch.tensor([-1.0, 0.2, 0.6, 3.0]).reshape(shape), [0, 1, 1, 1])
+    assert (problem.reading, problem.n_classes, problem.truth) == ("logits", 2, 1.0)
+
+
+def test_one_column_is_probabilities_if_all_of_it_lies_in_the_unit_interval():
+    problem = read([0.1, 0.2, 0.6, 1.0], [0, 1, 1, 1])
+    assert (problem.reading, problem.truth) == ("probabilities", 0.75)
+
+
+def test_minus_infinity_is_a_score():
+    assert read([[0.0, -np.inf], [-np.inf, 0.0]], [0, 1]).truth == 1.0
+
+
+def test_batches_are_consecutive_with_a_short_last_one():
+    problem = read(batch_size=3)
+    assert problem.sizes.tolist() == [3, 1]
+    assert problem.batch_hits.tolist() == [3, 0]
+    assert (problem.n_batches, problem.short_tail, problem.last_size) == (2, 1, 1)
+
+
+def test_a_batch_larger_than_the_data_is_one_batch():
+    problem = read(batch_size=100)
+    assert (problem.n_batches, problem.short_tail, problem.last_size) == (1, 0, 4)
+
+
+@pytest.mark.parametrize(
+    ("outputs", "targets", "match"),
+    [
+        (np.zeros((4, 2, 3)), TARGETS, r"\(4, 2, 3\).*ACC-B5"),
+        (np.zeros(()), TARGETS, r"Got \(\)"),
+        (np.zeros((0, 3)), [], r"at least one row.*\(0, 3\)"),
+        ([], [], "at least one row"),
+        ([0, 2, 1, 1], TARGETS, "before argmax or a threshold.*class indices"),
+        (np.zeros((4, 1), dtype=int), [0, 0, 0, 0], "before argmax or a threshold"),
+        ([[0.0, np.nan, 1.0]] * 4, TARGETS, "NaN or inf in 4 of 4 rows: 0, 1, 2, 3.*ACC-D5"),
+        ([[0.0, np.inf, 1.0]] * 4, TARGETS, "NaN or inf"),
+        (["a", "b"], [0, 1], "'outputs' must be a tensor, an array or a list of numbers"),
+        ([[1.0], [1.0, 2.0]], [0, 1], "'outputs' must be a tensor"),
+        (SCORES, [0, 2, 1], "Got 4 outputs and 3 targets"),
+        (SCORES, [0, 2, 1, -1], r"negative values: -1.*ACC-D1"),
+        (SCORES, [0, 2, 1, 3], r"\[0, 2\].*3 columns.*Got 3.*ACC-D1.*ACC-C8"),
+        ([-1.0, 2.0], [0, 2], "one column, so two classes"),
+        (SCORES, [0.0, 0.5, 1.0, 2.0], "no whole numbers: 0.5.*ACC-D11"),
+        (SCORES, [0.0, np.nan, 1.0, 2.0], "no whole numbers: nan"),
+        (SCORES, np.eye(4)[:, :3], r"\(4, 3\).*ACC-B3.*argmax"),
+        (SCORES, ["a", "b", "c", "d"], "'targets' must be a tensor"),
+        (SCORES, None, "'targets' must be a tensor"),
+    ],
+)
+def test_malformed_outputs_and_targets_are_refused_with_what_came(outputs, targets, match):
+    with pytest.raises(ValueError, match=match):
+        read(outputs, targets)
+
+
+@pytest.mark.parametrize("batch_size", [0, -1, 2.5, "32", True])
+def test_a_batch_size_below_one_or_not_whole_is_refused(batch_size):
+    with pytest.raises(ValueError, match=r"'batch_size' parameter of explain_accuracy.*\[1, inf\)"):
+        read(batch_size=batch_size)
+
+
+def test_shuffled_is_yes_or_no():
+    assert read(shuffled=np.True_).shuffled is True
+    with pytest.raises(ValueError, match=r"'shuffled' parameter of explain_accuracy.*'yes'"):
+        read(shuffled="yes")
+
+
+def test_many_offenders_are_counted():
+    with pytest.raises(ValueError, match="0, 1, 2, 3, 4 and 95 more"):
+        read(np.full((100, 2), np.nan), np.zeros(100, dtype=int))

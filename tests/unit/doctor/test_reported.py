@@ -1,0 +1,85 @@
+"""The printed figure: value, precision, scale."""
+
+import numpy as np
+import pytest
+import torch
+
+from sktorch_acc.doctor.reported import read_figure
+
+
+@pytest.mark.parametrize(
+    ("reported", "value", "half_unit", "percent"),
+    [
+        ("0.6830", 0.683, 0.5e-4, False),
+        (0.683, 0.683, 0.5e-3, False),
+        ("68.30%", 68.3, 0.5e-2, True),
+        (" 68.30 % ", 68.3, 0.5e-2, True),
+        ("54", 54.0, 0.5, False),
+        (1, 1.0, 0.5, False),
+        ("6.83e-1", 0.683, 0.5e-3, False),
+        (np.float64(0.25), 0.25, 0.5e-2, False),
+        (torch.tensor(0.25), 0.25, 0.5e-2, False),
+    ],
+)
+def test_the_digits_give_the_precision(reported, value, half_unit, percent):
+    figure = read_figure(reported)
+    assert figure.value == value
+    assert figure.half_unit == pytest.approx(half_unit)
+    assert figure.percent is percent
+
+
+def test_trailing_zeros_of_a_text_count_and_those_of_a_number_are_lost():
+    assert read_figure("0.683000").decimals == 6
+    assert read_figure(0.683000).decimals == 3
+
+
+def test_a_percentage_has_two_decimals_more_as_a_fraction():
+    assert read_figure("68.30%").decimals == read_figure("68.30").decimals == read_figure("0.6830").decimals == 4
+
+
+@pytest.mark.parametrize(
+    ("reported", "scales"),
+    [
+        ("0.68", (1,)),
+        ("1.0", (1,)),
+        ("68.3", (1, 100)),
+        ("68.3%", (100,)),
+        ("0.5%", (100,)),
+        ("3228.1", (1, 100)),
+    ],
+)
+def test_a_sign_or_a_figure_above_one_sets_the_scales(reported, scales):
+    assert read_figure(reported).scales == scales
+
+
+def test_a_printed_integer_zero_or_one_is_exact_and_a_rounded_54_is_not():
+    assert read_figure("0").tolerance(1) < 1e-8
+    assert read_figure("1").tolerance(1) < 1e-6
+    assert read_figure("54").tolerance(1) > 0.5
+
+
+def test_a_figure_may_be_as_small_as_a_float_can_be():
+    assert read_figure(5e-324).decimals == 324
+
+
+def test_a_float32_value_matches_within_the_noise_of_float32():
+    figure = read_figure(torch.tensor(373 / 517, dtype=torch.float32))
+    assert abs(figure.value - 373 / 517) <= figure.tolerance(1) < 1e-6
+
+
+@pytest.mark.parametrize("reported", ["", "accuracy", "0,68", "68%%", None, True, [0.5], {"acc": 1}, 1j, torch.ones(2)])
+def test_what_is_no_figure_is_refused_with_examples_of_figures(reported):
+    with pytest.raises(ValueError, match=r"'reported' must be the accuracy as a number.*'68.30%'"):
+        read_figure(reported)
+
+
+@pytest.mark.parametrize("reported", [float("nan"), "nan", "inf", "-inf%", "1e400"])
+def test_a_figure_that_is_not_finite_is_refused(reported):
+    with pytest.raises(ValueError, match="must be a finite number"):
+        read_figure(reported)
+
+
+@pytest.mark.parametrize("reported", [-0.1, "-3%"])
+def test_a_negative_figure_is_refused(reported):
+    with pytest.raises(ValueError, match="at least 0"):
+        read_figure(reported)

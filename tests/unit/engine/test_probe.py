@@ -1,0 +1,261 @@
+"""What is refused before epoch 1, with its code, and what is not."""
+
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from sklearn.datasets import make_classification
+from torch import nn
+
+from sktorch_acc import AccuracyWarning, ModuleOutputError, NonFiniteLossError, TorchClassifier
+from tests.modules import DropNorm, Ensemble, LogProbabilities, OneLogit, OneProbability
+
+X, INDICES = make_classification(40, 6, n_informative=4, n_classes=3, random_state=0)
+X = X.astype("float32")
+Y = np.array(["fox", "cat", "dog"])[INDICES]
+TWO = np.where(INDICES == 0, "no", "yes")
+BCE, BCEL, NLL = nn.BCELoss, nn.BCEWithLogitsLoss, nn.NLLLoss
+
+
+class Returns(nn.Module):
+    """A linear layer and a function of what it returns: a module that may lie about its output."""
+
+    def __init__(self, n_features, columns=3, change=None, mode=None):
+        super().__init__()
+        self.layer = nn.Linear(n_features, columns)
+        self.change, self.mode = change, mode
+
+    def forward(self, X):
+        z = self.layer(X)
+        if self.change is None or self.mode not in (None, self.training):
+            return z
+        return self.change(z)
+
+
+def net(change=None, columns=3, mode=None):
+    return {"module": Returns, "module__columns": columns, "module__change": change, "module__mode": mode}
+
+
+class Stateless(nn.Module):
+    def forward(self, X):
+        return X[:, :3]
+
+
+class InAList(nn.Module):
+    def __init__(self, n_features, n_classes):
+        super().__init__()
+        self.layers = [nn.Linear(n_features, n_classes)]
+
+    def forward(self, X):
+        return self.layers[0](X)
+
+
+class EndsInSigmoid(nn.Module):
+    def __init__(self, n_features):
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(n_features, 1), nn.Sigmoid())
+
+    def forward(self, X):
+        return self.layers(X)
+
+
+def frozen():
+    return nn.Linear(6, 3).requires_grad_(False)
+
+
+REFUSED = {
+    "too few columns": (net(columns=2), Y, "ACC-C8", r"\(40, 3\).*returned \(40, 2\) float32.*3 outputs"),
+    "too many columns": (net(columns=5), Y, "ACC-C8", "one of which never occurs"),
+    "one column under cross-entropy": (net(columns=1), Y, "ACC-C7", "always 0: give its last layer 3 outputs"),
+    "one column for two classes": (net(columns=1), TWO, "ACC-C7", "BCEWithLogitsLoss for two classes"),
+    "a flat output": (net(lambda z: z[:, 0]), Y, "ACC-C7", r"returned \(40,\)"),
+    "two columns under BCE": ({**net(columns=2), "criterion": BCEL}, TWO, "ACC-C8", r"\(40,\) or \(40, 1\)"),
+    "BCE for three classes": ({**net(columns=1), "criterion": BCEL}, Y, "ACC-C8", "for two classes, but y has 3"),
+    "softmax": (net(lambda z: z.softmax(1)), Y, "ACC-C1", r"cannot go below 0\.5514"),
+    "softmax in evaluation mode only": (net(lambda z: z.softmax(1), mode=False), Y, "ACC-C1", "in evaluation mode"),
+    "softmax in training mode only": (net(lambda z: z.softmax(1), mode=True), Y, "ACC-C1", "in training mode"),
+    "sigmoid before BCEWithLogits": ({"module": EndsInSigmoid, "criterion": BCEL}, TWO, "ACC-C1", "ends in a Sigmoid"),
+    "softmaxed ensemble": (
+        {"module": lambda: nn.Sequential(Ensemble(6, 3), nn.Softmax(dim=2))},
+        Y,
+        "ACC-C1",
+        "softmax",
+    ),
+    "logits under NLLLoss": ({**net(), "criterion": NLL}, Y, "ACC-C2", "look like logits"),
+    "probabilities under NLLLoss": (
+        {**net(lambda z: z.softmax(1)), "criterion": NLL},
+        Y,
+        "ACC-C2",
+        "like probabilities",
+    ),
+    "a log of 0 under NLLLoss": (
+        {**net(lambda z: (z * 1e4).softmax(1).log()), "criterion": NLL},
+        Y,
+        "ACC-C10",
+        "log_softmax",
+    ),
+    "logits under BCELoss": ({**net(lambda z: z * 9, columns=1), "criterion": BCE}, TWO, "ACC-C4", "BCEWithLogits"),
+    "NaN": (net(lambda z: z * torch.nan), Y, "ACC-C3", "for 40 of 40 rows before any training"),
+    "inf": (net(lambda z: z / 0), Y, "ACC-C3", "NaN or infinity"),
+    "a mean over the batch": (net(lambda z: z.mean(0)), Y, "ACC-B4", "rows look like classes"),
+    "a transposed output": (net(lambda z: z.T), Y, "ACC-B4", "took dim=0"),
+    "half of the rows": (net(lambda z: z[:20]), Y, "ACC-B4", r"returned \(20, 3\)"),
+    "one number": (net(lambda z: z.mean()), Y, "ACC-B7", "one number"),
+    "four axes": (net(lambda z: z[:, :, None, None]), Y, "ACC-B4", "flatten"),
+    "a tuple": (net(lambda z: (z, z)), Y, None, "one tensor.*returned a tuple"),
+    "classes": (net(lambda z: z.argmax(1)), Y, "ACC-B6", "returned .*int64"),
+    "no parameters": ({"module": Stateless}, Y, "ACC-F2", "nothing to train"),
+    "layers in a list": ({"module": InAList}, Y, "ACC-F2", "ModuleList"),
+    "all frozen": ({"module": frozen}, Y, "ACC-F2", "all 2 are frozen"),
+    "a detached output": (net(lambda z: z.detach()), Y, "ACC-F2", "was detached"),
+    "probabilities that do not sum to 1": (
+        {**net(lambda z: z.sigmoid()), "criterion": nn.MSELoss, "output": "probabilities"},
+        Y,
+        "ACC-C9",
+        "sum to 1",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+@pytest.mark.filterwarnings("ignore:Converting a tensor with requires_grad")
+def test_what_cannot_be_right_is_refused_before_epoch_one(case):
+    settings, y, code, message = REFUSED[case]
+    clf = TorchClassifier(**settings, max_epochs=1, random_state=0)
+    with pytest.raises(ModuleOutputError, match=f"(?s){message}") as caught:
+        clf.fit(X, y)
+    assert caught.value.code == code
+    assert not hasattr(clf, "classes_")
+    again = pickle.loads(pickle.dumps(caught.value))
+    assert (again.code, str(again)) == (code, str(caught.value))
+
+
+CLEAN = {
+    "logits": (net(), Y),
+    "two logits": (net(columns=2), TWO),
+    "one logit": ({"module": OneLogit, "criterion": BCEL}, TWO),
+    "one flat logit": ({"module": OneLogit, "module__flat": True, "criterion": BCEL}, TWO),
+    "small logits, all in [0, 1]": ({**net(lambda z: z * 1e-3 + 0.5, columns=1), "criterion": BCEL}, TWO),
+    "one probability": ({"module": OneProbability, "criterion": BCE}, TWO),
+    "log-probabilities": ({"module": LogProbabilities, "criterion": NLL}, Y),
+    "an ensemble": ({"module": Ensemble}, Y),
+    "an ensemble of one logit": ({"module": Ensemble, "criterion": BCEL}, TWO),
+    "an ensemble of log-probabilities": (
+        {"module": lambda: nn.Sequential(Ensemble(6, 3), nn.LogSoftmax(dim=2)), "criterion": NLL},
+        Y,
+    ),
+    "a criterion of one's own": ({**net(), "criterion": nn.MultiMarginLoss, "output": "logits"}, Y),
+    "label smoothing": ({**net(), "criterion__label_smoothing": 0.1}, Y),
+    "a criterion instance with class weights": ({**net(), "criterion": nn.CrossEntropyLoss(torch.ones(3))}, Y),
+    "a sum": ({**net(), "criterion__reduction": "sum"}, Y),
+    "per-row losses": ({**net(), "criterion__reduction": "none"}, Y),
+    "half precision": ({"module": lambda: nn.Linear(6, 3, dtype=torch.bfloat16)}, Y),
+    "any columns for one class": (net(columns=2), np.full(40, "one")),
+    "one class under BCE": ({**net(columns=1), "criterion": BCEL}, np.full(40, "one")),
+}
+
+
+@pytest.mark.parametrize("case", CLEAN)
+def test_what_is_right_trains_and_gives_probabilities(case):
+    settings, y = CLEAN[case]
+    clf = TorchClassifier(**settings, max_epochs=2, batch_size=16, random_state=0).fit(X, y)
+    probabilities = clf.predict_proba(X)
+    assert probabilities.shape == (40, len(clf.classes_))
+    assert np.allclose(probabilities.sum(axis=1), 1, atol=1e-5)
+    assert np.allclose(np.exp(clf.predict_log_proba(X)), probabilities, atol=1e-5)
+    assert (clf.classes_[probabilities.argmax(axis=1)] == clf.predict(X)).all()
+    decision = clf.decision_function(X)
+    if len(clf.classes_) == 2:
+        assert decision.shape == (40,)
+        assert (clf.classes_[(decision > 0).astype(int)] == clf.predict(X)).all()
+    else:
+        assert decision.shape == (40, len(clf.classes_))
+
+
+def test_the_probe_leaves_no_trace():
+    built = DropNorm(6, 3)
+    first = TorchClassifier(built, lr=1e-30, max_epochs=1, optimizer=torch.optim.SGD).fit(X[:16], Y[:16])
+    assert int(first.module_.layers[1].num_batches_tracked) == 1  # the step, not the probe
+
+
+def test_batches_of_one_row_run_batch_norm_in_evaluation_mode_with_one_warning():
+    clf = TorchClassifier(DropNorm, batch_size=1, max_epochs=3, random_state=0)
+    with pytest.warns(AccuracyWarning, match="ACC-B8.*batch_size of at least 2") as caught:
+        clf.fit(X, Y)
+    assert len(caught) == 1
+    assert int(clf.module_.layers[1].num_batches_tracked) == 0
+    with pytest.warns(AccuracyWarning, match="ACC-B8"):
+        TorchClassifier(DropNorm, module__n_classes=2, max_epochs=1).fit(X[:1], Y[:1])
+
+
+def test_batch_norm_over_images_trains_on_one_image():
+    from tests.modules import Images
+
+    clf = TorchClassifier(Images, batch_size=1, max_epochs=1).fit(X.reshape(40, 1, 2, 3), Y)
+    assert int(clf.module_.layers[1].num_batches_tracked) == 40
+
+
+def test_a_squeeze_is_named_when_one_row_is_predicted():
+    clf = TorchClassifier(**net(lambda z: z.squeeze()), max_epochs=1).fit(X, Y)
+    with pytest.raises(ModuleOutputError, match=r"ACC-B8.*returned \(3,\) for 1 rows.*squeeze"):
+        clf.predict(X[:1])
+
+
+def test_an_error_inside_the_module_gets_a_note():
+    class Embeds(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Embedding(9, 3)
+
+        def forward(self, X):
+            return self.layer(X).mean(1)
+
+    with pytest.raises(RuntimeError) as caught:
+        TorchClassifier(Embeds).fit(np.abs(X).astype(int), Y)
+    assert "torch.as_tensor(X)" in caught.value.__notes__[0]
+    TorchClassifier(Embeds, max_epochs=1).fit(torch.as_tensor(np.abs(X).astype(int)), Y)
+
+
+class Explodes(DropNorm):
+    def forward(self, X):
+        self.calls = getattr(self, "calls", 0) + 1
+        return super().forward(X) * (torch.inf if self.calls > 10 else 1.0)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"module": Explodes, "module__p": 0.0}, r"ACC-F3.*epoch 3.*try 0\.0001"),
+        ({"optimizer": torch.optim.SGD, "lr": 1e30}, r"ACC-F3.*in epoch \d.*lr=1e\+30 is likely too high"),
+    ],
+)
+def test_a_loss_that_explodes_names_the_epoch_and_the_likely_cause(settings, message):
+    clf = TorchClassifier(**settings, max_epochs=9, batch_size=10, train_accuracy=None)
+    with pytest.raises(NonFiniteLossError, match=message):
+        clf.fit(X, Y)
+    assert not hasattr(clf, "classes_")
+
+
+def test_unscaled_data_are_the_likely_cause_where_they_are():
+    clf = TorchClassifier(optimizer=torch.optim.SGD, lr=1e9, max_epochs=9)
+    with pytest.raises(NonFiniteLossError, match=r"values up to .*StandardScaler"):
+        clf.fit(X * 1e3, Y)
+
+
+def test_weights_that_end_not_finite_are_an_error_though_every_loss_was_finite():
+    clf = TorchClassifier(optimizer=torch.optim.SGD, lr=1e38, max_epochs=1, batch_size=40, train_accuracy=None)
+    with pytest.raises(NonFiniteLossError):
+        clf.fit(X * 1e3, Y)
+
+
+def test_a_nan_at_predict_is_an_error():
+    class Divides(DropNorm):
+        def forward(self, X):
+            return super().forward(X) * (X[:, :1] - 99) / (X[:, :1] - 99)
+
+    clf = TorchClassifier(Divides, max_epochs=1, random_state=0).fit(X, Y)
+    rows = X[:3].copy()
+    rows[1, 0] = 99
+    with pytest.raises(ValueError, match=r"ACC-D5.*NaN for 1 of the rows 0 to 2.*TorchClassifier"):
+        clf.predict(rows)

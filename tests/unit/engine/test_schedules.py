@@ -1,0 +1,72 @@
+"""Learning-rate schedules: names filled from the parameters, classes per epoch or per step."""
+
+import numpy as np
+import pytest
+import torch
+from sklearn.datasets import make_classification
+from torch.optim import lr_scheduler as torch_schedules
+
+from sktorch_acc import TorchClassifier
+
+X, Y = make_classification(64, 6, n_informative=4, n_classes=3, random_state=0)
+X = X.astype("float32")
+
+
+def rates_of(scheduler, max_epochs=4, **settings):
+    clf = TorchClassifier(
+        lr=0.1, max_epochs=max_epochs, batch_size=16, lr_scheduler=scheduler, random_state=0, **settings
+    )
+    return clf.fit(X, Y).history_["lr"].to_numpy()
+
+
+def reference(make, n_epochs=4, n_steps=4, per_step=False):
+    """The learning rate at each epoch's start, by torch itself."""
+    optimizer = torch.optim.AdamW([torch.nn.Parameter(torch.zeros(1))], lr=0.1)
+    scheduler = make(optimizer)
+    seen = []
+    for _ in range(n_epochs):
+        seen.append(optimizer.param_groups[0]["lr"])
+        for _ in range(n_steps):
+            optimizer.step()
+            if per_step:
+                scheduler.step()
+        if not per_step:
+            scheduler.step()
+    return np.array(seen)
+
+
+def test_cosine_ends_with_the_fit():
+    assert np.array_equal(rates_of("cosine"), reference(lambda o: torch_schedules.CosineAnnealingLR(o, T_max=4)))
+
+
+def test_onecycle_steps_with_every_batch():
+    expected = reference(lambda o: torch_schedules.OneCycleLR(o, max_lr=0.1, total_steps=16), per_step=True)
+    assert np.array_equal(rates_of("onecycle"), expected)
+
+
+def test_plateau_follows_what_is_monitored():
+    rates = rates_of(
+        "plateau", max_epochs=6, optimizer=torch.optim.SGD, lr_scheduler__patience=0, lr_scheduler__threshold=10.0
+    )
+    assert rates[-1] < rates[0]
+    rates = rates_of("plateau", validation_fraction=0.25, monitor="valid_acc", lr_scheduler__patience=0, max_epochs=8)
+    assert rates[-1] < rates[0]
+
+
+@pytest.mark.parametrize(
+    ("cls", "arguments", "per_step"),
+    [
+        (torch_schedules.StepLR, {"step_size": 2}, False),
+        (torch_schedules.ExponentialLR, {"gamma": 0.5}, False),
+        (torch_schedules.OneCycleLR, {"max_lr": 0.3, "total_steps": 16}, True),
+        (torch_schedules.CyclicLR, {"base_lr": 0.01, "max_lr": 0.1, "step_size_up": 6}, True),
+        (torch_schedules.CosineAnnealingWarmRestarts, {"T_0": 5}, True),
+    ],
+)
+def test_classes_of_torch_step_as_they_are_meant_to(cls, arguments, per_step):
+    given = {f"lr_scheduler__{name}": value for name, value in arguments.items()}
+    assert np.array_equal(rates_of(cls, **given), reference(lambda o: cls(o, **arguments), per_step=per_step))
+
+
+def test_the_learning_rate_is_that_of_the_epochs_start():
+    assert rates_of(torch_schedules.ExponentialLR, lr_scheduler__gamma=0.5).tolist() == [0.1, 0.05, 0.025, 0.0125]

@@ -1,0 +1,82 @@
+"""What outputs mean: classes from outputs, never from rounded probabilities."""
+
+import pytest
+import torch
+from torch import nn
+
+from sktorch_acc.outputs import Meaning, meaning_of
+
+
+def test_the_class_is_the_argmax_of_the_output_not_of_rounded_probabilities():
+    """Two large logits whose float32 probabilities are both rounded to the same figure."""
+    z = torch.tensor([[0.0, 1e-9, -1.0]], dtype=torch.float64)
+    meaning = Meaning("logits", False, 3)
+    assert meaning.classes(z).item() == 1
+    z = torch.tensor([[200.0, 100.0], [-200.0, 100.0]])
+    assert Meaning("logits", False, 2).classes(z).tolist() == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("kind", "values", "classes"),
+    [
+        ("logits", [-0.1, 0.0, 0.1], [0, 0, 1]),
+        ("probabilities", [0.49, 0.5, 0.51], [0, 0, 1]),
+        ("log_probabilities", [-0.70, -0.69], [0, 1]),
+    ],
+)
+@pytest.mark.parametrize("shape", [(-1,), (-1, 1)])
+def test_one_column_is_thresholded_where_its_kind_says(kind, values, classes, shape):
+    output = torch.tensor(values).reshape(shape)
+    meaning = Meaning(kind, True, 2)
+    assert meaning.classes(output).tolist() == classes
+    probabilities = meaning.probabilities(output)
+    assert probabilities.shape == (len(values), 2)
+    assert torch.allclose(probabilities.sum(1), torch.ones(len(values)))
+
+
+def test_one_saturated_logit_keeps_a_precise_small_probability():
+    p = Meaning("logits", True, 2).probabilities(torch.tensor([40.0]))
+    assert 0 < p[0, 0] < 1e-16
+
+
+def test_an_ensemble_is_the_mean_of_its_members_probabilities():
+    z = torch.randn(5, 4, 3, generator=torch.Generator().manual_seed(0))
+    meaning = Meaning("logits", False, 3)
+    mean = z.softmax(2).mean(1)
+    assert torch.allclose(meaning.probabilities(z), mean)
+    assert torch.equal(meaning.classes(z), mean.argmax(1))
+    assert torch.allclose(meaning.decision(z), mean.log())
+
+
+def test_the_decision_of_two_classes_is_one_figure_positive_for_the_second():
+    z = torch.tensor([[1.0, 3.0], [2.0, 0.5]])
+    assert Meaning("logits", False, 2).decision(z).tolist() == [2.0, -1.5]
+    assert Meaning("logits", True, 2).decision(torch.tensor([[0.3]])).tolist() == pytest.approx([0.3])
+    p = torch.tensor([0.8])
+    assert Meaning("probabilities", True, 2).decision(p).item() == pytest.approx(torch.logit(p).item())
+
+
+def test_half_precision_comes_back_as_float32():
+    assert Meaning("logits", False, 2).probabilities(torch.zeros(1, 2, dtype=torch.bfloat16)).dtype == torch.float32
+
+
+@pytest.mark.parametrize(
+    ("criterion", "kind", "one_column"),
+    [
+        (nn.CrossEntropyLoss(), "logits", False),
+        (nn.NLLLoss(), "log_probabilities", False),
+        (nn.BCEWithLogitsLoss(), "logits", True),
+        (nn.BCELoss(), "probabilities", True),
+    ],
+)
+def test_the_criterion_decides(criterion, kind, one_column):
+    meaning = meaning_of(criterion, None, 3)
+    assert (meaning.kind, meaning.one_column) == (kind, one_column)
+
+
+def test_a_subclass_of_a_known_criterion_may_say_otherwise():
+    class Focal(nn.CrossEntropyLoss):
+        pass
+
+    assert meaning_of(Focal(), None, 3).kind == "logits"
+    assert meaning_of(Focal(), "probabilities", 3).kind == "probabilities"
