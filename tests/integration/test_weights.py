@@ -8,7 +8,7 @@ from sklearn.utils.class_weight import compute_class_weight
 from torch import nn
 
 from sktorch_acc import TorchClassifier
-from tests.modules import Doubles, DropNorm, Ensemble, LogProbabilities, OneLogit, OneProbability
+from tests.modules import Doubles, DropNorm, Ensemble, Floats, LogProbabilities, OneLogit, OneProbability
 
 
 def doubled(module):
@@ -139,6 +139,43 @@ def test_balanced_counts_the_weights_of_the_rows():
     weighted = full_batch(form).fit(X, y, sample_weight=weights)
     plain = full_batch(form).fit(X[repeated], y[repeated])
     assert_allclose(weighted.predict_proba(X), plain.predict_proba(X), rtol=1e-10)
+
+
+def test_balanced_passes_over_a_label_whose_rows_all_weigh_0():
+    X, y = rows(3)
+    weights = np.where(y == "bee", 0.0, 1.0)
+    form = FORMS["cross entropy"] | {"class_weight": "balanced"}
+    clf = full_batch(form).fit(X, y, sample_weight=weights)
+    explicit = compute_class_weight("balanced", classes=np.array(["ant", "cow"]), y=y[y != "bee"])
+    by_hand = full_batch(FORMS["cross entropy"]).fit(X, y, sample_weight=weights * np.where(y == "ant", *explicit))
+    assert_allclose(clf.predict_proba(X), by_hand.predict_proba(X), rtol=1e-10)
+
+
+@pytest.mark.parametrize("scale", [1e-300, 1e-42, 1e-6, 1e38, 1e300])
+@pytest.mark.parametrize("module", [Doubles, Floats])
+def test_weights_of_any_size_train(module, scale):
+    X, y = rows(3)
+    weights = np.random.default_rng(2).uniform(0.5, 2.0, size=len(y))
+    clf = TorchClassifier(module, max_epochs=3, batch_size=8, random_state=0)
+    base = clf.fit(X, y, sample_weight=weights).predict_proba(X)
+    assert_allclose(clf.fit(X, y, sample_weight=scale * weights).predict_proba(X), base, rtol=1e-3)
+
+
+def test_a_batch_of_rows_that_weigh_next_to_nothing_does_not_divide_by_0():
+    """Boosting makes such weights; float32 holds nothing below 1e-45."""
+    X, y = rows(3)
+    weights = np.where(np.arange(40) < 30, 1e-60, 1.0)
+    clf = TorchClassifier(DropNorm, max_epochs=3, batch_size=4, random_state=0)
+    absent = clf.fit(X, y, sample_weight=np.where(weights < 1, 0.0, np.linspace(1, 2, 40))).predict_proba(X)
+    tiny = clf.fit(X, y, sample_weight=weights * np.linspace(1, 2, 40)).predict_proba(X)
+    assert_array_equal(tiny, absent)
+
+
+@pytest.mark.parametrize("value", [-1.0, np.nan, np.inf])
+def test_a_class_weight_that_is_no_weight_is_refused(value):
+    X, y = rows(3)
+    with pytest.raises(ValueError, match=r"class_weight=.* holds a negative weight, or one that is not finite"):
+        TorchClassifier(class_weight={"ant": value}).fit(X, y)
 
 
 def test_class_weight_times_sample_weight_is_the_effective_weight():
