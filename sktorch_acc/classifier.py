@@ -394,6 +394,8 @@ class TorchClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         device = session.device if session else resolve_device(self.device)
         params = super().get_params(deep=False)
         seed = session.seed if session else _draw_seed(self.random_state)
+        if session is not None:
+            _warn_of_unheeded(session.unheeded(params, self._nested))
         with isolated(device):
             if session is None:
                 session = Session.build(params, self._nested, door, labels, device, seed, checked)
@@ -656,6 +658,18 @@ class TorchClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         if session is None:
             raise AttributeError(f"{type(self).__name__} has no attribute {name!r}: it is not fitted yet.")
         return session  # type: ignore[no-any-return]
+
+
+def _warn_of_unheeded(names: list[str]) -> None:
+    """Warn of parameters that were changed, but are not looked at when training continues."""
+    if names:
+        warnings.warn(
+            AccuracyWarning(
+                f"Training continues with the module, criterion, optimizer and callbacks that were built at first: the "
+                f"changes of {', '.join(names)} have no effect. To train with them, fit a clone of the estimator."
+            ),
+            stacklevel=5,
+        )
 
 
 def _draw_seed(random_state: Any) -> int:

@@ -11,7 +11,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.datasets import load_iris
 from torch import nn
 
-from sktorch_acc import TorchClassifier
+from sktorch_acc import AccuracyWarning, TorchClassifier
 from tests.modules import Doubles, DropNorm
 
 UNTIMED = {"axis": 1, "labels": ["seconds"]}
@@ -210,6 +210,36 @@ def test_plateau_starts_anew_from_lr(flowers):
     clf.set_params(lr_scheduler__threshold=10.0).fit(*flowers)
     assert clf.history_["lr"].iloc[-1] < 0.01
     assert clf.fit(*flowers).history_.loc[5, "lr"] == 0.01
+
+
+CHANGES = {
+    "module": {"module": Doubles},
+    "module__hidden": {"module__hidden": 4},
+    "optimizer__weight_decay": {"optimizer__weight_decay": 0.5},
+    "criterion, optimizer": {"criterion": nn.NLLLoss, "optimizer": torch.optim.SGD},
+    "callbacks": {"callbacks": []},
+}
+
+
+@pytest.mark.parametrize(("names", "changes"), CHANGES.items(), ids=CHANGES)
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+def test_a_change_that_continuing_cannot_heed_is_warned_of_and_without_effect(method, names, changes, flowers):
+    long = classifier(max_epochs=2, warm_start=True).fit(*flowers)
+    clf = classifier(max_epochs=1, warm_start=True).fit(*flowers)
+    with pytest.warns(AccuracyWarning, match=rf"the changes of {names} have no effect.*fit a clone") as caught:
+        getattr(clf.set_params(**changes), method)(*flowers)
+    assert caught[0].filename == __file__
+    assert_same(clf, long)
+
+
+def test_setting_a_parameter_to_what_it_was_is_no_change(flowers):
+    weight = torch.ones(3)
+    clf = classifier(max_epochs=1, warm_start=True, criterion__weight=weight, optimizer__weight_decay=0.01).fit(
+        *flowers
+    )
+    clf = pickle.loads(pickle.dumps(clf))
+    clf.set_params(optimizer__weight_decay=0.01, module=DropNorm, batch_size=20, lr_scheduler="cosine").fit(*flowers)
+    assert clf.n_iter_ == 2
 
 
 def test_continuing_on_other_columns_or_labels_is_refused(flowers):
