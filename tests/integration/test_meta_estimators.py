@@ -26,6 +26,7 @@ from sklearn.model_selection import (
     validation_curve,
 )
 from sklearn.multiclass import OneVsRestClassifier
+from sklearn.multioutput import MultiOutputClassifier
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.semi_supervised import SelfTrainingClassifier
@@ -212,6 +213,52 @@ def test_learning_curve(flowers):
     assert sizes.tolist() == [30, 90]
     assert train.shape == test.shape == (2, 3)
     assert test[-1].mean() > 0.8
+
+
+def test_learning_curve_that_goes_on_with_partial_fit(flowers):
+    X, y = flowers
+    options = {"cv": 3, "train_sizes": [30, 90], "shuffle": True, "random_state": 0, "error_score": "raise"}
+    sizes, train, _ = learning_curve(classifier(), X, y, exploit_incremental_learning=True, **options)
+    assert sizes.tolist() == [30, 90]
+    assert np.isfinite(train).all()
+
+
+@pytest.mark.parametrize("scoring", ["neg_log_loss", "roc_auc_ovr", "balanced_accuracy", "top_k_accuracy"])
+def test_scorers_of_every_kind_of_output(scoring, flowers):
+    X, y = flowers
+    scores = cross_validate(scaled(), X, y, cv=3, scoring=scoring, error_score="raise")["test_score"]
+    assert np.isfinite(scores).all()
+
+
+def test_a_halving_search_may_spend_epochs(flowers):
+    X, y = flowers
+    search = HalvingGridSearchCV(
+        classifier(), {"lr": [0.001, 0.01, 0.05]}, resource="max_epochs", min_resources=2, max_resources=6,
+        cv=2, random_state=0, error_score="raise",
+    ).fit(X, y)  # fmt: skip
+    assert search.best_estimator_.n_iter_ == search.best_params_["max_epochs"] == 6
+
+
+def test_a_search_over_modules(flowers):
+    X, y = flowers
+    search = GridSearchCV(classifier(), {"module": [None, Net, nn.Linear]}, cv=2, error_score="raise").fit(X, y)
+    assert set(search.predict(X)) <= set(y)
+
+
+def test_several_targets_by_one_module_each(flowers):
+    X, y = flowers
+    both = np.stack([y, y[::-1]], axis=1)
+    assert MultiOutputClassifier(scaled()).fit(X, both).predict(X).shape == (150, 2)
+
+
+@pytest.mark.parametrize(
+    "meta",
+    [CalibratedClassifierCV(classifier(), cv=3), BaggingClassifier(classifier(), n_estimators=2, random_state=0)],
+)
+def test_weights_through_a_meta_estimator(meta, flowers):
+    X, y = flowers
+    fitted = clone(meta).fit(X, y, sample_weight=np.where(y == "virginica", 1e-9, 1.0))
+    assert (fitted.predict(X) == "virginica").mean() < 0.05
 
 
 def test_validation_curve(flowers):

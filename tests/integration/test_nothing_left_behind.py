@@ -20,8 +20,11 @@ GRID = {"torchclassifier__lr": [0.001, 0.003, 0.01, 0.03], "torchclassifier__mod
 
 
 def open_files():
-    """What the process holds open, less the pipes and sockets of joblib's workers."""
-    names = (os.readlink(entry) for entry in Path("/proc/self/fd").iterdir() if entry.is_symlink())
+    """What the process holds open, less pipes and sockets; nothing where the system does not tell."""
+    folder = Path("/proc/self/fd")
+    if not folder.is_dir():
+        return []
+    names = (os.readlink(entry) for entry in folder.iterdir() if entry.is_symlink())
     return sorted(name for name in names if name.startswith("/") and not name.startswith("/dev"))
 
 
