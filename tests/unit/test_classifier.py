@@ -158,6 +158,23 @@ def test_rows_that_make_no_sense_say_so(X, y, message):
         quick().fit(X, y)
 
 
+@pytest.mark.parametrize("method", ["predict", "predict_proba", "predict_log_proba", "decision_function"])
+def test_what_is_wrong_with_the_rows_is_said_at_predict_too(method):
+    frame = pd.DataFrame(X, columns=list("abcdef"))
+    clf = quick().fit(frame, Y)
+    predict = getattr(clf, method)
+    with pytest.raises(ValueError, match=r"NaN in column 'b' \(1 rows\)"):
+        predict(frame.assign(b=[np.nan, *X[1:, 1]]))
+    with pytest.raises(ValueError, match="feature names should match"):
+        predict(frame[list("fedcba")])
+    with pytest.raises(ValueError, match="feature names should match"):
+        predict(frame.drop(columns="f"))
+    with pytest.raises(ValueError, match=r"0 sample\(s\)"):
+        predict(frame[:0])
+    with pytest.raises(NotFittedError, match="not fitted yet"):
+        getattr(quick(), method)(frame)
+
+
 def test_a_failed_fit_leaves_the_estimator_unfitted():
     clf = quick().fit(X, Y)
     with pytest.raises(ValueError, match="NaN"):
