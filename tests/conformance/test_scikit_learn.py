@@ -13,14 +13,10 @@ from sklearn.utils.estimator_checks import (
 from torch import nn
 
 from sktorch_acc import TorchClassifier
-from tests.modules import Doubles, Floats, OneLogit
+from tests.modules import Doubles, Floats, OneDouble
 
 # Warnings in `fit` that are errors elsewhere would fail many checks; each has its own test.
 pytestmark = pytest.mark.filterwarnings("default::sktorch_acc.AccuracyWarning")
-
-
-def one_logit(n_features):
-    return OneLogit(n_features).double()
 
 
 @parametrize_with_checks([TorchClassifier(), TorchClassifier(Doubles)])
@@ -28,7 +24,7 @@ def test_every_check_passes(estimator, check):
     check(estimator)
 
 
-@parametrize_with_checks([TorchClassifier(one_logit, criterion=nn.BCEWithLogitsLoss, lr=0.2, max_epochs=30)])
+@parametrize_with_checks([TorchClassifier(OneDouble, criterion=nn.BCEWithLogitsLoss, lr=0.2, max_epochs=30)])
 def test_every_check_for_binary_classifiers_passes_with_one_logit(estimator, check):
     check(estimator)
 
