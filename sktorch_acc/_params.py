@@ -18,13 +18,13 @@ def is_nested(name: str) -> bool:
     return prefix in PREFIXES and bool(double and rest)
 
 
-def nearest(name: str, valid: Iterable[str]) -> str:
-    """Return a sentence that names the valid names closest to `name`."""
+def nearest(name: str, valid: Iterable[str], prefix: str = "") -> str:
+    """Return a sentence that names the valid names closest to `name`, with `prefix` in front of them."""
     valid = sorted(valid)
     close = difflib.get_close_matches(name, valid, n=1, cutoff=0.5)
     if close:
-        return f"Did you mean {close[0]!r}?"
-    return f"Valid names: {valid}." if valid else "It takes no parameters."
+        return f"Did you mean {prefix + close[0]!r}?"
+    return f"Valid names: {[prefix + known for known in valid]}." if valid else "It takes no parameters."
 
 
 def split_nested(nested: Mapping[str, Any], prefix: str) -> dict[str, Any]:
@@ -59,5 +59,5 @@ def check_names(
         if name in valid or (takes_any and name not in exclude):
             continue
         shown = getattr(target, "__name__", repr(target))
-        hint = nearest(f"{prefix}__{name}", {f"{prefix}__{valid_name}" for valid_name in valid})
+        hint = nearest(name, valid, f"{prefix}__")
         raise ValueError(f"'{prefix}__{name}': {shown} has no parameter {name!r}. {hint}")

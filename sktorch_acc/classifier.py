@@ -32,6 +32,7 @@ from sktorch_acc.engine.session import Session
 from sktorch_acc.engine.table import EpochTable
 from sktorch_acc.exceptions import AccuracyWarning
 from sktorch_acc.metrics._table import table_of_estimator
+from sktorch_acc.outputs import only_binary
 
 __all__ = ["TorchClassifier"]
 
@@ -288,6 +289,7 @@ class TorchClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
+        tags.classifier_tags.multi_class = not only_binary(self.criterion)
         return tags
 
     def __sklearn_is_fitted__(self) -> bool:
@@ -336,7 +338,7 @@ class TorchClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         """Train one epoch on the rows given.
 
         Nothing is held out. Consecutive calls continue optimizer and generators; after a `fit` without
-        `warm_start` the optimizer starts anew.
+        `warm_start` the optimizer starts anew. A learning-rate schedule starts anew at each call.
 
         Parameters
         ----------
@@ -393,6 +395,8 @@ class TorchClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         device = session.device if session else resolve_device(self.device)
         params = super().get_params(deep=False)
         seed = session.seed if session else _draw_seed(self.random_state)
+        if session is not None:
+            _warn_of_unheeded(session.unheeded(params, self._nested))
         with isolated(device):
             if session is None:
                 session = Session.build(params, self._nested, door, labels, device, seed, checked)
@@ -665,6 +669,18 @@ class TorchClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         state = dict(state)
         warn_of_other_versions(type(self).__name__, state.pop("_versions", {}))
         super().__setstate__(state)
+
+
+def _warn_of_unheeded(names: list[str]) -> None:
+    """Warn of parameters that were changed, but are not looked at when training continues."""
+    if names:
+        warnings.warn(
+            AccuracyWarning(
+                f"Training continues with the module, criterion, optimizer and callbacks that were built at first: the "
+                f"changes of {', '.join(names)} have no effect. To train with them, fit a clone of the estimator."
+            ),
+            stacklevel=5,
+        )
 
 
 def _draw_seed(random_state: Any) -> int:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-__all__ = ["Meaning", "OutputKind", "meaning_of"]
+__all__ = ["Meaning", "OutputKind", "meaning_of", "only_binary"]
 
 OutputKind = Literal["logits", "log_probabilities", "probabilities"]
 
@@ -47,6 +47,12 @@ def meaning_of(criterion: Any, output: OutputKind | None, n_classes: int) -> Mea
             "'log_probabilities' or 'probabilities'."
         )
     return Meaning(output, None, n_classes)
+
+
+def only_binary(criterion: Any) -> bool:
+    """Whether a criterion (class or instance) is one on a single column, for two classes."""
+    cls = criterion if isinstance(criterion, type) else type(criterion)
+    return any(one_column and issubclass(cls, known) for known, _, one_column in _KINDS)
 
 
 @dataclass(frozen=True)

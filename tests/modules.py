@@ -54,6 +54,14 @@ class OneLogit(nn.Module):
         return z.reshape(-1) if self.flat else z
 
 
+class OneDouble(OneLogit):
+    """The same with float64 parameters."""
+
+    def __init__(self, n_features):
+        super().__init__(n_features)
+        self.double()
+
+
 class OneProbability(OneLogit):
     def forward(self, X):
         return super().forward(X).sigmoid()

@@ -153,7 +153,9 @@ def _one_column(facts: OutputFacts, columns: int) -> Finding | None:
             "ACC-C8",
             "error",
             f"{facts.criterion} is for two classes, but y has {facts.meaning.n_classes}.",
-            f"Use CrossEntropyLoss with {facts.meaning.n_classes} outputs.",
+            # scikit-learn's checks look for the first words.
+            f"Only binary classification is supported with it: use CrossEntropyLoss with {facts.meaning.n_classes} "
+            "outputs.",
         )
     if columns == 1:
         return None

@@ -14,7 +14,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from torch import Tensor, nn
 
 from sktorch_acc.classifier import TorchClassifier
-from sktorch_acc.datasets import load_occupations
+from sktorch_acc.datasets import load_occupations, make_job_types
 from sktorch_acc.model_selection import PerClassCrossValidation, cross_val_per_class_accuracy
 from sktorch_acc.plots import AccuracyCurveDisplay, PerClassAccuracyDisplay
 
@@ -80,7 +80,19 @@ def run_demo() -> None:
         f"\nOverall {counts[-1, 0] / counts[-1, 1]:.0%} of the rows are right, but of "
         f"{result.table.index[worst]!r} only {counts[worst, 0]} of {counts[worst, 1]}."
     )
+    show_job_types()
     _draw(clf, result)
+
+
+def show_job_types() -> None:
+    """Print correct and wrong counts, overall and of every class, for the invented employees."""
+    _title("6. The same on 200 invented employees: sex, age, city and income give the job type")
+    X, y = make_job_types(random_state=0)
+    cv = StratifiedKFold(5, shuffle=True, random_state=0)
+    result = cross_val_per_class_accuracy(make_pipeline_for(), X, y, cv=cv)
+    shown = ["support", "correct", "wrong", "accuracy", "most_confused_with"]
+    print(result.table[shown].to_string(float_format=lambda value: f"{value:.3f}"))
+    print("\nThe best possible model is right on 81% of new rows; 200 rows show that to within about 5 points.")
 
 
 def _title(text: str) -> None:

@@ -139,23 +139,49 @@ def row_weights(
     """
     weights = sample_weight
     if class_weight is not None:
-        # A chunk of `partial_fit` may lack classes, over which nothing can be balanced.
-        shown = np.unique(indices) if isinstance(class_weight, str) else np.arange(len(labels.classes))
-        per_class = np.ones(len(labels.classes))
-        per_class[shown] = compute_class_weight(
-            class_weight,
-            classes=labels.classes[shown],
-            y=labels.decode(indices),
-            sample_weight=sample_weight,
-        )
-        by_class = per_class[indices]
+        by_class = _class_factors(labels, indices, sample_weight, class_weight)[indices]
         weights = by_class if weights is None else weights * by_class
     if weights is None:
         return None
-    if (weights < 0).any():
-        raise ValueError(f"class_weight={class_weight!r} holds a negative weight; weights must be >= 0.")
+    if not ((weights >= 0) & np.isfinite(weights)).all():
+        raise ValueError(
+            f"class_weight={class_weight!r} holds a negative weight, or one that is not finite; weights must be "
+            "numbers >= 0."
+        )
     if not weights.any():
         raise ValueError("class_weight times sample_weight is 0 for every row: no row is left to train on.")
     if (weights == weights[0]).all():
         return None
-    return weights
+    return _in_range(weights)
+
+
+def _class_factors(
+    labels: Labels,
+    indices: npt.NDArray[np.int64],
+    sample_weight: npt.NDArray[np.float64] | None,
+    class_weight: Any,
+) -> npt.NDArray[np.float64]:
+    """Return the weight of each class; 1 for a class without rows under ``"balanced"``."""
+    factors = np.ones(len(labels.classes))
+    shown = np.arange(len(labels.classes))
+    if isinstance(class_weight, str):
+        # A chunk of `partial_fit` may lack classes, and all rows of one may weigh 0.
+        if sample_weight is not None:
+            counted = sample_weight > 0
+            indices, sample_weight = indices[counted], sample_weight[counted]
+        shown = np.unique(indices)
+    factors[shown] = compute_class_weight(
+        class_weight, classes=labels.classes[shown], y=labels.decode(indices), sample_weight=sample_weight
+    )
+    return factors
+
+
+def _in_range(weights: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return weights that float32 can hold, and their sum: boosting makes some of 1e-48.
+
+    Only ratios count, and next to 1 a weight of 1e-30 is absence; a batch of such rows alone would be 0 / 0.
+    """
+    largest = weights.max()
+    if not 1e-5 < largest < 1e25:
+        weights, largest = weights / largest, 1.0
+    return np.where(weights < 1e-30 * largest, 0.0, weights)

@@ -1,5 +1,6 @@
-"""Tables that come with the library."""
+"""Tables that come with the library, real and invented."""
 
+from sktorch_acc.datasets.job_types import make_job_types
 from sktorch_acc.datasets.occupations import load_occupations
 
-__all__ = ["load_occupations"]
+__all__ = ["load_occupations", "make_job_types"]

@@ -11,7 +11,7 @@ from torch.optim import lr_scheduler as torch_schedules
 
 from sktorch_acc._params import check_names
 
-__all__ = ["NAMES", "Schedule", "build_schedule"]
+__all__ = ["NAMES", "Schedule", "build_schedule", "end_schedule"]
 
 _PER_STEP = (
     torch_schedules.OneCycleLR,
@@ -24,6 +24,7 @@ _NAMED: dict[str, type] = {
     "plateau": torch_schedules.ReduceLROnPlateau,
 }
 NAMES = tuple(_NAMED)
+_UNSCHEDULED = "unscheduled_lr"  # key of a parameter group: its rate before a schedule moved it
 
 
 @dataclass
@@ -67,6 +68,7 @@ def build_schedule(
     maximise : bool
         Whether the monitored figure is better when larger (``"plateau"``).
     """
+    end_schedule(optimizer)
     if spec is None:
         if given:
             raise ValueError(f"lr_scheduler__{next(iter(given))} was set, but lr_scheduler is None.")
@@ -84,8 +86,7 @@ def build_schedule(
         if spec == "onecycle" and {"epochs", "steps_per_epoch"} & set(given):
             filled.pop("total_steps")
     check_names(given, cls, "lr_scheduler", exclude=("self", "optimizer"))
-    for group in optimizer.param_groups:  # a schedule starts anew at each fit, also with warm_start
-        group.pop("initial_lr", None)
+    rates = [group["lr"] for group in optimizer.param_groups]
     try:
         scheduler = cls(optimizer, **{**filled, **given})
     except TypeError as err:
@@ -93,6 +94,15 @@ def build_schedule(
             f"lr_scheduler={getattr(cls, '__name__', cls)} cannot be built from {sorted({**filled, **given})}: "
             f"{err}. Set the missing ones as lr_scheduler__<name>=..."
         ) from err
+    for group, rate in zip(optimizer.param_groups, rates, strict=True):
+        group[_UNSCHEDULED] = rate
     per_step = isinstance(cls, type) and issubclass(cls, _PER_STEP)
     plateau = isinstance(scheduler, torch_schedules.ReduceLROnPlateau)
     return Schedule(scheduler, per_step, plateau)
+
+
+def end_schedule(optimizer: torch.optim.Optimizer) -> None:
+    """Undo what a schedule did to the learning rates: each fit's starts anew, also with warm_start."""
+    for group in optimizer.param_groups:
+        group["lr"] = group.pop(_UNSCHEDULED, group["lr"])
+        group.pop("initial_lr", None)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,7 @@ from sktorch_acc.engine.evaluate import each_output, nan_rows
 from sktorch_acc.engine.loop import epoch_seeds
 from sktorch_acc.engine.net import Net
 from sktorch_acc.engine.probe import refuse_untrainable
+from sktorch_acc.engine.schedules import end_schedule
 from sktorch_acc.exceptions import AccuracyWarning
 from sktorch_acc.modules import MLP
 from sktorch_acc.outputs import Meaning, meaning_of
@@ -56,6 +57,8 @@ class Session:
         Epochs so far.
     continued : bool
         Whether the optimizer's state will be needed again: after `partial_fit` or with `warm_start`.
+    built_from : dict
+        Parameters of the constructor that were used up when the net was built.
     """
 
     net: Net
@@ -69,6 +72,7 @@ class Session:
     n_threads: int = 1
     n_iter: int = 0
     continued: bool = False
+    built_from: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
     def build(
@@ -93,7 +97,8 @@ class Session:
         refuse_untrainable(module)
         criterion.to(device, dtype)
         net = _built_net(params, nested, module.to(device), criterion, meaning, labels, dtype, device)
-        return cls(net, door, labels, meaning, device, dtype, seed, params["lr"])
+        built_from = _used_up(params, nested)
+        return cls(net, door, labels, meaning, device, dtype, seed, params["lr"], built_from=built_from)
 
     @property
     def module(self) -> nn.Module:
@@ -106,9 +111,18 @@ class Session:
         self.net.lr = self.lr = params["lr"]
         self.net.initialize_optimizer()
 
+    def unheeded(self, params: Mapping[str, Any], nested: Mapping[str, Any]) -> list[str]:
+        """Return the parameters that were changed since the net was built, and are not looked at again."""
+        now, then = _used_up(params, nested), self.built_from
+        if not then:
+            return []
+        missing = object()
+        return sorted(n for n in now.keys() | then.keys() if not _same(now.get(n, missing), then.get(n, missing)))
+
     def follow_lr(self, lr: float) -> None:
         """Take over a learning rate that was set since the last fit."""
         if lr != self.lr:
+            end_schedule(self.net.optimizer_)
             for group in self.net.optimizer_.param_groups:
                 group["lr"] = lr
             self.net.lr = self.lr = lr
@@ -204,6 +218,25 @@ class Session:
         net = _built_net(params, nested, module.to(device), criterion, meaning, labels, dtype, device)
         module.eval()
         return cls(net, door, labels, meaning, device, dtype, 0, params["lr"])
+
+
+_USED_UP = ("module", "criterion", "output", "optimizer", "callbacks", "device")
+
+
+def _used_up(params: Mapping[str, Any], nested: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parameters of the constructor that only building a net looks at."""
+    parts = {name: value for name, value in nested.items() if not name.startswith("lr_scheduler__")}
+    return {name: params[name] for name in _USED_UP} | parts
+
+
+def _same(a: Any, b: Any) -> bool:
+    """Whether two parameters are the same object, or compare equal."""
+    if a is b:
+        return True
+    try:
+        return bool(a == b)
+    except Exception:  # arrays and tensors
+        return False
 
 
 def _built_module(

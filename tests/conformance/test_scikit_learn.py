@@ -10,9 +10,10 @@ from sklearn.utils.estimator_checks import (
     estimator_checks_generator,
     parametrize_with_checks,
 )
+from torch import nn
 
 from sktorch_acc import TorchClassifier
-from tests.modules import Doubles, Floats
+from tests.modules import Doubles, Floats, OneDouble
 
 # Warnings in `fit` that are errors elsewhere would fail many checks; each has its own test.
 pytestmark = pytest.mark.filterwarnings("default::sktorch_acc.AccuracyWarning")
@@ -20,6 +21,11 @@ pytestmark = pytest.mark.filterwarnings("default::sktorch_acc.AccuracyWarning")
 
 @parametrize_with_checks([TorchClassifier(), TorchClassifier(Doubles)])
 def test_every_check_passes(estimator, check):
+    check(estimator)
+
+
+@parametrize_with_checks([TorchClassifier(OneDouble, criterion=nn.BCEWithLogitsLoss, lr=0.2, max_epochs=30)])
+def test_every_check_for_binary_classifiers_passes_with_one_logit(estimator, check):
     check(estimator)
 
 

@@ -1,0 +1,369 @@
+"""Checks that anybody can run on a `TorchClassifier` with a module of their own.
+
+scikit-learn's checks ask whether an estimator is a good citizen. Ours ask for what this library promises on
+top: figures that are exact, looking that disturbs nothing, outputs that mean what the loss assumes.
+"""
+
+from __future__ import annotations
+
+import copy
+import pickle
+import random
+import traceback
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+from unittest import SkipTest
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from sklearn.base import clone
+from sklearn.datasets import make_classification
+from sklearn.utils import _safe_indexing
+from sklearn.utils.estimator_checks import estimator_checks_generator
+from torch import nn
+
+from sktorch_acc.classifier import TorchClassifier
+
+__all__ = ["check_torch_classifier", "torch_classifier_checks"]
+
+_EPOCHS = 3
+_WEIGHT_EQUIVALENCE = (
+    "check_sample_weight_equivalence_on_dense_data",
+    "check_sample_weight_equivalence_on_sparse_data",
+)
+
+
+def check_torch_classifier(estimator: TorchClassifier, X: Any = None, y: Any = None) -> None:
+    """Run all checks on an estimator, and say which of them fail.
+
+    Parameters
+    ----------
+    estimator : TorchClassifier
+        With the module to check. Clones of it are fitted, it is not.
+    X : array-like of shape (n_samples, ...) or None, default=None
+        Rows for the library's own checks: for a module that takes images, tokens or a fixed number of
+        columns; 30 to 200 rows are enough. scikit-learn's checks bring tables of their own, of any number
+        of columns, and run only if X is None.
+    y : array-like of shape (n_samples,) or None, default=None
+        Labels of these rows, at least two of each kind.
+
+    Raises
+    ------
+    AssertionError
+        If a check fails; the message names each one that did, and why.
+
+    See Also
+    --------
+    torch_classifier_checks : The same checks one by one.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from torch import nn
+    >>> from sktorch_acc import TorchClassifier
+    >>> from sktorch_acc.testing import check_torch_classifier
+    >>> X = np.random.default_rng(0).normal(size=(40, 3))
+    >>> check_torch_classifier(TorchClassifier(nn.Linear), X, np.where(X[:, 0] > 0, "cat", "dog"))
+    """
+    failures: list[tuple[str, BaseException]] = []
+    for name, check in torch_classifier_checks(estimator, X, y):
+        try:
+            check()
+        except SkipTest:
+            continue
+        except Exception as err:
+            failures.append((name, err))
+    if failures:
+        lines = [f"- {name}: {type(err).__name__}: {_reason(err)}" for name, err in failures]
+        message = f"{len(failures)} check(s) failed for {estimator!r}:\n" + "\n".join(lines)
+        raise AssertionError(message) from failures[0][1]
+
+
+def torch_classifier_checks(
+    estimator: TorchClassifier, X: Any = None, y: Any = None
+) -> Iterator[tuple[str, Callable[[], None]]]:
+    """Yield the checks for an estimator one by one, for ``pytest.mark.parametrize`` and the like.
+
+    Parameters
+    ----------
+    estimator : TorchClassifier
+        With the module to check.
+    X, y : array-like or None, default=None
+        As in `check_torch_classifier`.
+
+    Yields
+    ------
+    name : str
+        What is checked; unique.
+    check : callable
+        Takes nothing, and raises if the check fails (``unittest.SkipTest`` if it cannot be run here).
+
+    Notes
+    -----
+    scikit-learn's checks run without early stopping, which holds rows out. Its two checks that a weight equals
+    repetition to 1e-7 are left out for modules for which that cannot be: those that compute in float32, and
+    those that draw (dropout) or look at the batch as a whole (batch norm) in training.
+
+    Examples
+    --------
+    >>> from sktorch_acc import TorchClassifier
+    >>> from sktorch_acc.testing import torch_classifier_checks
+    >>> checks = dict(torch_classifier_checks(TorchClassifier(max_epochs=5)))
+    >>> checks["check_train_acc_equals_score"]()
+    """
+    if (X is None) != (y is None):
+        raise ValueError("X and y go together: pass both, or none.")
+    given = X is not None
+    if not given:
+        X, y = _default_rows(estimator)
+        yield from _scikit_learn_checks(estimator, X, y)
+    small = clone(estimator).set_params(max_epochs=min(estimator.max_epochs, _EPOCHS), random_state=0, verbose=0)
+    y = np.asarray(y)
+    for check in _OWN_CHECKS:
+        if check is not check_two_halves_are_one_fit or _can_be_halved(estimator):
+            yield check.__name__, partial(check, small, X, y)
+
+
+def _reason(err: BaseException) -> str:
+    """Return the first line of the message; for a bare ``assert`` the line of code."""
+    said = next((line.strip() for line in str(err).splitlines() if line.strip()), None)
+    return said or traceback.extract_tb(err.__traceback__)[-1].line or "no message"
+
+
+def _default_rows(estimator: TorchClassifier) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    """Return a table of 60 rows, with two labels for criteria on one column and else three."""
+    criterion = estimator.criterion if isinstance(estimator.criterion, type) else type(estimator.criterion)
+    n_classes = 2 if issubclass(criterion, (nn.BCELoss, nn.BCEWithLogitsLoss)) else 3
+    return make_classification(  # type: ignore[no-any-return]
+        60, 6, n_informative=4, n_redundant=0, n_classes=n_classes, n_clusters_per_class=1, random_state=0
+    )
+
+
+def _scikit_learn_checks(estimator: TorchClassifier, X: Any, y: Any) -> Iterator[tuple[str, Callable[[], None]]]:
+    asked = clone(estimator).set_params(early_stopping=False, verbose=0)
+    if asked.validation_fraction is not None:
+        asked.set_params(validation_fraction=None)
+    equivalent = _weights_can_equal_copies(asked, X, y)
+    seen: dict[str, int] = {}
+    for fresh, check in estimator_checks_generator(asked):
+        name = check.func.__name__
+        if name in _WEIGHT_EQUIVALENCE and not equivalent:
+            continue
+        seen[name] = seen.get(name, 0) + 1
+        yield name if seen[name] == 1 else f"{name}[{seen[name]}]", partial(check, fresh)
+
+
+def _weights_can_equal_copies(estimator: TorchClassifier, X: Any, y: Any) -> bool:
+    """Whether the module computes in float64, and each row by itself also in training."""
+    module = copy.deepcopy(clone(estimator).set_params(max_epochs=1).fit(X, y).module_)
+    dtype = next(p.dtype for p in module.parameters() if p.is_floating_point())
+    rows = torch.as_tensor(X, dtype=dtype)
+    with torch.no_grad():
+        return dtype is torch.float64 and torch.equal(module.eval()(rows), module.train()(rows))
+
+
+def _can_be_halved(estimator: TorchClassifier) -> bool:
+    """Whether two short fits are one long one: schedules, stopping and callbacks start anew."""
+    return estimator.lr_scheduler is None and not estimator.early_stopping and not estimator.callbacks
+
+
+# ------------------------------------------------------------ our checks, each on (estimator, X, y)
+
+
+def check_train_acc_equals_score(estimator: TorchClassifier, X: Any, y: npt.NDArray[Any]) -> None:
+    """Compare the recorded figure of the held epoch with `score`, overall and for every class."""
+    clf = _on_all_rows(estimator).set_params(train_accuracy="exact").fit(X, y)
+    row = clf.history_.loc[clf.best_epoch_]
+    _equal(row["train_acc"], clf.score(X, y), "history_.loc[best_epoch_, 'train_acc'] is not score(X, y)")
+    predicted = clf.predict(X)
+    for label in clf.classes_:
+        rate = float((predicted[y == label] == label).mean())
+        _equal(row[f"train_acc[{label}]"], rate, f"train_acc[{label}] is not the accuracy of label {label!r}")
+
+
+def check_recording_is_neutral(estimator: TorchClassifier, X: Any, y: npt.NDArray[Any]) -> None:
+    """Compare the weights after fits that record accuracy and one that does not, bit for bit."""
+    plain = clone(estimator).set_params(train_accuracy=None).fit(X, y)
+    for record in ("running", "exact"):
+        recorded = clone(estimator).set_params(train_accuracy=record).fit(X, y)
+        _same_module(plain, recorded, f"train_accuracy={record!r} changed")
+
+
+def check_global_state_is_left_alone(estimator: TorchClassifier, X: Any, y: npt.NDArray[Any]) -> None:
+    """See that `fit` and `predict` change no generator, default dtype, thread count or gradient mode."""
+    before = _global_state()
+    clone(estimator).fit(X, y).predict(X)
+    for name, value in _global_state().items():
+        _equal(value, before[name], f"fit or predict changed {name}")
+
+
+def check_same_seed_same_bits(estimator: TorchClassifier, X: Any, y: npt.NDArray[Any]) -> None:
+    """See that a fit with `random_state` does not depend on the global generators."""
+    state = torch.random.get_rng_state(), np.random.get_state(), random.getstate()  # noqa: NPY002
+    first = clone(estimator).fit(X, y)
+    try:
+        torch.manual_seed(1234)
+        np.random.seed(1234)  # noqa: NPY002
+        random.seed(1234)
+        second = clone(estimator).fit(X, y)
+    finally:
+        torch.random.set_rng_state(state[0])
+        np.random.set_state(state[1])  # noqa: NPY002
+        random.setstate(state[2])
+    _same_module(first, second, "another state of the global generators changed")
+
+
+def check_constructor_arguments_stay(estimator: TorchClassifier, X: Any, y: npt.NDArray[Any]) -> None:
+    """See that `fit` trains copies: a module instance given to the constructor keeps its weights."""
+    clf = clone(estimator)
+    before = clf.get_params()
+    module = clf.module
+    weights = copy.deepcopy(module.state_dict()) if isinstance(module, nn.Module) else {}
+    clf.fit(X, y)
+    after = clf.get_params()
+    _equal(sorted(after), sorted(before), "fit changed the names of parameters")
+    changed = [name for name in before if after[name] is not before[name]]
+    _equal(changed, [], "fit changed constructor parameters")
+    for name, value in weights.items():
+        _require(torch.equal(module.state_dict()[name], value), f"fit trained the instance given as module: {name}")
+
+
+def check_outputs_agree(estimator: TorchClassifier, X: Any, y: npt.NDArray[Any]) -> None:
+    """See that probabilities sum to 1, and that labels, probabilities and decision values agree."""
+    clf = clone(estimator).fit(X, y)
+    probabilities, decision, predicted = clf.predict_proba(X), clf.decision_function(X), clf.predict(X)
+    n_rows, n_classes = len(y), len(clf.classes_)
+    _equal(probabilities.shape, (n_rows, n_classes), "predict_proba has the wrong shape")
+    _equal(decision.shape, (n_rows,) if n_classes == 2 else (n_rows, n_classes), "decision_function: wrong shape")
+    _close(probabilities.sum(axis=1), 1, "probabilities do not sum to 1")
+    chosen = probabilities[np.arange(n_rows), np.searchsorted(clf.classes_, predicted)]
+    best = probabilities.max(axis=1)
+    _close(chosen, best, "predict does not name the most probable label")
+    by_decision = (decision > 0).astype(int) if n_classes == 2 else decision.argmax(axis=1)
+    _equal(clf.classes_[by_decision].tolist(), predicted.tolist(), "decision_function disagrees with predict")
+    with np.errstate(divide="ignore"):
+        expected = np.log(probabilities)
+    _close(clf.predict_log_proba(X), expected, "predict_log_proba is not the logarithm of predict_proba")
+
+
+def check_rows_do_not_influence_each_other(estimator: TorchClassifier, X: Any, y: npt.NDArray[Any]) -> None:
+    """See that a row gets the same probabilities by itself, among others and in another order."""
+    clf = clone(estimator).fit(X, y)
+    together = clf.predict_proba(X)
+    everyone = np.arange(len(y))
+    for chosen in (everyone[::-1].copy(), everyone[: len(y) // 2], *everyone[:5].reshape(-1, 1)):
+        among_others = clf.predict_proba(_safe_indexing(X, chosen))
+        _close(among_others, together[chosen], "the probabilities of a row depend on the rows beside it")
+
+
+def check_every_kind_of_label(estimator: TorchClassifier, X: Any, y: npt.NDArray[Any]) -> None:
+    """See that strings, integers, objects and bools give the same model and come back from `predict`."""
+    codes = np.unique(y, return_inverse=True)[1]
+    n_classes = int(codes.max()) + 1
+    base = clone(estimator).fit(X, codes)
+    names = np.array([f"label {chr(97 + i // 26)}{chr(97 + i % 26)}" for i in range(n_classes)])
+    kinds = [names, names.astype(object), 3 + 4 * np.arange(n_classes)]
+    if n_classes == 2:
+        kinds.append(np.array([False, True]))
+    for labels in kinds:
+        clf = clone(estimator).fit(X, labels[codes])
+        _equal(clf.classes_.tolist(), labels.tolist(), "classes_ are not the labels")
+        _equal(clf.predict(X).tolist(), labels[base.predict(X)].tolist(), f"labels like {labels[0]!r} come back wrong")
+        _same_module(base, clf, f"labels like {labels[0]!r} changed")
+
+
+def check_pickle_keeps_predictions(estimator: TorchClassifier, X: Any, y: npt.NDArray[Any]) -> None:
+    """See that an estimator pickled before or after `fit` predicts the same to the last bit."""
+    clf = clone(estimator).fit(X, y)
+    again = pickle.loads(pickle.dumps(clf))
+    _require(np.array_equal(again.predict_proba(X), clf.predict_proba(X)), "a pickled estimator predicts differently")
+    _require(again.history_.equals(clf.history_), "a pickled estimator has another history_")
+    unfitted = pickle.loads(pickle.dumps(clone(estimator)))
+    _same_module(clf, unfitted.fit(X, y), "pickling before fit changed")
+
+
+def check_weights_of_0_and_1(estimator: TorchClassifier, X: Any, y: npt.NDArray[Any]) -> None:
+    """See that unit weights are no weights and rows of weight 0 do not train, to the last bit."""
+    asked = _on_all_rows(estimator)
+    base = clone(asked).fit(X, y)
+    _same_module(base, clone(asked).fit(X, y, sample_weight=np.ones(len(y))), "unit weights changed")
+    if asked.class_weight is not None:
+        return  # then the labels of rows of weight 0 count
+    codes = np.unique(y, return_inverse=True)[1]
+    first = np.unique(codes, return_index=True)[1]
+    weights = np.tile([1.0, 2.0], len(y))[: len(y)]
+    weights[np.setdiff1d(np.arange(0, len(y), 3), first)] = 0  # every label keeps a row
+    kept = np.flatnonzero(weights)
+    weighted = clone(asked).fit(X, y, sample_weight=weights)
+    without = clone(asked).fit(_safe_indexing(X, kept), y[kept], sample_weight=weights[kept])
+    _same_module(weighted, without, "rows of weight 0 changed")
+
+
+def check_two_halves_are_one_fit(estimator: TorchClassifier, X: Any, y: npt.NDArray[Any]) -> None:
+    """See that with `warm_start` fits of one and two epochs are one fit of three, to the last bit."""
+    halves = clone(estimator).set_params(warm_start=True, max_epochs=1).fit(X, y)
+    halves.set_params(max_epochs=2).fit(X, y)
+    whole = clone(estimator).set_params(warm_start=True, max_epochs=3).fit(X, y)
+    _equal(halves.n_iter_, 3, "n_iter_ does not count on")
+    _same_module(whole, halves, "stopping and continuing changed")
+
+
+_OWN_CHECKS: tuple[Callable[[TorchClassifier, Any, npt.NDArray[Any]], None], ...] = (
+    check_train_acc_equals_score,
+    check_recording_is_neutral,
+    check_global_state_is_left_alone,
+    check_same_seed_same_bits,
+    check_constructor_arguments_stay,
+    check_outputs_agree,
+    check_rows_do_not_influence_each_other,
+    check_every_kind_of_label,
+    check_pickle_keeps_predictions,
+    check_weights_of_0_and_1,
+    check_two_halves_are_one_fit,
+)
+
+
+# ------------------------------------------------------------ what they share
+
+
+def _on_all_rows(estimator: TorchClassifier) -> TorchClassifier:
+    """Return a clone that trains on every row given."""
+    return clone(estimator).set_params(early_stopping=False, validation_fraction=None)  # type: ignore[no-any-return]
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise AssertionError(message)
+
+
+def _equal(came: Any, expected: Any, message: str) -> None:
+    _require(bool(came == expected), f"{message}: {came!r}, expected {expected!r}")
+
+
+def _close(came: Any, expected: Any, message: str) -> None:
+    with np.errstate(invalid="ignore"):  # two infinities that agree
+        largest = float(np.nanmax(np.abs(np.asarray(came) - expected), initial=0.0))
+    _require(np.allclose(came, expected, rtol=1e-3, atol=1e-5), f"{message} (by up to {largest:.3g})")
+
+
+def _same_module(expected: TorchClassifier, came: TorchClassifier, what: str) -> None:
+    """Compare parameters and buffers of two trained modules bit for bit."""
+    theirs = came.module_.state_dict()
+    for name, value in expected.module_.state_dict().items():
+        if isinstance(value, torch.Tensor):
+            same = torch.equal(value, theirs[name])
+            _require(same, f"{what} the trained weights (first in {name!r})")
+
+
+def _global_state() -> dict[str, Any]:
+    numpy_state = np.random.get_state()  # noqa: NPY002
+    return {
+        "torch's generator": torch.random.get_rng_state().tolist(),
+        "numpy's generator": (numpy_state[1].tolist(), *numpy_state[2:]),  # type: ignore[index]
+        "Python's generator": random.getstate(),
+        "the default dtype": torch.get_default_dtype(),
+        "the number of threads": torch.get_num_threads(),
+        "the gradient mode": torch.is_grad_enabled(),
+    }

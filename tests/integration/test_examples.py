@@ -1,0 +1,31 @@
+"""Every example runs as a script and leaves its picture."""
+
+import runpy
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.py"))
+
+
+@pytest.mark.parametrize("script", EXAMPLES, ids=lambda script: script.stem)
+def test_it_runs_and_leaves_a_picture(script, tmp_path, monkeypatch, capsys):
+    import matplotlib.pyplot as plt
+
+    before = plt.get_backend()
+    plt.switch_backend("Agg")
+    monkeypatch.setattr(sys, "argv", [str(script), str(tmp_path)])
+    try:
+        runpy.run_path(str(script), run_name="__main__")
+    finally:
+        plt.close("all")
+        plt.switch_backend(before)
+    (picture,) = tmp_path.iterdir()
+    assert picture.suffix == ".png"
+    assert picture.stat().st_size > 10_000
+    assert f"picture: {picture}" in capsys.readouterr().out
+
+
+def test_there_are_some():
+    assert len(EXAMPLES) >= 5
