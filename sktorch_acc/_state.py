@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
 import torch
 
-__all__ = ["guarded_generators", "isolated", "seed_generators", "thread_limit"]
+__all__ = ["full_precision", "guarded_generators", "isolated", "seed_generators", "thread_limit"]
 
 
 def _accelerator(device: torch.device) -> Any:
@@ -50,6 +50,13 @@ def guarded_generators(device: torch.device) -> Iterator[None]:
         random.setstate(python_state)
 
 
+def full_precision(device: torch.device) -> AbstractContextManager[Any]:
+    """Return a context without autocast: `fit` and `predict` compute in the module's dtype alone."""
+    if not torch.is_autocast_enabled(device.type):
+        return nullcontext()
+    return torch.autocast(device.type, enabled=False)
+
+
 @contextmanager
 def thread_limit(n_threads: int) -> Iterator[None]:
     """Run the body with `n_threads` intra-op threads of torch."""
@@ -67,7 +74,7 @@ def thread_limit(n_threads: int) -> Iterator[None]:
 def isolated(device: torch.device) -> Iterator[None]:
     """Run the body so that no shared state is different afterwards, also when it fails.
 
-    Gradients are on inside: `fit` must train also when called under ``torch.no_grad()``.
+    Gradients are on inside and autocast is off: `fit` must train also under ``torch.no_grad()``.
     """
     dtype, threads = torch.get_default_dtype(), torch.get_num_threads()
     try:
@@ -75,6 +82,7 @@ def isolated(device: torch.device) -> Iterator[None]:
             guarded_generators(device),
             torch.inference_mode(False),
             torch.enable_grad(),
+            full_precision(device),
         ):
             yield
     finally:

@@ -30,7 +30,7 @@ from sktorch_acc.engine.loop import Run
 from sktorch_acc.engine.net import Net
 from sktorch_acc.engine.session import Session
 from sktorch_acc.engine.table import EpochTable
-from sktorch_acc.exceptions import AccuracyWarning
+from sktorch_acc.exceptions import AccuracyWarning, NonFiniteLossError
 from sktorch_acc.metrics._table import table_of_estimator
 from sktorch_acc.outputs import only_binary
 
@@ -443,7 +443,10 @@ class TorchClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
                 "the rows you pass."
             )
         y_val = check_labels(y_val, self)
-        checked = door.check(self, X_val)
+        try:
+            checked = door.check(self, X_val)
+        except ValueError as err:
+            raise ValueError(f"X_val: {err}") from err
         check_consistent_length(checked, y_val)
         indices = labels.encode(y_val)
         unseen = labels.unseen(y_val, indices)
@@ -471,15 +474,20 @@ class TorchClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         return tasks
 
     def _run(self, session: Session, run: Run) -> None:
-        """Train and publish; an interrupt publishes too, any other failure leaves nothing fitted."""
+        """Train and publish the epochs that were completed.
+
+        A failure makes the estimator unfitted; in a continued fit it leaves what was complete, but for a
+        loss that exploded.
+        """
+        continued = session.n_iter > 0
         try:
             train(session, run)
-        except KeyboardInterrupt:
-            if run.rows:
+        except BaseException as err:
+            interrupted = isinstance(err, KeyboardInterrupt)
+            if not (interrupted or continued) or isinstance(err, NonFiniteLossError):
+                self._forget()
+            elif run.rows:
                 self.__dict__.update(self._published(session, run))
-            raise
-        except BaseException:
-            self._forget()
             raise
         self.__dict__.update(self._published(session, run))
 

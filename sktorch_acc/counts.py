@@ -40,7 +40,8 @@ class AccuracyCounter:
     Notes
     -----
     The accuracy equals ``sklearn.metrics.accuracy_score`` of all rows with ``==``. A class without rows
-    has accuracy NaN, not 0. The cost of `update` is that of one argmax and two scatters.
+    has accuracy NaN, not 0; a row with a NaN score is counted as wrong.
+    The cost of `update` is that of one argmax and two scatters.
 
     Examples
     --------
@@ -187,7 +188,8 @@ class AccuracyCounter:
         if values.ndim == 1 and integer:
             return values
         if values.ndim == 2 and values.is_floating_point() and values.shape[1] == self.n_classes > 1:
-            return values.argmax(dim=1)
+            classes = values.argmax(dim=1)  # of a row with NaN, the NaN: such a row has no class
+            return torch.where(values.gather(1, classes[:, None])[:, 0].isnan(), -1, classes)
         raise ValueError(self._refusal(values))
 
     def _refusal(self, values: torch.Tensor) -> str:

@@ -20,8 +20,10 @@ __all__ = [
     "LossFacts",
     "OutputFacts",
     "check_gradients",
+    "check_is_tensor",
     "check_loss",
     "check_parameters",
+    "check_rows",
     "output_findings",
 ]
 
@@ -64,6 +66,11 @@ class OutputFacts:
         if not isinstance(self.output, torch.Tensor):
             return f"a {type(self.output).__name__}"
         return f"{tuple(self.output.shape)} {str(self.output.dtype).removeprefix('torch.')}"
+
+    @property
+    def rounding(self) -> float:
+        """How far sums over a row may be off in the output's dtype."""
+        return 8 * float(torch.finfo(self.output.dtype).eps)
 
     @property
     def per_member(self) -> torch.Tensor:
@@ -194,17 +201,16 @@ def check_softmax_twice(facts: OutputFacts) -> Finding | None:
     z, n_classes = facts.per_member, facts.meaning.n_classes
     if bool((z < 0).any()) or bool((z > 1).any()):
         return None
-    if z.shape[1] == 1:
-        # Logits may all lie in [0, 1] by chance: only a Sigmoid at the end decides.
-        if not isinstance(_last_layer(facts.module), nn.Sigmoid):
-            return None
+    if isinstance(_last_layer(facts.module), nn.Sigmoid):
+        again = "it again" if z.shape[1] == 1 else "softmax to the result"
         return Finding(
             "ACC-C1",
             "error",
-            f"{type(facts.module).__name__} ends in a Sigmoid, and {facts.criterion} applies it again.",
-            "Return the logits, or use BCELoss.",
+            f"{type(facts.module).__name__} ends in a Sigmoid, and {facts.criterion} applies {again}.",
+            "Return the logits" + (", or use BCELoss." if z.shape[1] == 1 else "."),
         )
-    if bool(((z.sum(dim=1) - 1).abs() > 1e-4).any()):
+    # Logits of one column may all lie in [0, 1] by chance: only the layer decides there.
+    if z.shape[1] == 1 or bool(((z.sum(dim=1) - 1).abs() > max(1e-4, facts.rounding)).any()):
         return None
     floor = math.log(1 + (n_classes - 1) / math.e)
     return Finding(
@@ -237,7 +243,7 @@ def check_log_probabilities(facts: OutputFacts) -> Finding | None:
         )
     total = torch.logsumexp(z, dim=1)
     worst = float(total[total.abs().argmax()])
-    if abs(worst) <= _TOLERANCE:
+    if abs(worst) <= max(_TOLERANCE, facts.rounding):
         return None
     what = "probabilities" if bool(((z.sum(1) - 1).abs() < 1e-3).all()) and bool((z >= 0).all()) else "logits"
     return Finding(
@@ -263,7 +269,7 @@ def check_probabilities(facts: OutputFacts) -> Finding | None:
             f"{high:.3f}.",
             "Use BCEWithLogitsLoss on logits." if z.shape[1] == 1 else "Apply softmax, or pass output='logits'.",
         )
-    if z.shape[1] > 1 and bool(((z.sum(dim=1) - 1).abs() > _TOLERANCE).any()):
+    if z.shape[1] > 1 and bool(((z.sum(dim=1) - 1).abs() > max(_TOLERANCE, facts.rounding)).any()):
         return Finding(
             "ACC-C9",
             "error",

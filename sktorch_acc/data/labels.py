@@ -77,6 +77,8 @@ def check_labels(y: Any, estimator: Any) -> npt.NDArray[Any]:
     if isinstance(y, torch.Tensor):
         y = y.detach().cpu().numpy()
     _refuse_one_hot(y)
+    if isinstance(y, (pd.Series, pd.Index)):
+        y = y.to_numpy()  # scikit-learn would make floats of nullable integers and bools
     y = column_or_1d(y, warn=True, dtype=None)
     missing = pd.isna(y)
     if missing.any():
@@ -85,19 +87,25 @@ def check_labels(y: Any, estimator: Any) -> npt.NDArray[Any]:
             f"at row {int(np.argmax(missing))}. Drop these rows or give them a label."
         )
     assert_all_finite(y, input_name="y")
-    _refuse_mixed_types(y)
+    y = _one_type(y)
     check_classification_targets(y)
     return np.asarray(y)
 
 
-def _refuse_mixed_types(y: npt.NDArray[Any]) -> None:
-    """Refuse texts beside other values: they cannot be sorted, and 1 and "1" would print alike."""
-    types = {type(label) for label in y.tolist()} if y.dtype == object else set()
-    if len(types) > 1 and any(issubclass(kind, str) for kind in types):
+def _one_type(y: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return objects that are all integers or all bools as such; refuse texts beside other values."""
+    if y.dtype != object:
+        return y
+    types = {type(label) for label in y.tolist()}
+    if any(issubclass(kind, str) for kind in types):
+        if len(types) == 1 or all(issubclass(kind, str) for kind in types):
+            return y
         names = sorted(kind.__name__ for kind in types)
         raise ValueError(
             f"y mixes labels of the types {', '.join(names)}: make them of one type, for example with y.astype(str)."
         )
+    plain = np.asarray(y.tolist())
+    return plain if plain.ndim == 1 and plain.dtype.kind in "biu" else y
 
 
 def _refuse_one_hot(y: Any) -> None:

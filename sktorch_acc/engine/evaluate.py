@@ -11,7 +11,7 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
-from sktorch_acc.data import Rows
+from sktorch_acc.data import Rows, batch_sizes
 from sktorch_acc.exceptions import ModuleOutputError
 
 __all__ = ["chunk_rows", "each_output", "nan_rows"]
@@ -34,8 +34,9 @@ def each_output(module: nn.Module, rows: Rows, consume: Callable[[int, int, torc
     module.eval()
     step = chunk_rows(rows.elements_per_row)
     with torch.no_grad():
-        for start in range(0, len(rows), step):
-            stop = min(start + step, len(rows))
+        start = 0
+        for size in batch_sizes(len(rows), step):  # a tail of one row joins the chunk before it here too
+            stop = start + size
             output = module(rows.chunk(start, stop))
             if not isinstance(output, torch.Tensor) or output.ndim == 0 or output.shape[0] != stop - start:
                 came = tuple(output.shape) if isinstance(output, torch.Tensor) else type(output).__name__
@@ -45,6 +46,7 @@ def each_output(module: nn.Module, rows: Rows, consume: Callable[[int, int, torc
                     "ACC-B8" if stop - start == 1 else "ACC-B4",
                 )
             consume(start, stop, output)
+            start = stop
 
 
 def nan_rows(output: torch.Tensor) -> int:

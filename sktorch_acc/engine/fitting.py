@@ -10,14 +10,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from skorch.callbacks import Callback
 from skorch.dataset import Dataset
 
 from sktorch_acc._params import split_nested
 from sktorch_acc._state import thread_limit
 from sktorch_acc.data import Rows, stratified_holdout
 from sktorch_acc.engine.device import resolve_threads, step_operations
-from sktorch_acc.engine.loop import HeldRows, Run, epoch_seeds
+from sktorch_acc.engine.loop import HeldRows, Run, check_restored, epoch_seeds
 from sktorch_acc.engine.objective import Objective
 from sktorch_acc.engine.probe import probe
 from sktorch_acc.engine.schedules import build_schedule
@@ -84,7 +83,10 @@ def prepare(
     objective = Objective(session.net.criterion_, session.meaning, weights is not None)
     data = _training_rows(fitted, weights, objective, int(params["batch_size"]), session.dtype)
     found = probe(session.module, objective, session.meaning, data)
-    data.targets = objective.targets(data.indices, session.dtype)
+    data.targets = objective.targets(data.indices)
+    for held in (data, held_out):
+        if held is not None and held.weights is not None:
+            held.weights = held.weights.to(objective.dtype)
     batch_rows = min(data.batch_size, len(data.rows))
     operations = step_operations(session.module, found.row_operations, batch_rows)
     session.n_threads = resolve_threads(params["n_threads"], operations, session.device)
@@ -96,7 +98,7 @@ def prepare(
         lr=float(params["lr"]),
         max_epochs=n_epochs,
         n_steps=data.n_steps,
-        maximise=held_out is not None and maximised(monitor),
+        maximise=_follows(monitor, held_out is not None),
     )
     context = StepContext(
         data,
@@ -123,11 +125,16 @@ def prepare(
         stopping=stopping,
         schedule=schedule,
         kept=kept,
-        keep_fingerprints=_may_restore(session),
+        fingerprints=session.fingerprints if session.net.callbacks_ else None,
     )
     if session.n_iter:  # an interrupt in the first epoch goes back to where this run began
         run.held = Snapshot(session.module)
     return run
+
+
+def _follows(monitor: str, validated: bool) -> bool:
+    """Whether the figure that ``"plateau"`` follows is better when larger; without a hold-out it is a loss."""
+    return (validated or not monitor.startswith("valid_")) and maximised(monitor)
 
 
 def train(session: Session, run: Run) -> None:
@@ -210,29 +217,30 @@ def _training_rows(
     return TrainingRows(rows, indices, indices, row_weights, batch_size)
 
 
-def _may_restore(session: Session) -> bool:
-    """Whether the type of a callback does something at the end of training."""
-    hook = Callback.on_train_end
-    return any(type(callback).on_train_end is not hook for _, callback in session.net.callbacks_)
-
-
 def _name_held_epoch(session: Session, run: Run) -> None:
     """Set `run.best_epoch` to the epoch whose weights the net holds, after callbacks had their say."""
     held = run.best or run.held
-    if held is None or not held.differs():
+    if held is None:
+        return
+    if not held.differs(session.module):
+        if run.best is not None and not check_restored(session.net, run):
+            _warn_of_other_weights(
+                "The module keeps state outside of its parameters and buffers (a plain tensor attribute, say), which "
+                "cannot be brought back with the best epoch's weights. Register it: self.register_buffer(...)."
+            )
         return
     now = fingerprint(session.module)
-    known = [epoch for epoch, recorded in run.fingerprints.items() if recorded == now]
+    known = [epoch for epoch, recorded in session.fingerprints.items() if recorded == now]
     named = [getattr(callback, "best_epoch_", None) for _, callback in session.net.callbacks_]
     candidates = [epoch for epoch in named if epoch in known] or known[-1:]
     if candidates:
         run.best_epoch = int(candidates[0])
         return
-    warnings.warn(
-        AccuracyWarning(
-            "A callback changed the weights after the last epoch was recorded, to none of the recorded epochs: "
-            "history_ does not describe the weights that the estimator holds.",
-            "ACC-E6",
-        ),
-        stacklevel=2,
+    _warn_of_other_weights(
+        "A callback changed the weights after an epoch was recorded, to none of the recorded epochs."
     )
+
+
+def _warn_of_other_weights(cause: str) -> None:
+    message = f"{cause} history_ does not describe the weights that the estimator holds."
+    warnings.warn(AccuracyWarning(message, "ACC-E6"), stacklevel=2)

@@ -16,27 +16,30 @@ class Interrupts:
     """Watch SIGINT while a fit runs.
 
     skorch's callbacks stop a training by raising KeyboardInterrupt; so does a user at the keyboard.
-    Only the latter comes through the signal handler, which notes it in `pending`.
+    Only the latter comes through the signal handler, which notes it in `pending`. What a handler of the
+    user's own does with the signal is the user's business: it is called, and if it raises nothing, the fit
+    goes on.
     """
 
     def __init__(self) -> None:
         self.pending = False
         self._shielded = False
+        self._waiting: tuple[int, FrameType | None] | None = None
         self._previous: Any = None
 
     @contextmanager
-    def watching(self) -> Iterator[Interrupts]:
+    def watching(self) -> Iterator[None]:
         """Note SIGINT during the body; signals reach the main thread alone."""
         if threading.current_thread() is not threading.main_thread():
-            yield self
+            yield
             return
         self._previous = signal.getsignal(signal.SIGINT)
         if not callable(self._previous):  # ignored, or not installed from Python
-            yield self
+            yield
             return
         signal.signal(signal.SIGINT, self._handle)
         try:
-            yield self
+            yield
         finally:
             signal.signal(signal.SIGINT, self._previous)
 
@@ -48,10 +51,19 @@ class Interrupts:
             yield
         finally:
             self._shielded = False
-        if self.pending:
-            raise KeyboardInterrupt
+        if self._waiting is not None:
+            self._pass_on(*self._waiting)
 
     def _handle(self, signum: int, frame: FrameType | None) -> None:
-        self.pending = True
-        if not self._shielded:
+        if self._shielded:
+            self._waiting = signum, frame
+        else:
+            self._pass_on(signum, frame)
+
+    def _pass_on(self, signum: int, frame: FrameType | None) -> None:
+        self._waiting = None
+        try:
             self._previous(signum, frame)
+        except KeyboardInterrupt:
+            self.pending = True
+            raise

@@ -27,7 +27,7 @@ from sktorch_acc.exceptions import NonFiniteLossError
 if TYPE_CHECKING:
     from sktorch_acc.engine.net import Net
 
-__all__ = ["EpochListener", "HeldRows", "Run", "epoch_seeds", "run_epochs"]
+__all__ = ["EpochListener", "HeldRows", "Run", "check_restored", "epoch_seeds", "run_epochs"]
 
 _GOLDEN = 0x9E3779B97F4A7C15  # spreads consecutive epochs over the seeds
 
@@ -120,8 +120,7 @@ class Run:
     best_epoch: int = 0
     held: Snapshot | None = None  # weights of the last complete epoch
     best: Snapshot | None = None  # weights of the best epoch, with early stopping
-    fingerprints: dict[int, bytes] = field(default_factory=dict)
-    keep_fingerprints: bool = False
+    fingerprints: dict[int, bytes] | None = None  # of each epoch's weights, if callbacks might bring some back
 
 
 def epoch_seeds(seed: int, epoch: int) -> tuple[int, int, int, int]:
@@ -133,24 +132,23 @@ def epoch_seeds(seed: int, epoch: int) -> tuple[int, int, int, int]:
 def run_epochs(net: Net, run: Run) -> None:
     """Run the epochs; leave the net with the weights of `run.best_epoch`.
 
-    A real Ctrl-C goes back to the last complete epoch (or the best one) and is raised again.
+    An error or a real Ctrl-C goes back to the last complete epoch (or the best one) and is raised again.
     """
     order = torch.Generator()
-    with run.interrupts.watching():
-        try:
-            for epoch in range(run.first_epoch, run.first_epoch + run.n_epochs):
-                _run_epoch(net, run, epoch, order)
-                if _decide_to_stop(net, run):
-                    break
-            _check_weights(net, run)
-        except KeyboardInterrupt:
-            if run.held is not None:
-                run.held.restore()
-            raise
-        finally:
-            if run.best is not None and run.rows:
-                run.best.restore()
-            net.module_.eval()
+    try:
+        for epoch in range(run.first_epoch, run.first_epoch + run.n_epochs):
+            _run_epoch(net, run, epoch, order)
+            if _decide_to_stop(net, run):
+                break
+        _check_weights(net, run)
+    except BaseException:
+        if run.held is not None:
+            run.held.restore(net.module_)
+        raise
+    finally:
+        if run.best is not None and run.rows:
+            run.best.restore(net.module_)
+        net.module_.eval()
 
 
 def _run_epoch(net: Net, run: Run, epoch: int, order: torch.Generator) -> None:
@@ -169,7 +167,13 @@ def _run_epoch(net: Net, run: Run, epoch: int, order: torch.Generator) -> None:
     with run.interrupts.shielded():
         _keep(net, run, row)
         _record_for_callbacks(net, run, row, n_steps)
+    trained = net.module_
     net.notify("on_epoch_end", **datasets)
+    if net.module_ is not trained:
+        raise RuntimeError(
+            "A callback replaced net.module_ during training, so the optimizer would go on with the parameters of the "
+            "old one: change the module's weights in place instead (load_state_dict, copy_)."
+        )
 
 
 def _measure(net: Net, run: Run, epoch: int, order: torch.Generator) -> tuple[EpochRow, int]:
@@ -242,7 +246,7 @@ def _count(
 
 def _chunk_loss(run: Run, held: HeldRows, output: torch.Tensor, start: int, stop: int) -> tuple[torch.Tensor, float]:
     """Return the loss of a chunk and its weight: rows, or the sum of their weights."""
-    targets: Any = run.objective.targets(held.indices[start:stop], output.dtype)
+    targets: Any = run.objective.targets(held.indices[start:stop])
     weight = float(stop - start)
     if run.objective.weighted:
         weights = held.weights
@@ -260,7 +264,7 @@ def _nonfinite(run: Run, epoch: int, lr: float, what: str) -> NonFiniteLossError
     cause = (
         f"X holds values up to {spread:.3g}: scale it (StandardScaler in a pipeline)"
         if spread > 50
-        else f"lr={lr:g} is likely too high: try {lr / 10:g}"
+        else f"lr={lr:g} is likely too high: try {min(lr / 10, 0.01):g}"
     )
     return NonFiniteLossError(f"{what} in epoch {epoch}. {cause}. The estimator is left unfitted.", "ACC-F3")
 
@@ -272,23 +276,46 @@ def _check_weights(net: Net, run: Run) -> None:
         raise _nonfinite(run, row.epoch, row.values["lr"], "Weights became NaN or infinite")
 
 
+def check_restored(net: Net, run: Run) -> bool:
+    """Whether the module, back at the best epoch, predicts as it did then; one more pass over the rows.
+
+    Not if it keeps state outside of its parameters and buffers, which no snapshot holds.
+    """
+    row = next(row for row in run.rows if row.epoch == run.best_epoch)
+    if "train_acc" not in row.counts or run.best_epoch == run.rows[-1].epoch:
+        return True
+    counter = AccuracyCounter(len(run.labels))
+    _count(net, run, run.fitted, counter, row.epoch, row.values["lr"])
+    return bool((host_counts({"train_acc": counter})["train_acc"][0] == row.counts["train_acc"][0]).all())
+
+
 def _keep(net: Net, run: Run, row: EpochRow) -> None:
     """Make the epoch count: its row, its weights, and whether it is the best."""
     if run.held is None:
         run.held = Snapshot(net.module_)
     else:
-        run.held.take()
+        run.held.take(net.module_)
     run.rows.append(row)
-    if run.keep_fingerprints:
+    if run.fingerprints is not None:
         run.fingerprints[row.epoch] = fingerprint(net.module_)
     if run.stopping is None:
         run.best_epoch = row.epoch
-    elif run.stopping.update(row.epoch, monitored_value(row, run.monitor, run.labels)):
+    elif run.stopping.update(row.epoch, _monitored(run, row)):
         run.best_epoch = row.epoch
         if run.best is None:
             run.best = Snapshot(net.module_)
         else:
-            run.best.take()
+            run.best.take(net.module_)
+
+
+def _monitored(run: Run, row: EpochRow) -> float:
+    value = monitored_value(row, run.monitor, run.labels)
+    if math.isnan(value) and row.epoch == run.first_epoch:
+        raise ValueError(
+            f"monitor={run.monitor!r} is NaN in the first epoch, so it cannot say which epoch is best: the validation "
+            "set has no row of that class, or its rows weigh 0. Validate on more rows, or monitor another column."
+        )
+    return value
 
 
 def _record_for_callbacks(net: Net, run: Run, row: EpochRow, n_steps: int) -> None:
@@ -327,7 +354,8 @@ def _decide_to_stop(net: Net, run: Run) -> bool:
     if run.schedule is not None:
         metric = math.nan
         if run.schedule.wants_metric:
-            name = run.monitor if run.valid is not None else "train_loss"
+            missing = run.valid is None and run.monitor.startswith("valid_")
+            name = "train_loss" if missing else run.monitor
             metric = monitored_value(row, name, run.labels)
         run.schedule.end_epoch(metric)
     return stop or (run.stopping is not None and run.stopping.exhausted)

@@ -125,12 +125,17 @@ class Net(NeuralNetClassifier):
         run: Run = fit_params["run"]
         self._run = run
         try:
-            self.notify("on_train_begin", X=X, y=y)
-            self.fit_loop(X, y, **fit_params)
-            self.notify("on_train_end", X=X, y=y)
+            with run.interrupts.watching():
+                self.notify("on_train_begin", X=X, y=y)
+                self.fit_loop(X, y, **fit_params)
+                self.notify("on_train_end", X=X, y=y)
         finally:
             self._run = None
         return self
+
+    def fit(self, X: Any, y: Any = None, **fit_params: Any) -> Net:
+        """Refuse: the estimator trains the net."""
+        return self.partial_fit(X, y)
 
     def notify(self, method_name: str, **cb_kwargs: Any) -> None:
         """Call a hook of every callback; a stop that one asks for takes effect at the epoch's end.
@@ -183,7 +188,7 @@ class Net(NeuralNetClassifier):
         objective.observe(y_pred)
         targets = torch.as_tensor(y_true, device=y_pred.device)
         if not targets.is_floating_point():
-            targets = objective.targets(targets, y_pred.dtype)
+            targets = objective.targets(targets)
         return objective(y_pred, targets)
 
     def rows(self, X: Any) -> Rows:

@@ -44,22 +44,29 @@ class Objective:
             self.per_row = copy.deepcopy(criterion)
             self.per_row.reduction = "none"  # type: ignore[assignment]
         self.ensemble = False
+        self.dtype = torch.get_default_dtype()
         self.column_shape: tuple[int, ...] = ()
         self.single = meaning.one_column is True
 
     def observe(self, output: torch.Tensor) -> None:
-        """Learn the shape of outputs from the probe: an ensemble axis, one column or several."""
+        """Learn from the probe: an ensemble axis, one column or several, and the dtype of the outputs.
+
+        The criterion's buffers take that dtype: a module may compute in another than its first layer has.
+        """
+        self.dtype = output.dtype
+        self.criterion.to(output.dtype)
+        self.per_row.to(output.dtype)
         self.ensemble = output.ndim == 3
         self.single = self.meaning.is_single(output)
         self.column_shape = tuple(output.shape[1:]) if self.single and not self.ensemble else ()
 
-    def targets(self, indices: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    def targets(self, indices: torch.Tensor) -> torch.Tensor:
         """Return class indices as the criterion wants them: int64, or floats shaped as one column."""
         if not self.single:
             return indices
         # expand: with one class in y the module may have any number of columns
         shape = [1] * len(self.column_shape)
-        return indices.to(dtype).reshape(-1, *shape).expand(-1, *self.column_shape)
+        return indices.to(self.dtype).reshape(-1, *shape).expand(-1, *self.column_shape)
 
     def plain(self) -> Any:
         """Return the cheapest callable (output, target) -> loss; target is a pair if weighted."""
@@ -79,6 +86,12 @@ class Objective:
                 target = target.reshape(output.shape)
         loss: torch.Tensor = self.per_row(output, target)
         if loss.ndim == 0:
+            if weight is not None:
+                raise ValueError(
+                    "sample_weight and class_weight need the loss of each row, but "
+                    f"{type(self.criterion).__name__} returned one number although its reduction is 'none': let its "
+                    "forward obey self.reduction."
+                )
             return loss
         loss = loss.reshape(loss.shape[0] // members, -1).mean(dim=1)
         if weight is None:
@@ -89,8 +102,12 @@ class Objective:
         return total / self._norm(weight, target, members)
 
     def _norm(self, weight: torch.Tensor, target: torch.Tensor, members: int) -> torch.Tensor:
-        """Sum of weights; times the criterion's class weights, by which torch's mean divides too."""
-        by_class = getattr(self.criterion, "weight", None)
-        if by_class is None or self.single or target.is_floating_point():
+        """Sum of the weights that count: times the criterion's class weights, by which torch's mean divides too."""
+        if self.single or target.is_floating_point():
             return torch.sum(weight)
-        return torch.dot(weight, by_class[target[::members]])
+        target = target[::members]
+        ignored = getattr(self.criterion, "ignore_index", None)
+        if ignored is not None:
+            weight = weight * (target != ignored)
+        by_class = getattr(self.criterion, "weight", None)
+        return torch.sum(weight) if by_class is None else torch.dot(weight, by_class[target])

@@ -16,11 +16,14 @@ from sktorch_acc.checks.outputs import (
     LossFacts,
     OutputFacts,
     check_gradients,
+    check_is_tensor,
     check_loss,
     check_parameters,
+    check_rows,
     output_findings,
 )
 from sktorch_acc.data import batch_sizes
+from sktorch_acc.engine.copying import copied
 from sktorch_acc.engine.objective import Objective
 from sktorch_acc.engine.steps import TrainingRows, norm_layers
 from sktorch_acc.exceptions import AccuracyWarning, ModuleOutputError
@@ -59,24 +62,51 @@ def probe(module: nn.Module, objective: Objective, meaning: Meaning, data: Train
     """
     n_rows = batch_sizes(len(data.rows), data.batch_size)[0]
     batch = data.rows.chunk(0, n_rows)
-    device = batch.device
-    with guarded_generators(device), _kept_buffers(module):
-        module.eval()
-        with torch.no_grad(), _counted(module, n_rows) as operations:
-            output = _forward(module, batch.clone())
-        _refuse(_facts(module, objective, meaning, output, n_rows, "evaluation"))
-        objective.observe(output)
-        targets: Any = objective.targets(data.indices[:n_rows], output.dtype)
-        if data.weights is not None:
-            targets = (targets, data.weights[:n_rows])
-        module.train()
-        output, eval_layers = _training_forward(module, batch)
-        _refuse(_facts(module, objective, meaning, output, n_rows, "training"))
-        _raise(check_gradients(module, output))
-        loss = _loss(objective, output, targets)
-        criterion = type(objective.criterion).__name__
-        _raise(check_loss(LossFacts(loss, criterion, meaning.kind)))
-    return Probe(max(1, output.numel() // n_rows), operations[0], eval_layers)
+    with guarded_generators(batch.device):
+        subject = _double(module)
+        with _kept_buffers(subject):
+            subject.eval()
+            with torch.no_grad(), _counted(subject, n_rows) as operations:
+                output = _forward(subject, batch.clone())
+            _refuse(_facts(subject, objective, meaning, output, n_rows, "evaluation"))
+            objective.observe(output)
+            _refuse_lost_row(subject, objective, meaning, batch)
+            subject.train()
+            output, without_norms = _training_forward(subject, batch)
+            _refuse(_facts(subject, objective, meaning, output, n_rows, "training"))
+            _raise(check_gradients(subject, output))
+            loss = _loss(objective, output, _targets(objective, data, n_rows))
+            _raise(check_loss(LossFacts(loss, type(objective.criterion).__name__, meaning.kind)))
+    return Probe(max(1, output.numel() // n_rows), operations[0], norm_layers(module) if without_norms else [])
+
+
+def _double(module: nn.Module) -> nn.Module:
+    """Return a copy to run, so that no flag or statistic that a forward pass leaves stays behind.
+
+    A module that cannot be copied runs itself; then its buffers at least are put back.
+    """
+    try:
+        return copied(module)
+    except Exception:
+        return module
+
+
+def _targets(objective: Objective, data: TrainingRows, n_rows: int) -> Any:
+    targets = objective.targets(data.indices[:n_rows])
+    return targets if data.weights is None else (targets, data.weights[:n_rows].to(objective.dtype))
+
+
+def _refuse_lost_row(module: nn.Module, objective: Objective, meaning: Meaning, batch: torch.Tensor) -> None:
+    """Refuse a module that drops the batch axis of a single row (ACC-B8): `predict` of one row would fail."""
+    if len(batch) == 1:
+        return
+    try:
+        with torch.no_grad():
+            output = module(batch[:1].clone())
+    except Exception:  # some modules need several rows also in evaluation mode: predict will say so
+        return
+    facts = _facts(module, objective, meaning, output, 1, "evaluation")
+    _raise(check_is_tensor(facts) or check_rows(facts))
 
 
 def refuse_untrainable(module: nn.Module) -> None:
@@ -113,10 +143,10 @@ def _forward(module: nn.Module, batch: torch.Tensor) -> Any:
         raise
 
 
-def _training_forward(module: nn.Module, batch: torch.Tensor) -> tuple[Any, list[nn.Module]]:
+def _training_forward(module: nn.Module, batch: torch.Tensor) -> tuple[Any, bool]:
     """Run in training mode; where batch norm cannot take a batch of one row, with it in evaluation mode."""
     try:
-        return _forward(module, batch.clone()), []
+        return _forward(module, batch.clone()), False
     except ValueError:
         layers = norm_layers(module)
         if len(batch) > 1 or not layers:
@@ -132,7 +162,7 @@ def _training_forward(module: nn.Module, batch: torch.Tensor) -> tuple[Any, list
         ),
         stacklevel=2,
     )
-    return output, layers
+    return output, True
 
 
 def _loss(objective: Objective, output: torch.Tensor, targets: Any) -> Any:

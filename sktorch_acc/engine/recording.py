@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from skorch.callbacks import Callback
 from skorch.dataset import unpack_data
@@ -19,7 +18,6 @@ from sktorch_acc._rates import rates
 from sktorch_acc._state import guarded_generators
 from sktorch_acc.counts import AccuracyCounter
 from sktorch_acc.engine.net import Net
-from sktorch_acc.outputs import meaning_of
 
 __all__ = ["PerClassAccuracy", "TrainAccuracy"]
 
@@ -88,39 +86,18 @@ def _labels(net: Any) -> Any:
 
 
 def _count(net: Any, dataset: Any, n_classes: int | None = None) -> AccuracyCounter:
-    """Count the net's correct predictions on a dataset, in evaluation mode and without moving a generator."""
-    if isinstance(net, Net):
-        counter = AccuracyCounter(len(net.labels_))
-        counter.update(torch.from_numpy(net.predict(dataset)), torch.as_tensor(dataset.y))
-        return counter
+    """Count the net's correct predictions on a dataset, by its own `predict` and without moving a generator."""
     device = torch.device(net.device)
     with guarded_generators(device):  # a DataLoader draws a seed at each pass
-        batches = net.get_iterator(dataset, training=False)
-        outputs, targets = [], []
-        for batch in batches:
-            outputs.append(_first(net.evaluation_step(batch, training=False)))
-            targets.append(to_tensor(unpack_data(batch)[1], device=device))
-    target = torch.cat(targets)
-    n_classes = n_classes or _n_classes(net, target)
+        predicted = torch.as_tensor(np.asarray(net.predict(dataset)))
+        if isinstance(net, Net):
+            target = torch.as_tensor(dataset.y)
+        else:
+            batches = net.get_iterator(dataset, training=False)
+            target = torch.cat([to_tensor(unpack_data(batch)[1], device="cpu") for batch in batches])
+    target = target.reshape(-1).to(torch.int64)
+    if n_classes is None:
+        n_classes = int(max(int(target.max()), int(predicted.max()))) + 1
     counter = AccuracyCounter(n_classes)
-    counter.update(_predicted(net, torch.cat(outputs), n_classes), target.reshape(-1).to(torch.int64))
+    counter.update(predicted.reshape(-1).to(torch.int64), target)
     return counter
-
-
-def _n_classes(net: Any, target: torch.Tensor) -> int:
-    classes: npt.NDArray[Any] | None = getattr(net, "classes_", None)
-    return int(target.max()) + 1 if classes is None else int(np.max(classes)) + 1
-
-
-def _first(output: Any) -> torch.Tensor:
-    first: torch.Tensor = output[0] if isinstance(output, tuple) else output
-    return first
-
-
-def _predicted(net: Any, output: torch.Tensor, n_classes: int) -> torch.Tensor:
-    """Return class indices; criteria whose inputs are unknown get the argmax, as skorch does."""
-    try:
-        meaning = meaning_of(net.criterion_, None, n_classes)
-    except ValueError:
-        return torch.argmax(output, dim=1)
-    return meaning.classes(output)

@@ -85,6 +85,8 @@ def build_schedule(
         filled = fillings[spec]
         if spec == "onecycle" and {"epochs", "steps_per_epoch"} & set(given):
             filled.pop("total_steps")
+    elif isinstance(cls, type) and issubclass(cls, torch_schedules.ReduceLROnPlateau):
+        filled = {"mode": "max" if maximise else "min"}
     check_names(given, cls, "lr_scheduler", exclude=("self", "optimizer"))
     rates = [group["lr"] for group in optimizer.param_groups]
     try:
@@ -96,7 +98,7 @@ def build_schedule(
         ) from err
     for group, rate in zip(optimizer.param_groups, rates, strict=True):
         group[_UNSCHEDULED] = rate
-    per_step = isinstance(cls, type) and issubclass(cls, _PER_STEP)
+    per_step = isinstance(scheduler, _PER_STEP)
     plateau = isinstance(scheduler, torch_schedules.ReduceLROnPlateau)
     return Schedule(scheduler, per_step, plateau)
 

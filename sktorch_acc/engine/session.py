@@ -5,7 +5,6 @@ It is what `warm_start` and `partial_fit` continue, what `predict` asks, and wha
 
 from __future__ import annotations
 
-import copy
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -17,9 +16,10 @@ import torch
 from torch import nn
 
 from sktorch_acc._params import check_names, split_nested
-from sktorch_acc._state import guarded_generators, seed_generators, thread_limit
+from sktorch_acc._state import full_precision, guarded_generators, seed_generators, thread_limit
 from sktorch_acc.data import Door, Labels
 from sktorch_acc.engine.building import build_criterion, build_module, initialize_lazy_layers, own_callbacks
+from sktorch_acc.engine.copying import copied
 from sktorch_acc.engine.device import computing_dtype, resolve_device
 from sktorch_acc.engine.evaluate import each_output, nan_rows
 from sktorch_acc.engine.loop import epoch_seeds
@@ -57,6 +57,8 @@ class Session:
         Epochs so far.
     continued : bool
         Whether the optimizer's state will be needed again: after `partial_fit` or with `warm_start`.
+    fingerprints : dict of int to bytes
+        Digest of the weights after each epoch, if callbacks might bring some back.
     built_from : dict
         Parameters of the constructor that were used up when the net was built.
     """
@@ -73,6 +75,7 @@ class Session:
     n_iter: int = 0
     continued: bool = False
     built_from: dict[str, Any] = field(default_factory=dict)
+    fingerprints: dict[int, bytes] = field(default_factory=dict)
 
     @classmethod
     def build(
@@ -124,13 +127,14 @@ class Session:
         if lr != self.lr:
             end_schedule(self.net.optimizer_)
             for group in self.net.optimizer_.param_groups:
-                group["lr"] = lr
+                if group["lr"] == self.lr:  # groups with a rate of their own keep it
+                    group["lr"] = lr
             self.net.lr = self.lr = lr
 
     def snapshot(self) -> Session:
         """Return a copy that predicts as this one does now, and shares nothing that training moves."""
         with guarded_generators(self.device):
-            module = copy.deepcopy(self.module).eval()
+            module = copied(self.module).eval()
         return replace(self, net=self.net.detached(module))
 
     def predict(
@@ -159,7 +163,7 @@ class Session:
                 filled.append(np.empty((len(rows), *result.shape[1:]), dtype=result.dtype))
             filled[0][start:stop] = result
 
-        with thread_limit(min(self.n_threads, torch.get_num_threads())):
+        with thread_limit(min(self.n_threads, torch.get_num_threads())), full_precision(self.device):
             each_output(self.module, rows, consume)
         return filled[0]
 
@@ -281,6 +285,10 @@ def _built_net(
 ) -> Net:
     optimizer = params["optimizer"]
     names = [name for name in split_nested(nested, "optimizer") if not name.startswith("param_groups__")]
+    if "lr" in names:
+        raise ValueError(
+            "optimizer__lr was set: the learning rate is the parameter lr, which schedules and history_ follow."
+        )
     check_names(names, optimizer, "optimizer", exclude=("self", "params"), also=("param_groups",))
     passed = {n: value for n, value in nested.items() if n.startswith(("optimizer__", "callbacks__"))}
     net = Net(

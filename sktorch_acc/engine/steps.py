@@ -213,6 +213,7 @@ def _closure_steps(net: Net, context: StepContext, batches: list[Any]) -> _StepL
         seen: list[tuple[torch.Tensor, torch.Tensor]] = []
 
         def closure(x: torch.Tensor = x, target: Any = target, batch: Any = batch, seen: Any = seen) -> Any:
+            _training_mode(net, context)
             net.optimizer_.zero_grad()
             output = net.module_(x)
             loss = context.loss_of(output, target)

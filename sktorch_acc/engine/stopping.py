@@ -34,41 +34,50 @@ class Snapshot:
     """A copy of a module's parameters and buffers, taken again and again into the same memory."""
 
     def __init__(self, module: nn.Module) -> None:
-        self._module = module
         self._kept: list[torch.Tensor] = []
-        self.take()
+        self.take(module)
 
-    def _live(self) -> list[torch.Tensor]:
-        # Collected each time: a module may assign a new tensor to a buffer in forward.
-        return [*self._module.parameters(), *self._module.buffers()]
-
-    def take(self) -> None:
+    def take(self, module: nn.Module) -> None:
         """Copy the live values."""
-        live = self._live()
+        live = _values(module)
         with torch.no_grad():
             if [t.shape for t in live] == [t.shape for t in self._kept]:
                 torch._foreach_copy_(self._kept, live)
             else:
                 self._kept = [tensor.detach().clone() for tensor in live]
 
-    def restore(self) -> None:
+    def restore(self, module: nn.Module) -> None:
         """Write the copy back."""
+        live = _values(module)
         with torch.no_grad():
-            torch._foreach_copy_(self._live(), self._kept)
+            if [t.shape for t in live] == [t.shape for t in self._kept]:
+                torch._foreach_copy_(live, self._kept)
+            else:  # a buffer that grows
+                for tensor, kept in zip(live, self._kept, strict=True):
+                    tensor.data = kept.clone()
 
-    def differs(self) -> bool:
-        """Whether the live values are no longer those of the copy."""
-        live = self._live()
+    def differs(self, module: nn.Module) -> bool:
+        """Whether the module's values are no longer those of the copy."""
+        live = _values(module)
         if len(live) != len(self._kept):
             return True
-        return not all(torch.equal(a, b) for a, b in zip(live, self._kept, strict=True))
+        return not all(torch.equal(a, b) or _bytes(a) == _bytes(b) for a, b in zip(live, self._kept, strict=True))
+
+
+def _values(module: nn.Module) -> list[torch.Tensor]:
+    # Collected each time: a module may assign a new tensor to a buffer, a callback a new module to the net.
+    return [*module.parameters(), *module.buffers()]
+
+
+def _bytes(tensor: torch.Tensor) -> bytes:
+    return tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes()
 
 
 def fingerprint(module: nn.Module) -> bytes:
     """Return a digest of all parameters and buffers, to recognise weights that come back."""
     digest = hashlib.blake2b(digest_size=16)
-    for tensor in [*module.parameters(), *module.buffers()]:
-        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
+    for tensor in _values(module):
+        digest.update(_bytes(tensor))
     return digest.digest()
 
 

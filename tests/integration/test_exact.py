@@ -1,11 +1,13 @@
 """Promise 2: what `history_` says of the held epoch is what `score` says of the fitted rows, with ``==``."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
 from sklearn.datasets import load_digits, make_classification
 from sklearn.metrics import accuracy_score, recall_score
-from skorch.callbacks import Checkpoint, EarlyStopping
+from skorch.callbacks import Callback, Checkpoint, EarlyStopping
 from torch import nn
 
 from sktorch_acc import TorchClassifier
@@ -116,9 +118,150 @@ def test_a_callback_that_restores_weights_is_noticed_by_the_weights(tmp_path):
     assert_exact(clf, X, Y)
 
 
-def test_weights_of_no_epoch_get_a_warning():
-    from skorch.callbacks import Callback
+def test_weights_of_an_epoch_of_an_earlier_fit_are_recognised_too(tmp_path):
+    keep = Checkpoint(monitor="train_loss_best", dirname=tmp_path, load_best=True)
+    clf = TorchClassifier(
+        DropNorm, max_epochs=4, callbacks=[keep], warm_start=True, lr=0.05, batch_size=16, random_state=0
+    ).fit(X, Y)
+    clf.set_params(lr=50.0).fit(X, Y)
+    assert clf.n_iter_ == 8
+    assert clf.best_epoch_ <= 4
+    assert_exact(clf, X, Y)
 
+
+class Reloads(Callback):
+    """Bring back the weights of epoch 2 when epoch 4 is recorded."""
+
+    def on_epoch_end(self, net, **kwargs):
+        if len(net.history) == 2:
+            self.kept_ = copy.deepcopy(net.module_.state_dict())
+        if len(net.history) == 4:
+            net.module_.load_state_dict(self.kept_)
+
+
+def test_weights_that_come_back_at_an_epochs_end_are_recognised():
+    clf = TorchClassifier(DropNorm, max_epochs=4, callbacks=[Reloads], lr=0.05, random_state=0).fit(X, Y)
+    assert clf.best_epoch_ == 2
+    assert_exact(clf, X, Y)
+
+
+class Averages(Callback):
+    """Put another module in the place of the trained one, as weight averaging does."""
+
+    def __init__(self, at_end=True):
+        self.at_end = at_end
+
+    def _replace(self, net):
+        module = copy.deepcopy(net.module_)
+        for parameter in module.parameters():
+            parameter.data.mul_(-1)
+        net.module_ = module
+
+    def on_epoch_end(self, net, **kwargs):
+        if not self.at_end:
+            self._replace(net)
+
+    def on_train_end(self, net, **kwargs):
+        if self.at_end:
+            self._replace(net)
+
+
+def test_a_module_that_is_replaced_is_noticed():
+    with pytest.warns(UserWarning, match=r"ACC-E6.*to none of the recorded epochs"):
+        TorchClassifier(max_epochs=2, callbacks=[Averages()], random_state=0).fit(X, Y)
+    with pytest.raises(RuntimeError, match=r"replaced net\.module_ during training"):
+        TorchClassifier(max_epochs=2, callbacks=[Averages(at_end=False)], random_state=0).fit(X, Y)
+
+
+class KeepsState(nn.Module):
+    """A running mean in a plain attribute, which no snapshot holds, or in a buffer, which one does."""
+
+    def __init__(self, n_features, n_classes, buffer=False):
+        super().__init__()
+        self.layer = nn.Linear(n_features, n_classes)
+        if buffer:
+            self.register_buffer("shift", torch.zeros(n_classes))
+        else:
+            self.shift = torch.zeros(n_classes)
+
+    def forward(self, X):
+        z = self.layer(X)
+        if self.training:
+            self.shift = 0.5 * self.shift - 1.5 * z.detach().mean(0)
+        return z + self.shift
+
+
+def stopped(module, **settings):
+    clf = TorchClassifier(
+        module,
+        max_epochs=40,
+        lr=0.5,
+        early_stopping=True,
+        n_iter_no_change=4,
+        random_state=0,
+        batch_size=16,
+        **settings,
+    )
+    return clf.fit(X, Y, X_val=X[:20], y_val=Y[:20])
+
+
+def test_state_that_cannot_be_brought_back_is_named():
+    with pytest.warns(UserWarning, match=r"ACC-E6.*register_buffer"):
+        stopped(KeepsState)
+    assert_exact(stopped(KeepsState, module__buffer=True), X, Y)
+
+
+def test_a_buffer_that_grows_is_brought_back():
+    class Grows(nn.Module):
+        def __init__(self, n_features, n_classes):
+            super().__init__()
+            self.layer = nn.Linear(n_features, n_classes)
+            self.register_buffer("seen", torch.zeros(0))
+
+        def forward(self, X):
+            if self.training:
+                self.seen = torch.cat([self.seen, X.new_zeros(1)])
+            return self.layer(X)
+
+    clf = stopped(Grows)
+    assert len(clf.module_.seen) == 4 * clf.best_epoch_ < 4 * clf.n_iter_
+    assert_exact(clf, X, Y)
+
+
+def test_a_buffer_of_nan_is_no_change():
+    class Holds(DropNorm):
+        def __init__(self, n_features, n_classes):
+            super().__init__(n_features, n_classes)
+            self.register_buffer("unknown", torch.full((2,), torch.nan))
+
+    assert_exact(TorchClassifier(Holds, max_epochs=2).fit(X, Y), X, Y)
+
+
+def test_autocast_around_fit_or_predict_changes_nothing():
+    plain = TorchClassifier(DropNorm, max_epochs=3, random_state=0).fit(X, Y)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        clf = TorchClassifier(DropNorm, max_epochs=3, random_state=0).fit(X, Y)
+        inside = clf.predict_proba(X)
+    assert np.array_equal(inside, plain.predict_proba(X))
+    assert_exact(clf, X, Y)
+
+
+@pytest.mark.parametrize("n_rows", [4096, 4097, 4098])
+def test_a_chunk_never_holds_one_row_alone(n_rows):
+    class NeedsTwo(nn.Module):
+        def __init__(self, n_features, n_classes):
+            super().__init__()
+            self.norm = nn.BatchNorm1d(n_features, track_running_stats=False)
+            self.layer = nn.Linear(n_features, n_classes)
+
+        def forward(self, X):
+            return self.layer(self.norm(X))
+
+    many, y = np.resize(X, (n_rows, 6)), np.resize(Y, n_rows)
+    assert_exact(TorchClassifier(NeedsTwo, max_epochs=1, batch_size=1000).fit(many, y), many, y)
+
+
+def test_weights_of_no_epoch_get_a_warning():
     class Halve(Callback):
         def on_train_end(self, net, **kwargs):
             with torch.no_grad():

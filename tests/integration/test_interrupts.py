@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from sklearn.datasets import make_classification
 from sklearn.model_selection import cross_val_score
+from skorch.callbacks import Callback
 from torch import nn
 
 from sktorch_acc import TorchClassifier
@@ -36,11 +37,11 @@ class Interrupted(nn.Module):
 
 
 def classifier(**settings):
-    # Four steps an epoch; the probe takes one: step 10 is the first of epoch 3.
+    # Four steps an epoch (the probe runs a copy): step 9 is the first of epoch 3.
     return TorchClassifier(Interrupted, **{"max_epochs": 6, "batch_size": 16, "lr": 0.1, "random_state": 0, **settings})
 
 
-@pytest.mark.parametrize("at", [10, 11, 12, 13])
+@pytest.mark.parametrize("at", [9, 10, 11, 12])
 def test_the_estimator_is_fitted_with_the_last_complete_epoch(at):
     handler = signal.getsignal(signal.SIGINT)
     clf = classifier(module__at=at)
@@ -98,6 +99,40 @@ def test_a_signal_while_an_epoch_is_recorded_waits_until_it_is(monkeypatch):
         clf.fit(X, Y)
     assert clf.n_iter_ == 2
     assert clf.history_.loc[2, "train_acc"] == clf.score(X, Y)
+
+
+@pytest.mark.parametrize("hook", ["on_train_begin", "on_train_end"])
+def test_a_signal_outside_of_the_epochs_counts_too(hook):
+    class Sends(Callback):
+        pass
+
+    setattr(Sends, hook, lambda self, net, **kwargs: signal.raise_signal(signal.SIGINT))
+    clf = classifier(module__at=0, max_epochs=2, callbacks=[Sends])
+    with pytest.raises(KeyboardInterrupt):
+        clf.fit(X, Y)
+    assert hasattr(clf, "history_") == (hook == "on_train_end")
+
+
+@pytest.mark.parametrize("where", ["batch", "record"])
+def test_a_handler_of_the_users_own_decides_what_a_signal_means(where, monkeypatch):
+    from sktorch_acc.engine import loop
+
+    original = loop._keep
+
+    def keep(net, run, row):
+        if where == "record" and row.epoch == 2:
+            signal.raise_signal(signal.SIGINT)
+        original(net, run, row)
+
+    monkeypatch.setattr(loop, "_keep", keep)
+    seen = []
+    before = signal.signal(signal.SIGINT, lambda *args: seen.append(args))
+    try:
+        clf = classifier(module__at=10 if where == "batch" else 0).fit(X, Y)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert len(seen) == 1
+    assert clf.n_iter_ == 6
 
 
 def test_in_a_child_process_during_epoch_three(tmp_path):

@@ -86,6 +86,16 @@ def test_looking_changes_no_bit_of_the_weights(look, capsys):
     assert all(torch.equal(a, b) for a, b in zip(weights(trained(**LOOKS[look])), REFERENCE, strict=True))
 
 
+def test_looking_at_gradients_changes_nothing_for_an_optimizer_with_a_closure():
+    class LooksAtGradients(Callback):
+        def on_grad_computed(self, net, **kwargs):
+            net.predict_proba(X)
+
+    settings = {"optimizer": torch.optim.LBFGS, "train_accuracy": "exact"}
+    first, second = (weights(trained(callbacks, **settings)) for callbacks in ([], [LooksAtGradients]))
+    assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+
+
 def shared_state():
     return (
         torch.get_rng_state().tolist(),

@@ -133,3 +133,17 @@ def test_snapshots_are_made_only_if_asked_for(monkeypatch):
     assert calls == []
     classifier().set_callbacks(ScoringMonitor(scoring="accuracy")).fit(X, Y)
     assert len(calls) >= 3
+
+
+def test_a_module_that_keeps_a_graph_can_be_monitored():
+    class KeepsGraph(DropNorm):
+        def forward(self, X):
+            z = super().forward(X)
+            if self.training:
+                self.auxiliary = z.mean()
+            return z
+
+    monitor = ScoringMonitor(scoring="accuracy")
+    clf = TorchClassifier(KeepsGraph, max_epochs=2, random_state=0).set_callbacks(monitor).fit(X, Y)
+    log = monitor.get_logs().data_as_pandas
+    assert log.loc[log["task_name"] == "epoch", "accuracy"].tolist() == clf.history_["train_acc"].tolist()

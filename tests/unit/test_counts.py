@@ -117,3 +117,11 @@ def test_gradients_are_not_kept():
     counter = AccuracyCounter(3)
     counter.update(scores, torch.tensor([0, 1]))
     assert not counter._counts.requires_grad
+
+
+def test_a_row_with_nan_scores_is_wrong_and_no_class():
+    counter = AccuracyCounter(2, confusion=True)
+    counter.update(torch.tensor([[torch.nan, 1.0], [1.0, torch.nan], [1.0, 0.0]]), torch.tensor([0, 1, 0]))
+    assert counter.correct.tolist() == [1, 0]
+    assert counter.support.tolist() == [2, 1]
+    assert counter.confusion.tolist() == [[1, 0], [0, 0]]

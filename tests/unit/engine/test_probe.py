@@ -196,10 +196,93 @@ def test_batch_norm_over_images_trains_on_one_image():
     assert int(clf.module_.layers[1].num_batches_tracked) == 40
 
 
-def test_a_squeeze_is_named_when_one_row_is_predicted():
-    clf = TorchClassifier(**net(lambda z: z.squeeze()), max_epochs=1).fit(X, Y)
-    with pytest.raises(ModuleOutputError, match=r"ACC-B8.*returned \(3,\) for 1 rows.*squeeze"):
-        clf.predict(X[:1])
+def test_a_squeeze_is_named_before_one_row_is_predicted():
+    with pytest.raises(ModuleOutputError, match=r"ACC-B8.*returned \(3,\) float32.*squeeze"):
+        TorchClassifier(**net(lambda z: z.squeeze()), max_epochs=1).fit(X, Y)
+
+
+def test_a_module_that_lies_only_later_is_caught_then():
+    clf = TorchClassifier(**net(), max_epochs=1).fit(X, Y)
+    clf.module_.change = lambda z: z[:-1]
+    with pytest.raises(ModuleOutputError, match=r"ACC-B4.*returned \(39, 3\) for 40 rows"):
+        clf.predict(X)
+
+
+def test_the_probe_leaves_no_flag_behind():
+    class FirstBatch(nn.Module):
+        """Normalises by what its first batch was, as data-dependent initialisations do."""
+
+        def __init__(self, n_features, n_classes):
+            super().__init__()
+            self.layer, self.ready = nn.Linear(n_features, n_classes), False
+            self.register_buffer("mean", torch.zeros(n_features))
+
+        def forward(self, X):
+            if not self.ready:
+                self.mean.copy_(X.mean(0) + 1)
+                self.ready = True
+            return self.layer(X - self.mean)
+
+    clf = TorchClassifier(FirstBatch, max_epochs=1, batch_size=16, random_state=0).fit(X, Y)
+    assert (clf.module_.mean != 0).all()
+
+
+@pytest.mark.parametrize("columns", [1, 3])
+def test_a_sigmoid_at_the_end_is_refused_for_any_number_of_columns(columns):
+    module = nn.Sequential(nn.Linear(6, columns), nn.Sigmoid())
+    criterion, y = (nn.BCEWithLogitsLoss, TWO) if columns == 1 else (nn.CrossEntropyLoss, Y)
+    with pytest.raises(ModuleOutputError, match=r"ACC-C1.*ends in a Sigmoid"):
+        TorchClassifier(module, criterion=criterion).fit(X, y)
+
+
+def test_half_precision_is_judged_by_its_own_rounding():
+    right = nn.Sequential(nn.Linear(6, 3), nn.LogSoftmax(1)).bfloat16()
+    TorchClassifier(right, criterion=NLL, max_epochs=1).fit(X, Y)
+    with pytest.raises(ModuleOutputError, match="ACC-C1"):
+        TorchClassifier(nn.Sequential(nn.Linear(6, 3), nn.Softmax(1)).bfloat16(), max_epochs=1).fit(X, Y)
+
+
+class Mixed(nn.Module):
+    """Computes in bfloat16 first and returns float32."""
+
+    def __init__(self, n_features, n_classes):
+        super().__init__()
+        self.first = nn.Linear(n_features, 8, dtype=torch.bfloat16)
+        self.head = nn.Linear(8, n_classes)
+
+    def forward(self, X):
+        return self.head(self.first(X).float())
+
+
+@pytest.mark.parametrize(
+    "settings", [{"class_weight": "balanced"}, {"criterion__weight": torch.tensor([1.0, 2.0, 3.0])}]
+)
+def test_weights_take_the_dtype_of_the_output(settings):
+    clf = TorchClassifier(Mixed, max_epochs=2, validation_fraction=0.2, random_state=0, **settings).fit(X, Y)
+    assert np.isfinite(clf.history_.to_numpy()).all()
+
+
+class Focal(nn.CrossEntropyLoss):
+    """Returns one number whatever its reduction says, as focal losses are often written."""
+
+    def forward(self, output, target):
+        loss = nn.functional.cross_entropy(output, target, reduction="none")
+        return ((1 - torch.exp(-loss)) ** 2 * loss).mean()
+
+
+def test_a_criterion_that_cannot_weigh_rows_says_so_instead_of_ignoring_weights():
+    TorchClassifier(criterion=Focal, max_epochs=1).fit(X, Y)
+    with pytest.raises(ValueError, match=r"Focal returned one number.*obey self\.reduction"):
+        TorchClassifier(criterion=Focal, class_weight="balanced", max_epochs=1).fit(X, Y)
+
+
+def test_ignored_targets_are_left_out_of_the_weights():
+    weights = np.where(np.arange(40) == 0, 1 + 1e-9, 1.0)
+    settings = {"criterion__ignore_index": 1, "lr": 1e-30, "max_epochs": 1, "batch_size": 40, "random_state": 0}
+    wide = X.astype("float64")
+    plain = TorchClassifier(**settings).fit(wide, Y).loss_curve_
+    weighted = TorchClassifier(**settings).fit(wide, Y, sample_weight=weights).loss_curve_
+    assert weighted == pytest.approx(plain, rel=1e-7)
 
 
 def test_an_error_inside_the_module_gets_a_note():
