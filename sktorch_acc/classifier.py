@@ -22,7 +22,7 @@ from sktorch_acc._params import PREFIXES, is_nested, nearest
 from sktorch_acc._pickling import pickled_versions, warn_of_other_versions
 from sktorch_acc._sklearn_callbacks import CallbackSupportMixin, EpochTasks, has_callbacks
 from sktorch_acc._state import isolated
-from sktorch_acc.data import Door, Labels, check_labels, check_weights, row_weights
+from sktorch_acc.data import Door, Labels, check_labels, check_weights, class_factors, row_weights
 from sktorch_acc.engine.device import resolve_device
 from sktorch_acc.engine.fitting import GivenRows, prepare, train
 from sktorch_acc.engine.history import history_frame
@@ -391,6 +391,8 @@ class TorchClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         weights = check_weights(sample_weight, len(checked_y))
         given = GivenRows(checked, indices, row_weights(labels, indices, weights, self.class_weight))
         held_out = self._validation_rows(door, labels, *valid)
+        if held_out is not None and self.class_weight is not None:
+            held_out.weights = class_factors(labels, indices, weights, self.class_weight)[held_out.indices]
         holdout = None if partial or held_out is not None else self.validation_fraction
         device = session.device if session else resolve_device(self.device)
         params = super().get_params(deep=False)

@@ -2,7 +2,7 @@
 
 from sktorch_acc.data.batches import batch_sizes, row_blocks
 from sktorch_acc.data.door import Door
-from sktorch_acc.data.labels import Labels, check_labels, check_weights, row_weights
+from sktorch_acc.data.labels import Labels, check_labels, check_weights, class_factors, row_weights
 from sktorch_acc.data.rows import DenseRows, Rows, SparseRows
 from sktorch_acc.data.split import stratified_holdout
 
@@ -15,6 +15,7 @@ __all__ = [
     "batch_sizes",
     "check_labels",
     "check_weights",
+    "class_factors",
     "row_blocks",
     "row_weights",
     "stratified_holdout",

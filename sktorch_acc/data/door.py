@@ -14,6 +14,7 @@ import scipy.sparse
 import torch
 from sklearn.utils.validation import validate_data
 
+from sktorch_acc._text import listed
 from sktorch_acc.data.rows import DenseRows, Rows, as_rows
 
 __all__ = ["Door"]
@@ -149,7 +150,7 @@ def _refuse_loaders(X: Any) -> None:
 
 
 def _text_message(name: str, columns: Sequence[Any], start: str | None = None) -> str:
-    which = start or f"{name} has {len(columns)} column(s) that are not numeric: {_shown(columns)}"
+    which = start or f"{name} has {len(columns)} column(s) that are not numeric: {listed(columns)}"
     return (
         f"{which}. Encode text before it reaches the classifier, for example with "
         "make_column_transformer((OneHotEncoder(handle_unknown='ignore'), text_columns), "
@@ -157,18 +158,12 @@ def _text_message(name: str, columns: Sequence[Any], start: str | None = None) -
     )
 
 
-def _shown(values: Sequence[Any]) -> str:
-    shown = ", ".join(repr(value) for value in values[:_SHOWN])
-    more = len(values) - _SHOWN
-    return f"[{shown}]" + (f" and {more} more" if more > 0 else "")
-
-
 def _refuse_text_columns(X: Any) -> None:
     """Name the text, category and date columns of a pandas or polars frame."""
     names = list(getattr(X, "columns", ()))
     repeated = sorted(str(name) for name, count in Counter(names).items() if count > 1)
     if repeated:
-        raise ValueError(f"X has more than one column of the name(s) {_shown(repeated)}. Give each its own name.")
+        raise ValueError(f"X has more than one column of the name(s) {listed(repeated)}. Give each its own name.")
     frame = nw.from_native(X, eager_only=True, pass_through=True)
     if not isinstance(frame, nw.DataFrame):
         return

@@ -13,9 +13,9 @@ import torch
 from sklearn.utils import assert_all_finite, check_array, column_or_1d, compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
 
-__all__ = ["Labels", "check_labels", "check_weights", "row_weights"]
+from sktorch_acc._text import listed
 
-_SHOWN = 5
+__all__ = ["Labels", "check_labels", "check_weights", "class_factors", "row_weights"]
 
 
 @dataclass(frozen=True)
@@ -53,19 +53,14 @@ class Labels:
         labels = list(dict.fromkeys(y[unknown].tolist()))
         known = self.classes.tolist()
         return (
-            f"y contains {len(labels)} label(s) not seen in fit: {_shown(labels)} "
-            f"({int(unknown.sum())} of {len(y)} rows). Known labels: {_shown(known)}."
+            f"y contains {len(labels)} label(s) not seen in fit: {listed(labels)} "
+            f"({int(unknown.sum())} of {len(y)} rows). Known labels: {listed(known)}."
         )
 
 
 def _plain(labels: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Return bools as integers: ``True == 1``, as for ``sklearn.metrics.accuracy_score``."""
     return labels.astype(np.int64) if labels.dtype.kind == "b" else labels
-
-
-def _shown(labels: list[Any]) -> str:
-    more = len(labels) - _SHOWN
-    return f"{labels[:_SHOWN]}" + (f" and {more} more" if more > 0 else "")
 
 
 def check_labels(y: Any, estimator: Any) -> npt.NDArray[Any]:
@@ -147,7 +142,7 @@ def row_weights(
     """
     weights = sample_weight
     if class_weight is not None:
-        by_class = _class_factors(labels, indices, sample_weight, class_weight)[indices]
+        by_class = class_factors(labels, indices, sample_weight, class_weight)[indices]
         weights = by_class if weights is None else weights * by_class
     if weights is None:
         return None
@@ -163,7 +158,7 @@ def row_weights(
     return _in_range(weights)
 
 
-def _class_factors(
+def class_factors(
     labels: Labels,
     indices: npt.NDArray[np.int64],
     sample_weight: npt.NDArray[np.float64] | None,

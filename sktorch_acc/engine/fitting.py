@@ -171,7 +171,8 @@ def _split(
         valid_rows = session.door.rows(valid.X, session.dtype, session.device).resident()
         held_out = _held(valid_rows, valid.indices, None, n_classes, session.device)
         if given.weights is not None:
-            held_out.weights = torch.ones(len(valid_rows), dtype=session.dtype, device=session.device)
+            own = np.ones(len(valid_rows)) if valid.weights is None else valid.weights
+            held_out.weights = torch.from_numpy(own).to(session.device)
         return _held(rows, given.indices, None, n_classes, session.device), held_out, given.weights, None
     if holdout is None:
         return _held(rows, given.indices, None, n_classes, session.device), None, given.weights, None

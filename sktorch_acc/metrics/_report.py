@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import classification_report as sklearn_report
 
+from sktorch_acc._text import listed, shorten
 from sktorch_acc.metrics._scores import refuse_unknown_labels
 from sktorch_acc.metrics._table import check_confidence, table_of_pair
 from sktorch_acc.metrics._targets import LabelPair, read_pair
-from sktorch_acc.metrics._text import listed, shorten
 
 __all__ = ["classification_report"]
 

@@ -15,9 +15,9 @@ import numpy.typing as npt
 from sklearn.metrics import make_scorer
 from sklearn.metrics._scorer import _BaseScorer
 
+from sktorch_acc._text import listed
 from sktorch_acc.metrics._scores import class_accuracies, worst_class_accuracy_score
 from sktorch_acc.metrics._targets import LabelPair, as_labels, read_pair, sorted_union, unique_labels
-from sktorch_acc.metrics._text import listed
 
 __all__ = [
     "PerClassAccuracyScoring",

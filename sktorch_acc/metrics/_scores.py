@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from sktorch_acc._rates import rates
+from sktorch_acc._text import listed
 from sktorch_acc.metrics._counts import count, weigh
 from sktorch_acc.metrics._targets import LabelPair, read_pair
-from sktorch_acc.metrics._text import listed
 
 __all__ = ["per_class_accuracy_score", "worst_class_accuracy_score"]
 

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from sktorch_acc.metrics._text import listed
+from sktorch_acc._text import listed
 
 __all__ = ["LabelPair", "as_labels", "read_pair", "read_weight", "sorted_union", "unique_labels"]
 

@@ -12,11 +12,11 @@ import pandas as pd
 from sklearn.model_selection import cross_validate
 
 from sktorch_acc._rates import rates, wilson_interval
+from sktorch_acc._text import listed
 from sktorch_acc.exceptions import AccuracyWarning
 from sktorch_acc.metrics._counts import confusion_counts, count
 from sktorch_acc.metrics._table import table_of_pair
 from sktorch_acc.metrics._targets import LabelPair, as_labels, read_pair, sorted_union
-from sktorch_acc.metrics._text import listed
 from sktorch_acc.model_selection._counting import CountingClassifier, count_rows
 
 __all__ = ["PerClassCrossValidation", "cross_val_per_class_accuracy"]

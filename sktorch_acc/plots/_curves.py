@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from numbers import Integral
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from sktorch_acc._text import shorten
 from sktorch_acc.metrics import per_class_history
 from sktorch_acc.metrics._history import CURVES, history_of
-from sktorch_acc.metrics._text import shorten
 from sktorch_acc.plots._style import (
     CLASS_COLORS,
     GREY,
@@ -159,7 +160,8 @@ class AccuracyCurveDisplay:
         ValueError
             If `n_highlighted` is not in [0, 7]: more colours cannot be told apart.
         """
-        if not 0 <= n_highlighted <= len(CLASS_COLORS):
+        whole = isinstance(n_highlighted, Integral) and not isinstance(n_highlighted, bool)
+        if not whole or not 0 <= n_highlighted <= len(CLASS_COLORS):
             raise ValueError(
                 "The 'n_highlighted' parameter of AccuracyCurveDisplay.plot must be an int in the range "
                 f"[0, {len(CLASS_COLORS)}]. Got {n_highlighted!r} instead."
@@ -171,7 +173,7 @@ class AccuracyCurveDisplay:
             self._draw_classes(self.class_curves, n_highlighted)
         self._draw_overall()
         self._draw_marks()
-        self._label()
+        self._label(beside=ax is None)
         return self
 
     def _draw_overall(self) -> None:
@@ -224,7 +226,8 @@ class AccuracyCurveDisplay:
             part["epoch"], part["accuracy"], linestyle=_DASHES[key[:2]], marker=marker, markersize=4, **style
         )
 
-    def _label(self) -> None:
+    def _label(self, *, beside: bool) -> None:
+        """Name axes and curves; the legend stands beside the curves only where nothing else can be there."""
         from matplotlib.ticker import MaxNLocator
 
         ax = self.ax_
@@ -240,7 +243,10 @@ class AccuracyCurveDisplay:
         despine(ax, "top", "right")
         if self.estimator_name is not None:
             ax.set_title(shorten(self.estimator_name, 40), loc="left", fontsize="medium", color=INK, pad=16)
-        ax.legend(loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False, fontsize="small", labelcolor=INK)
+        if beside:
+            ax.legend(loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False, fontsize="small", labelcolor=INK)
+        else:
+            ax.legend(loc="best", framealpha=0.8, fontsize="x-small", labelcolor=INK)
 
 
 def _exact_if_any(long: pd.DataFrame) -> pd.DataFrame:

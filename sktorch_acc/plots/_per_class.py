@@ -7,9 +7,9 @@ from typing import Any, Protocol
 import numpy as np
 import pandas as pd
 
+from sktorch_acc._text import shorten
 from sktorch_acc.metrics import per_class_accuracy_table
 from sktorch_acc.metrics._table import table_of_estimator
-from sktorch_acc.metrics._text import shorten
 from sktorch_acc.plots._style import GREY, INK, TRAIN, VALID, axes_for, despine, need_matplotlib
 
 __all__ = ["PerClassAccuracyDisplay"]

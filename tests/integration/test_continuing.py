@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
-from sklearn.datasets import load_iris
+from sklearn.datasets import load_iris, make_classification
+from skorch.callbacks import Callback
 from torch import nn
 
 from sktorch_acc import AccuracyWarning, TorchClassifier
@@ -251,3 +252,29 @@ def test_continuing_on_other_columns_or_labels_is_refused(flowers):
         clf.fit(X, np.where(y == "setosa", "rosa", y))
     assert clf.n_iter_ == 1
     assert clf.fit(X, y).n_iter_ == 2
+
+
+class FailsLater(Callback):
+    """Fails in the third epoch of all."""
+
+    def on_epoch_end(self, net, **kwargs):
+        if len(net.history) == 3:
+            raise OSError("disk full")
+
+
+def test_an_error_in_a_continued_fit_leaves_what_was_complete():
+    X, y = make_classification(40, 6, random_state=0)
+    clf = TorchClassifier(max_epochs=2, callbacks=[FailsLater], random_state=0)
+    clf.partial_fit(X, y, classes=[0, 1]).partial_fit(X, y)
+    with pytest.raises(OSError, match="disk full"):
+        clf.partial_fit(X, y)
+    assert clf.n_iter_ == len(clf.history_) == 3
+    assert clf.history_.loc[3, "train_acc"] == clf.score(X, y)
+
+
+def test_groups_with_a_rate_of_their_own_keep_it_when_lr_is_set():
+    X, y = make_classification(40, 6, random_state=0)
+    groups = [("layers.0.*", {"lr": 0.001})]
+    clf = TorchClassifier(optimizer__param_groups=groups, lr=0.1, max_epochs=1, warm_start=True).fit(X, y)
+    clf.set_params(lr=0.2).fit(X, y)
+    assert [group["lr"] for group in clf.net_.optimizer_.param_groups] == [0.001, 0.2]

@@ -4,10 +4,13 @@ import numpy as np
 import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.datasets import load_iris
 from sklearn.utils.class_weight import compute_class_weight
 from torch import nn
 
 from sktorch_acc import TorchClassifier
+from sktorch_acc.data import stratified_holdout
+from sktorch_acc.engine.loop import epoch_seeds
 from tests.modules import Doubles, DropNorm, Ensemble, Floats, LogProbabilities, OneLogit, OneProbability
 
 
@@ -209,3 +212,15 @@ def test_weights_enter_the_validation_loss_and_leave_accuracies_alone():
     assert (plain["valid_loss"] != weighted["valid_loss"]).all()
     assert plain["valid_acc"].tolist() == weighted["valid_acc"].tolist()
     assert plain["train_acc"].tolist() == weighted["train_acc"].tolist()
+
+
+def test_class_weights_hold_for_validation_rows_however_they_come():
+    """The same rows held out by fraction and passed as X_val have the same weighted validation loss."""
+    X, y = load_iris(return_X_y=True)
+    X, y = X[:, :2], np.where(y == 0, "a", "b")
+    settings = {"class_weight": {"a": 5, "b": 1}, "max_epochs": 1, "lr": 1e-30, "random_state": 0}
+    by_fraction = TorchClassifier(validation_fraction=0.2, **settings).fit(X, y)
+    seed = epoch_seeds(by_fraction._session.seed, -1)[3]
+    kept, held = stratified_holdout(np.searchsorted(["a", "b"], y), 0.2, seed)
+    given = TorchClassifier(**settings).fit(X[kept], y[kept], X_val=X[held], y_val=y[held])
+    assert given.history_.loc[1, "valid_loss"] == by_fraction.history_.loc[1, "valid_loss"]

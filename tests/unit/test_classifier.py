@@ -130,14 +130,21 @@ def test_the_list_of_wrong_values_is_complete():
             ValueError,
             r"monitor='valid_acc\[lynx\]' is no column of history_\. Columns",
         ),
+        (
+            {"early_stopping": True, "validation_fraction": 0.2, "monitor": "valid_acc[rare]", "rare": True},
+            ValueError,
+            r"monitor='valid_acc\[rare\]' is NaN in the first epoch.*no row of that class",
+        ),
         ({"validation_fraction": 0.001}, ValueError, "holds out no row"),
         ({"lr_scheduler": torch.optim.lr_scheduler.StepLR}, TypeError, "StepLR cannot be built.*lr_scheduler__<name>"),
         ({"class_weight": {"wolf": 2}}, ValueError, "not in class_weight"),
     ],
 )  # fmt: skip
 def test_parameters_that_make_no_sense_together_say_so(settings, error, message):
+    settings = dict(settings)
+    y = np.where(np.arange(40) == 0, "rare", Y) if settings.pop("rare", False) else Y
     with pytest.raises(error, match=message):
-        quick(**settings).fit(X, Y)
+        quick(**settings).fit(X, y)
 
 
 # ------------------------------------------------------------------ rows and labels
@@ -226,7 +233,7 @@ def test_validation_rows_come_in_pairs_and_instead_of_a_fraction():
         quick().fit(X, Y, X_val=X)
     with pytest.raises(ValueError, match="Both validation_fraction and X_val"):
         quick(validation_fraction=0.2).fit(X, Y, X_val=X, y_val=Y)
-    with pytest.raises(ValueError, match="4 features"):
+    with pytest.raises(ValueError, match="X_val: X has 4 features"):
         quick().fit(X, Y, X_val=X[:, :4], y_val=Y)
 
 
@@ -244,6 +251,11 @@ KINDS = {
     "gaps": np.array([3, 7, 9])[INDICES],
     "category": pd.Series(pd.Categorical(Y)),
     "pandas str": pd.Series(Y, dtype="str"),
+    "objects of integers": INDICES.astype(object),
+    "objects of bools": (INDICES == 0).astype(object),
+    "nullable integers": pd.Series(INDICES, dtype="Int64"),
+    "nullable bools": pd.Series(INDICES == 0, dtype="boolean"),
+    "categories of integers": pd.Series(pd.Categorical(INDICES)),
     "list": Y.tolist(),
     "tensor": torch.as_tensor(INDICES),
     "float": INDICES.astype(float),
@@ -256,6 +268,9 @@ def test_labels_of_any_kind_come_back_as_they_were(kind):
     assert set(clf.predict(X).tolist()) <= set(np.asarray(KINDS[kind]).tolist())
     assert clf.score(X, KINDS[kind]) == clf.history_["train_acc"].iloc[-1]
     assert (np.diff(np.argsort(clf.classes_)) == 1).all()
+    expected = {"objects of integers": "i", "objects of bools": "b", "nullable integers": "i", "nullable bools": "b"}
+    if kind in expected:
+        assert clf.classes_.dtype.kind == expected[kind]
 
 
 def test_sorted_labels_are_stratified():

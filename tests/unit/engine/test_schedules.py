@@ -1,5 +1,7 @@
 """Learning-rate schedules: names filled from the parameters, classes per epoch or per step."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -70,3 +72,18 @@ def test_classes_of_torch_step_as_they_are_meant_to(cls, arguments, per_step):
 
 def test_the_learning_rate_is_that_of_the_epochs_start():
     assert rates_of(torch_schedules.ExponentialLR, lr_scheduler__gamma=0.5).tolist() == [0.1, 0.05, 0.025, 0.0125]
+
+
+def test_a_schedule_class_on_a_plateau_knows_which_way_is_better():
+    settings = {"lr_scheduler__patience": 1, "validation_fraction": 0.25, "monitor": "valid_acc", "max_epochs": 8}
+    assert np.array_equal(rates_of(torch_schedules.ReduceLROnPlateau, **settings), rates_of("plateau", **settings))
+
+
+def test_a_partial_of_a_schedule_steps_as_its_class_does():
+    made = partial(torch_schedules.OneCycleLR, max_lr=0.1, total_steps=16)
+    assert np.array_equal(rates_of(made), rates_of("onecycle"))
+
+
+def test_the_optimizers_own_lr_is_refused():
+    with pytest.raises(ValueError, match="the learning rate is the parameter lr"):
+        rates_of(None, optimizer__lr=0.1)
