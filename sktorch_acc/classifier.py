@@ -25,7 +25,7 @@ from sktorch_acc._state import isolated
 from sktorch_acc.data import Door, Labels, check_labels, check_weights, class_factors, row_weights
 from sktorch_acc.engine.device import resolve_device
 from sktorch_acc.engine.fitting import GivenRows, prepare, train
-from sktorch_acc.engine.history import history_frame
+from sktorch_acc.engine.history import history_frame, joined
 from sktorch_acc.engine.loop import Run
 from sktorch_acc.engine.net import Net
 from sktorch_acc.engine.session import Session
@@ -498,7 +498,7 @@ class TorchClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         history = history_frame(run.rows, session.labels.classes)
         earlier = self.__dict__.get("history_")
         if earlier is not None:
-            history = pd.concat([earlier, history])
+            history = joined(earlier, history)
         return {
             "_session": session,
             "classes_": session.labels.classes,
@@ -612,10 +612,9 @@ class TorchClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         check_consistent_length(predicted, y)
         weights = check_weights(sample_weight, len(y))
         indices = self._session.labels.encode(y)
-        unseen = self._session.labels.unseen(y, indices)
+        unseen = self._session.labels.unseen(y, indices, ", counted as wrong")
         if unseen:
-            message = unseen.replace(" rows).", " rows, counted as wrong).")
-            warnings.warn(AccuracyWarning(message), stacklevel=2)
+            warnings.warn(AccuracyWarning(unseen), stacklevel=2)
         return float(np.average(indices == predicted, weights=weights))
 
     def per_class_accuracy(self, X: Any, y: Any) -> pd.DataFrame:

@@ -45,8 +45,8 @@ class Labels:
         """Return the labels of class indices."""
         return self.classes[indices]
 
-    def unseen(self, y: npt.NDArray[Any], indices: npt.NDArray[np.int64]) -> str | None:
-        """Describe the labels that `encode` did not know; None if it knew all."""
+    def unseen(self, y: npt.NDArray[Any], indices: npt.NDArray[np.int64], remark: str = "") -> str | None:
+        """Describe the labels that `encode` did not know, with a remark on them; None if it knew all."""
         unknown = indices < 0
         if not unknown.any():
             return None
@@ -54,7 +54,7 @@ class Labels:
         known = self.classes.tolist()
         return (
             f"y contains {len(labels)} label(s) not seen in fit: {listed(labels)} "
-            f"({int(unknown.sum())} of {len(y)} rows). Known labels: {listed(known)}."
+            f"({int(unknown.sum())} of {len(y)} rows{remark}). Known labels: {listed(known)}."
         )
 
 

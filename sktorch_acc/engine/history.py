@@ -12,7 +12,7 @@ import pandas as pd
 
 from sktorch_acc._rates import rates
 
-__all__ = ["EpochRow", "history_frame", "monitored_value"]
+__all__ = ["EpochRow", "history_frame", "joined", "monitored_value"]
 
 _ORDER = ("train_loss", "train_acc", "train_acc_running", "valid_loss", "valid_acc", "lr", "seconds")
 Counts = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]
@@ -82,3 +82,10 @@ def history_frame(rows: Sequence[EpochRow], labels: npt.NDArray[Any]) -> pd.Data
     frame = pd.DataFrame(values, index=index, columns=names)
     frame.index.name = "epoch"
     return frame
+
+
+def joined(earlier: pd.DataFrame, later: pd.DataFrame) -> pd.DataFrame:
+    """Return the epochs of two fits in one table; a figure that one of them did not record is NaN there."""
+    table = pd.concat([earlier, later])
+    overall = [name for name in _ORDER if name in table]
+    return table[[*overall, *(name for name in table if name not in overall)]]

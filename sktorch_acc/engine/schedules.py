@@ -11,7 +11,7 @@ from torch.optim import lr_scheduler as torch_schedules
 
 from sktorch_acc._params import check_names
 
-__all__ = ["NAMES", "Schedule", "build_schedule", "end_schedule"]
+__all__ = ["Schedule", "build_schedule", "end_schedule"]
 
 _PER_STEP = (
     torch_schedules.OneCycleLR,
@@ -23,7 +23,6 @@ _NAMED: dict[str, type] = {
     "onecycle": torch_schedules.OneCycleLR,
     "plateau": torch_schedules.ReduceLROnPlateau,
 }
-NAMES = tuple(_NAMED)
 _UNSCHEDULED = "unscheduled_lr"  # key of a parameter group: its rate before a schedule moved it
 
 

@@ -361,3 +361,10 @@ def test_the_training_loss_is_the_weighted_mean_of_the_batch_losses():
     clf.fit(X, Y)
     expected = -np.take_along_axis(clf.predict_log_proba(X), np.searchsorted(clf.classes_, Y)[:, None], 1).mean()
     assert clf.loss_curve_[0] == pytest.approx(expected, rel=1e-6)
+
+
+def test_columns_keep_their_order_when_a_continued_fit_records_more():
+    clf = TorchClassifier(max_epochs=1, train_accuracy=None, warm_start=True, random_state=0).fit(X, Y)
+    clf.set_params(train_accuracy="exact").fit(X, Y)
+    assert list(clf.history_)[:5] == ["train_loss", "train_acc", "train_acc_running", "lr", "seconds"]
+    assert np.isnan(clf.history_.loc[1, "train_acc"])
