@@ -17,6 +17,7 @@ from torch import nn
 
 from sktorch_acc.counts import AccuracyCounter
 from sktorch_acc.data import Rows, batch_sizes, row_blocks
+from sktorch_acc.engine.optimizing import step_of
 from sktorch_acc.outputs import Meaning
 
 if TYPE_CHECKING:
@@ -158,7 +159,7 @@ def needs_closure(optimizer: torch.optim.Optimizer) -> bool:
 
 def _lean_steps(net: Net, context: StepContext, batches: list[Any]) -> _StepLists:
     module, loss_of, schedule = net.module_, context.loss_of, context.schedule
-    step = net.optimizer_.step
+    step = step_of(net.optimizer_)
     parameters = net.trained_parameters()
     losses: list[torch.Tensor] = []
     outputs: list[torch.Tensor] = []
