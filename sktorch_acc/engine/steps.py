@@ -7,6 +7,7 @@ the generators guarded, so that the weights are the same to the last bit.
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -153,7 +154,13 @@ def _steps_for(net: Net) -> _Steps:
 
 def needs_closure(optimizer: torch.optim.Optimizer) -> bool:
     """Whether ``optimizer.step`` cannot be called without a closure (LBFGS)."""
-    closure = inspect.signature(type(optimizer).step).parameters.get("closure")
+    return _closure_required(type(optimizer).step)
+
+
+@functools.lru_cache(maxsize=64)
+def _closure_required(step: Callable[..., Any]) -> bool:
+    # Remembered: reading a signature takes as long as a step or two, and each epoch asks.
+    closure = inspect.signature(step).parameters.get("closure")
     return closure is not None and closure.default is inspect.Parameter.empty
 
 
