@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 DEMO := $(VENV)/.installed-demo
 DEV := $(VENV)/.installed-dev
 
-.PHONY: demo test lint types clean
+.PHONY: demo test lint types bench clean
 
 demo: $(DEMO)
 	$(BIN)/sktorch-acc demo
@@ -21,6 +21,9 @@ lint: $(DEV)
 
 types: $(DEV)
 	$(BIN)/mypy
+
+bench: $(DEV)
+	$(BIN)/python -m benchmarks.run
 
 clean:
 	rm -rf $(VENV)
