@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 __all__ = ["StepContext", "TrainingRows", "needs_closure", "norm_layers", "train_epoch"]
 
+WIDE_OUTPUT = 2**14  # values in a batch's output
+
 
 @dataclass
 class TrainingRows:
@@ -119,8 +121,15 @@ def train_epoch(
         total += torch.stack(losses).to(torch.float64) @ block.batch_weights
         weight += block.batch_weights.sum()
         if running is not None:
-            running.update(context.meaning.classes(torch.cat(outputs)), block.indices)
+            running.update(_block_classes(context.meaning, outputs), block.indices)
     return float(total / weight), n_steps
+
+
+def _block_classes(meaning: Meaning, outputs: list[torch.Tensor]) -> torch.Tensor:
+    """Return the class indices of a block: at once, unless outputs are so wide that joining them costs more."""
+    if outputs[0].numel() > WIDE_OUTPUT:
+        return torch.cat([meaning.classes(output) for output in outputs])
+    return meaning.classes(torch.cat(outputs))
 
 
 def _blocks(context: StepContext, order: torch.Generator) -> Iterator[_Block]:
