@@ -24,6 +24,7 @@ types: $(DEV)
 
 bench: $(DEV)
 	$(BIN)/python -m benchmarks.run
+	$(BIN)/python -m benchmarks.picture
 
 clean:
 	rm -rf $(VENV)
