@@ -24,7 +24,7 @@ types: $(DEV)
 
 bench: $(DEV)
 	$(BIN)/python -m benchmarks.run
-	$(BIN)/python -m benchmarks.picture
+	$(BIN)/python -m benchmarks.publish
 
 clean:
 	rm -rf $(VENV)

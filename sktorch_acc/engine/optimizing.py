@@ -2,7 +2,7 @@
 
 ``Optimizer.step`` looks its state up anew for every parameter and step, opens a profiler region and
 walks hooks; on a small module that takes longer than forward and loss together. Here the lists are made
-once per block of batches, and the same function of torch gets the same tensors: the same bits.
+once per epoch, and the same function of torch gets the same tensors: the same bits.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ __all__ = ["step_of"]
 
 
 def step_of(optimizer: torch.optim.Optimizer) -> Callable[[], object]:
-    """Return the cheapest callable that does what ``optimizer.step()`` does, for one block of batches."""
+    """Return the cheapest callable that does what ``optimizer.step()`` does, for the length of an epoch."""
     return _DirectAdam(optimizer) if _is_plain_adam(optimizer) else optimizer.step
 
 

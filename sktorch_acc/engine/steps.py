@@ -158,7 +158,9 @@ _Steps = Callable[["Net", StepContext, list[Any]], _StepLists]
 def _steps_for(net: Net) -> _Steps:
     if needs_closure(net.optimizer_):
         return _closure_steps
-    return _observed_steps if net.batch_listeners() else _lean_steps
+    if net.batch_listeners():
+        return _observed_steps
+    return functools.partial(_lean_steps, step_of(net.optimizer_), net.trained_parameters())
 
 
 def needs_closure(optimizer: torch.optim.Optimizer) -> bool:
@@ -173,10 +175,14 @@ def _closure_required(step: Callable[..., Any]) -> bool:
     return closure is not None and closure.default is inspect.Parameter.empty
 
 
-def _lean_steps(net: Net, context: StepContext, batches: list[Any]) -> _StepLists:
+def _lean_steps(
+    step: Callable[[], object],
+    parameters: list[nn.Parameter],
+    net: Net,
+    context: StepContext,
+    batches: list[Any],
+) -> _StepLists:
     module, loss_of, schedule = net.module_, context.loss_of, context.schedule
-    step = step_of(net.optimizer_)
-    parameters = net.trained_parameters()
     losses: list[torch.Tensor] = []
     outputs: list[torch.Tensor] = []
     for x, target in batches:

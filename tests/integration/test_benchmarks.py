@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from benchmarks import picture, report, run
+from benchmarks import publish, report, run
 from benchmarks.leanest import LeanestFit
 from benchmarks.measure import Row, alternate, ratio_row
 from benchmarks.tables import SMALL, Stamped
@@ -68,7 +68,7 @@ def test_the_picture_has_a_panel_per_table():
         for case in (SMALL,)
         for name in ("ours, exact", "skorch")
     ]
-    figure = picture.draw(rows)
+    figure = publish.draw(rows)
     (ax,) = figure.axes
     assert [label.get_text() for label in ax.get_yticklabels()] == ["skorch", "TorchClassifier, exact"]
-    picture.plt.close(figure)
+    publish.plt.close(figure)

@@ -1,4 +1,4 @@
-"""Draw `docs/images/speed.png` from `benchmarks/results.json`: an epoch of everybody, in leanest loops."""
+"""Publish `benchmarks/results.json`: the picture and the tables of `docs/speed.md`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from benchmarks import report
 from benchmarks.measure import Row
 from benchmarks.training import LEANEST
 
-__all__ = ["draw", "main"]
+__all__ = ["draw", "main", "recorded", "rivals"]
 
 _HERE = Path(__file__).parent
 _OURS, _RIVAL = "#1f5fa8", "#b9bec6"
@@ -27,12 +27,50 @@ _NAMES = {
 
 
 def main() -> None:
-    """Read the results and write the picture."""
-    path = _HERE.parent / "docs" / "images" / "speed.png"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure = draw(list(report.load(_HERE / "results.json").values()))
-    figure.savefig(path, dpi=130, metadata={"Software": None})
+    """Read the results, draw the picture and rewrite the tables."""
+    docs = _HERE.parent / "docs"
+    rows = list(report.load(_HERE / "results.json").values())
+    (docs / "images").mkdir(parents=True, exist_ok=True)
+    figure = draw(rows)
+    figure.savefig(docs / "images" / "speed.png", dpi=130, metadata={"Software": None})
     plt.close(figure)
+    page = (docs / "speed.md").read_text()
+    for name, table in (("rivals", rivals(rows)), ("recorded", recorded(rows))):
+        start, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->"
+        before, _, rest = page.partition(start)
+        page = before + start + table + end + rest.partition(end)[2]
+    (docs / "speed.md").write_text(page)
+
+
+def rivals(rows: list[Row]) -> str:
+    """Return the table of family (a): a line per contender, a column per table."""
+    chosen = [row for row in rows if row.family == "a" and row.against == LEANEST]
+    cases = list(dict.fromkeys(row.case for row in chosen))
+    lines = ["| time of an epoch | " + " | ".join(case.replace(": ", "<br>", 1) for case in cases) + " |"]
+    lines.append("|---" * (len(cases) + 1) + "|")
+    lines.append(f"| {LEANEST} | " + " | ".join("1" for _ in cases) + " |")
+    for contender, name in _NAMES.items():
+        by_case = {row.case: _with_quartiles(row) for row in chosen if row.contender == contender}
+        if by_case:
+            lines.append(f"| {name} | " + " | ".join(by_case.get(case, "") for case in cases) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def recorded(rows: list[Row]) -> str:
+    """Return the table of the families whose rows have targets, (a) apart."""
+    lines = ["| what | measured | at most |", "|---|---|---|"]
+    for row in rows:
+        if row.target is not None and row.family != "a":
+            against = f", against {row.against}" if row.against else ""
+            unit = "" if row.unit == "x" else f" {row.unit}"
+            lines.append(f"| {row.case}: {row.contender}{against} | {_with_quartiles(row)}{unit} | {row.target:.4g} |")
+    return "\n".join(lines) + "\n"
+
+
+def _with_quartiles(row: Row) -> str:
+    if row.low == row.high:
+        return f"{row.median:.3g}"
+    return f"{row.median:.2f} ({row.low:.2f} - {row.high:.2f})"
 
 
 def draw(rows: list[Row]) -> Any:
