@@ -6,6 +6,7 @@ import resource
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from benchmarks.measure import Row, Settings, value_row
 
 __all__ = ["rows"]
 
+ROOT = Path(__file__).parents[1]  # where `benchmarks` is found
 N_ROWS, N_FEATURES = 2_000_000, 50
 _MODES = ("leanest fit", "fit", "fit, float64 module", "predict", "predict_proba")
 
@@ -27,7 +29,7 @@ def rows(settings: Settings) -> Iterator[Row]:
     targets = {"fit": data + 200, "fit, float64 module": 2 * data + 200}
     for mode in _MODES:
         command = [sys.executable, "-m", "benchmarks.memory", mode, str(n_rows)]
-        answer = subprocess.run(command, capture_output=True, text=True, check=True)
+        answer = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
         yield value_row("f", title, mode, [float(answer.stdout)], "MiB over the data", targets.get(mode))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
 import warnings
 from collections.abc import Callable
 from typing import Any, ClassVar
@@ -115,6 +116,8 @@ def has_realmlp() -> bool:
 def realmlp(case: Case, X: Any, y: Any, n_epochs: int) -> float:
     """Return the seconds of an epoch of pytabkit's RealMLP with its own defaults but our width, batch and thread."""
     from pytabkit import RealMLP_TD_Classifier
+
+    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
 
     def build(epochs: int) -> Any:
         return RealMLP_TD_Classifier(
