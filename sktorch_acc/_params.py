@@ -37,7 +37,8 @@ def split_nested(nested: Mapping[str, Any], prefix: str) -> dict[str, Any]:
 def accepted_names(target: Callable[..., Any]) -> tuple[set[str], bool]:
     """Return the keyword names that calling `target` accepts, and whether it takes any (``**kwargs``)."""
     if isinstance(target, type):
-        names, takes_any = _class_names(target, target.__init__, target.__new__)
+        made_by = [getattr(target, name) for name in ("__init__", "__new__")]
+        names, takes_any = _class_names(target, *made_by)
         return set(names), takes_any
     return _names(target)
 
