@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 DEMO := $(VENV)/.installed-demo
 DEV := $(VENV)/.installed-dev
 
-.PHONY: demo test lint types clean
+.PHONY: demo test lint types bench clean
 
 demo: $(DEMO)
 	$(BIN)/sktorch-acc demo
@@ -21,6 +21,10 @@ lint: $(DEV)
 
 types: $(DEV)
 	$(BIN)/mypy
+
+bench: $(DEV)
+	$(BIN)/python -m benchmarks.run
+	$(BIN)/python -m benchmarks.publish
 
 clean:
 	rm -rf $(VENV)

@@ -188,8 +188,8 @@ class AccuracyCounter:
         if values.ndim == 1 and integer:
             return values
         if values.ndim == 2 and values.is_floating_point() and values.shape[1] == self.n_classes > 1:
-            classes = values.argmax(dim=1)  # of a row with NaN, the NaN: such a row has no class
-            return torch.where(values.gather(1, classes[:, None])[:, 0].isnan(), -1, classes)
+            highest, classes = values.max(dim=1)  # of ties the first, as argmax, in half the time
+            return torch.where(highest.isnan(), -1, classes)  # of a row with NaN, NaN: such a row has no class
         raise ValueError(self._refusal(values))
 
     def _refusal(self, values: torch.Tensor) -> str:

@@ -51,6 +51,18 @@ def build_module(
     check_names(given, module, "module", exclude=("self",))
     arguments = {**_sizes(module, row_shape, n_classes, one_column), **given}
     try:
+        built = module(**arguments)
+    except TypeError:
+        _check_arguments(module, name, arguments)
+        raise
+    if not isinstance(built, nn.Module):
+        raise TypeError(f"module={name} must make a torch.nn.Module, but made a {type(built).__name__}.")
+    return built
+
+
+def _check_arguments(module: Any, name: str, arguments: Mapping[str, Any]) -> None:
+    """Say which arguments are missing, if it is that for which a call failed."""
+    try:
         inspect.signature(module).bind(**arguments)
     except TypeError as err:
         raise TypeError(
@@ -59,10 +71,6 @@ def build_module(
         ) from err
     except ValueError:
         pass  # no signature to check against
-    built = module(**arguments)
-    if not isinstance(built, nn.Module):
-        raise TypeError(f"module={name} must make a torch.nn.Module, but made a {type(built).__name__}.")
-    return built
 
 
 def _sizes(module: Any, row_shape: tuple[int, ...], n_classes: int, one_column: bool) -> dict[str, int]:

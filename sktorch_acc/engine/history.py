@@ -70,7 +70,8 @@ def monitored_value(row: EpochRow, name: str, labels: npt.NDArray[Any]) -> float
 def history_frame(rows: Sequence[EpochRow], labels: npt.NDArray[Any]) -> pd.DataFrame:
     """Return the table of a fit: index ``epoch`` from 1, overall columns, then a block per measure and class."""
     numbers = [row.numbers() for row in rows]
-    index = pd.RangeIndex(1, 1) if not rows else pd.Index([row.epoch for row in rows])
+    first = rows[0].epoch if rows else 1  # consecutive
+    index = pd.RangeIndex(first, first + len(rows), name="epoch")
     columns: dict[str, Any] = {}
     if rows:
         columns = {name: np.array([n.get(name, np.nan) for n in numbers]) for name in _ORDER if name in numbers[0]}
@@ -79,9 +80,7 @@ def history_frame(rows: Sequence[EpochRow], labels: npt.NDArray[Any]) -> pd.Data
         blocks.append(np.stack([rates(*row.counts[measure]) for row in rows]))
         names += [f"{measure}[{label}]" for label in labels]
     values = np.concatenate(blocks, axis=1) if blocks else np.empty((0, 0))
-    frame = pd.DataFrame(values, index=index, columns=names)
-    frame.index.name = "epoch"
-    return frame
+    return pd.DataFrame(values, index=index, columns=names)
 
 
 def joined(earlier: pd.DataFrame, later: pd.DataFrame) -> pd.DataFrame:

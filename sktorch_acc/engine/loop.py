@@ -272,7 +272,7 @@ def _nonfinite(run: Run, epoch: int, lr: float, what: str) -> NonFiniteLossError
 def _check_weights(net: Net, run: Run) -> None:
     """Raise if the last step of all made weights that are not finite: no loss would tell any more."""
     row = run.rows[-1]
-    if run.best is None and not all(bool(torch.isfinite(p).all()) for p in net.module_.parameters()):
+    if run.best is None and not all(_finite(p.detach()) for p in net.module_.parameters()):
         raise _nonfinite(run, row.epoch, row.values["lr"], "Weights became NaN or infinite")
 
 
@@ -287,6 +287,11 @@ def check_restored(net: Net, run: Run) -> bool:
     counter = AccuracyCounter(len(run.labels))
     _count(net, run, run.fitted, counter, row.epoch, row.values["lr"])
     return bool((host_counts({"train_acc": counter})["train_acc"][0] == row.counts["train_acc"][0]).all())
+
+
+def _finite(values: torch.Tensor) -> bool:
+    # A finite sum needs one pass; finite values whose sum overflows need the other.
+    return bool(torch.isfinite(values.sum())) or bool(torch.isfinite(values).all())
 
 
 def _keep(net: Net, run: Run, row: EpochRow) -> None:

@@ -7,7 +7,6 @@ The estimator, which knows the labels, is what users talk to.
 from __future__ import annotations
 
 import copy
-import inspect
 import math
 from collections.abc import Iterator
 from typing import Any
@@ -22,6 +21,7 @@ from skorch.dataset import Dataset
 from skorch.utils import TeeGenerator
 from torch import nn
 
+from sktorch_acc._params import accepted_names
 from sktorch_acc._state import guarded_generators
 from sktorch_acc.data import DenseRows, Rows, SparseRows
 from sktorch_acc.engine.evaluate import each_output
@@ -89,7 +89,7 @@ class Net(NeuralNetClassifier):
     def initialize_optimizer(self, triggered_directly: Any = None) -> Net:
         """Build the optimizer, with fused kernels where it and the device have them."""
         args, kwargs = self.get_params_for_optimizer("optimizer", self.get_all_learnable_params())
-        accepted = inspect.signature(self.optimizer).parameters
+        accepted, _ = accepted_names(self.optimizer)
         if "fused" in accepted and not {"fused", "foreach", "differentiable", "capturable"} & set(kwargs):
             kwargs["fused"] = True
             try:

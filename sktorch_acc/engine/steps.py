@@ -7,6 +7,7 @@ the generators guarded, so that the weights are the same to the last bit.
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -17,12 +18,15 @@ from torch import nn
 
 from sktorch_acc.counts import AccuracyCounter
 from sktorch_acc.data import Rows, batch_sizes, row_blocks
+from sktorch_acc.engine.optimizing import step_of
 from sktorch_acc.outputs import Meaning
 
 if TYPE_CHECKING:
     from sktorch_acc.engine.net import Net
 
 __all__ = ["StepContext", "TrainingRows", "needs_closure", "norm_layers", "train_epoch"]
+
+WIDE_OUTPUT = 2**14  # values in a batch's output
 
 
 @dataclass
@@ -117,8 +121,15 @@ def train_epoch(
         total += torch.stack(losses).to(torch.float64) @ block.batch_weights
         weight += block.batch_weights.sum()
         if running is not None:
-            running.update(context.meaning.classes(torch.cat(outputs)), block.indices)
+            running.update(_block_classes(context.meaning, outputs), block.indices)
     return float(total / weight), n_steps
+
+
+def _block_classes(meaning: Meaning, outputs: list[torch.Tensor]) -> torch.Tensor:
+    """Return the class indices of a block: at once, unless outputs are so wide that joining them costs more."""
+    if outputs[0].numel() > WIDE_OUTPUT:
+        return torch.cat([meaning.classes(output) for output in outputs])
+    return meaning.classes(torch.cat(outputs))
 
 
 def _blocks(context: StepContext, order: torch.Generator) -> Iterator[_Block]:
@@ -147,19 +158,31 @@ _Steps = Callable[["Net", StepContext, list[Any]], _StepLists]
 def _steps_for(net: Net) -> _Steps:
     if needs_closure(net.optimizer_):
         return _closure_steps
-    return _observed_steps if net.batch_listeners() else _lean_steps
+    if net.batch_listeners():
+        return _observed_steps
+    return functools.partial(_lean_steps, step_of(net.optimizer_), net.trained_parameters())
 
 
 def needs_closure(optimizer: torch.optim.Optimizer) -> bool:
     """Whether ``optimizer.step`` cannot be called without a closure (LBFGS)."""
-    closure = inspect.signature(type(optimizer).step).parameters.get("closure")
+    return _closure_required(type(optimizer).step)
+
+
+@functools.lru_cache(maxsize=64)
+def _closure_required(step: Callable[..., Any]) -> bool:
+    # Remembered: reading a signature takes as long as a step or two, and each epoch asks.
+    closure = inspect.signature(step).parameters.get("closure")
     return closure is not None and closure.default is inspect.Parameter.empty
 
 
-def _lean_steps(net: Net, context: StepContext, batches: list[Any]) -> _StepLists:
+def _lean_steps(
+    step: Callable[[], object],
+    parameters: list[nn.Parameter],
+    net: Net,
+    context: StepContext,
+    batches: list[Any],
+) -> _StepLists:
     module, loss_of, schedule = net.module_, context.loss_of, context.schedule
-    step = net.optimizer_.step
-    parameters = net.trained_parameters()
     losses: list[torch.Tensor] = []
     outputs: list[torch.Tensor] = []
     for x, target in batches:

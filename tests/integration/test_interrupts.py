@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from sklearn.model_selection import cross_val_score
 from skorch.callbacks import Callback
 from torch import nn
 
+import sktorch_acc
 from sktorch_acc import TorchClassifier
 
 X, INDICES = make_classification(60, 6, n_informative=4, n_classes=3, random_state=0)
@@ -166,7 +168,8 @@ def test_in_a_child_process_during_epoch_three(tmp_path):
             """
         )
     )
-    child = subprocess.run([sys.executable, script], capture_output=True, text=True, check=False)
+    environment = {**os.environ, "PYTHONPATH": str(Path(sktorch_acc.__file__).parents[1])}
+    child = subprocess.run([sys.executable, script], capture_output=True, text=True, check=False, env=environment)
     assert child.stdout.split() == ["2", "True", "True", "True"], child.stderr
     assert child.returncode != 0
     assert "KeyboardInterrupt" in child.stderr

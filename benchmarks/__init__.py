@@ -1,0 +1,1 @@
+"""Ratios of running times, measured by ``make bench`` and never asserted in a test."""

@@ -1,0 +1,136 @@
+"""Time contenders in turn, and turn times into ratios with their spread."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+__all__ = ["Row", "Settings", "alternate", "now", "ratio_row", "use_clock", "value_row"]
+
+_CLOCKS = {"wall": time.perf_counter, "cpu": time.thread_time}
+_clock = _CLOCKS["wall"]
+
+
+def use_clock(name: str) -> None:
+    """Choose the clock of one-threaded contenders: the wall's, or (on a busy machine) the thread's CPU time."""
+    global _clock
+    _clock = _CLOCKS[name]
+
+
+def now() -> float:
+    """Return seconds on the chosen clock."""
+    return _clock()
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How much to measure.
+
+    Parameters
+    ----------
+    rounds : float
+        Factor on the number of rounds of each row.
+    rows : float
+        Factor on the number of rows of each table; less than 1 for a look that scripts run at all.
+    """
+
+    rounds: float = 1.0
+    rows: float = 1.0
+
+    def n_rounds(self, full: int) -> int:
+        return max(2, round(full * self.rounds))
+
+    def n_rows(self, full: int) -> int:
+        return max(256, round(full * self.rows))
+
+
+@dataclass
+class Row:
+    """One line of the results.
+
+    Parameters
+    ----------
+    family : str
+        Letter of the family.
+    case : str
+        Table, module and batch size.
+    contender, against : str
+        What is compared; `against` is ``""`` for a figure that is no ratio.
+    median, low, high : float
+        Median and quartiles over the rounds: of ratios, or of the figure itself.
+    unit : str
+        ``"x"`` for a ratio.
+    measured : float or None
+        Median of the contender's own seconds, where the row is a ratio of times.
+    target : float or None
+        What the design asks for at most.
+    """
+
+    family: str
+    case: str
+    contender: str
+    against: str
+    median: float
+    low: float
+    high: float
+    rounds: int
+    unit: str = "x"
+    measured: float | None = None
+    target: float | None = None
+
+    @property
+    def key(self) -> str:
+        return " | ".join((self.family, self.case, self.contender, self.against))
+
+    def state(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def alternate(contenders: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:
+    """Run every contender once per round, in an order that rotates; return what they returned.
+
+    A round before the first warms caches and lazy imports up and is forgotten.
+    """
+    names = list(contenders)
+    times: dict[str, list[float]] = {name: [] for name in names}
+    for turn in range(-1, rounds):
+        shift = turn % len(names)
+        for name in names[shift:] + names[:shift]:
+            taken = contenders[name]()
+            if turn >= 0:
+                times[name].append(taken)
+    return times
+
+
+def quartiles(values: Sequence[float]) -> tuple[float, float, float]:
+    """Return lower quartile, median and upper quartile."""
+    if len(values) < 2:
+        return values[0], values[0], values[0]
+    low, middle, high = statistics.quantiles(values, n=4, method="inclusive")
+    return low, middle, high
+
+
+def ratio_row(
+    family: str,
+    case: str,
+    times: Mapping[str, Sequence[float]],
+    contender: str,
+    against: str,
+    target: float | None = None,
+) -> Row:
+    """Return the ratio of two contenders, taken round by round: what disturbs a round disturbs both."""
+    ratios = [a / b for a, b in zip(times[contender], times[against], strict=True)]
+    low, middle, high = quartiles(ratios)
+    measured = statistics.median(times[contender])
+    return Row(family, case, contender, against, middle, low, high, len(ratios), measured=measured, target=target)
+
+
+def value_row(
+    family: str, case: str, contender: str, values: Sequence[float], unit: str, target: float | None = None
+) -> Row:
+    """Return a figure that is no ratio."""
+    low, middle, high = quartiles(values)
+    return Row(family, case, contender, "", middle, low, high, len(values), unit=unit, target=target)

@@ -1,0 +1,145 @@
+"""What people use instead: each returns the seconds of an epoch, or trains a whole estimator."""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import warnings
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import torch
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.neural_network import MLPClassifier
+from skorch import NeuralNetClassifier
+from skorch.callbacks import EpochScoring
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+
+from benchmarks.leanest import LeanestFit
+from benchmarks.measure import now
+from benchmarks.tables import Case, Stamped, per_epoch
+
+__all__ = ["has_realmlp", "leanest", "mlp", "mlp_estimator", "realmlp", "skorch_estimator", "skorch_net", "tutorial"]
+
+
+def leanest(case: Case, X: Any, y: Any, n_epochs: int = 12) -> float:
+    """The yardstick of `benchmarks.leanest`."""
+    fit = LeanestFit(case.module(), torch.from_numpy(X), torch.from_numpy(y), case.batch_size)
+    return per_epoch(fit.fit(n_epochs).stamps)
+
+
+def tutorial(case: Case, X: Any, y: Any, n_epochs: int) -> float:
+    """The loop of tutorials: a `DataLoader`, ``zero_grad``, ``loss.item()`` and an accuracy per batch."""
+    module = case.module()
+    optimizer = torch.optim.AdamW(module.parameters(), lr=1e-3)
+    loss_of = nn.CrossEntropyLoss()
+    dataset = TensorDataset(torch.from_numpy(X), torch.from_numpy(y))
+    loader = DataLoader(dataset, batch_size=case.batch_size, shuffle=True)
+    stamps = [now()]
+    for _ in range(n_epochs):
+        module.train()
+        running_loss, correct = 0.0, 0
+        for x, target in loader:
+            optimizer.zero_grad()
+            output = module(x)
+            loss = loss_of(output, target)
+            loss.backward()
+            optimizer.step()
+            running_loss += loss.item() * len(x)
+            correct += (output.argmax(1) == target).sum().item()
+        assert correct <= len(X)
+        stamps.append(now())
+    return per_epoch(stamps)
+
+
+class _Timed(NeuralNetClassifier):
+    """skorch's net with our clock read at the start of each epoch."""
+
+    begun: ClassVar[list[float]] = []
+
+    def run_single_epoch(self, iterator: Any, training: bool, prefix: str, step_fn: Any, **fit_params: Any) -> None:
+        if training:
+            _Timed.begun.append(now())
+        super().run_single_epoch(iterator, training, prefix, step_fn, **fit_params)
+
+
+def skorch_estimator(case: Case, n_epochs: int, accuracy: bool, cls: Any = NeuralNetClassifier) -> Any:
+    """A skorch net with fused AdamW, and the training accuracy as its documentation records it."""
+    scoring = EpochScoring("accuracy", name="train_acc", lower_is_better=False, on_train=True)
+    return cls(
+        Stamped,
+        module__n_features=case.n_features,
+        module__hidden=case.hidden,
+        module__n_classes=case.n_classes,
+        criterion=nn.CrossEntropyLoss,
+        optimizer=torch.optim.AdamW,
+        optimizer__fused=True,
+        lr=1e-3,
+        max_epochs=n_epochs,
+        batch_size=case.batch_size,
+        iterator_train__shuffle=True,
+        train_split=None,
+        callbacks=[scoring] if accuracy else None,
+        verbose=0,
+    )
+
+
+def skorch_net(case: Case, X: Any, y: Any, n_epochs: int, accuracy: bool) -> float:
+    """Return the seconds from one epoch of skorch to the next."""
+    _Timed.begun.clear()
+    skorch_estimator(case, n_epochs + 1, accuracy, _Timed).fit(X, y)
+    return per_epoch(_Timed.begun)
+
+
+def mlp_estimator(case: Case, n_epochs: int) -> MLPClassifier:
+    """scikit-learn's own network, of the same layers, with Adam; it runs exactly `n_epochs`."""
+    return MLPClassifier(
+        (case.hidden, case.hidden),
+        batch_size=case.batch_size,
+        max_iter=n_epochs,
+        n_iter_no_change=n_epochs + 1,
+        random_state=0,
+    )
+
+
+def mlp(case: Case, X: Any, y: Any, n_epochs: int) -> float:
+    """Return the seconds of an epoch of `MLPClassifier`."""
+    return _by_difference(lambda epochs: mlp_estimator(case, epochs), X, y, n_epochs)
+
+
+def has_realmlp() -> bool:
+    """Whether pytabkit is installed."""
+    return importlib.util.find_spec("pytabkit") is not None
+
+
+def realmlp(case: Case, X: Any, y: Any, n_epochs: int) -> float:
+    """Return the seconds of an epoch of pytabkit's RealMLP with its own defaults but our width, batch and thread."""
+    from pytabkit import RealMLP_TD_Classifier
+
+    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
+
+    def build(epochs: int) -> Any:
+        return RealMLP_TD_Classifier(
+            device="cpu",
+            n_epochs=epochs,
+            batch_size=case.batch_size,
+            hidden_sizes=[case.hidden] * 2,
+            n_threads=1,
+            random_state=0,
+        )
+
+    return _by_difference(build, X, y, n_epochs)
+
+
+def _by_difference(build: Callable[[int], Any], X: Any, y: Any, n_epochs: int) -> float:
+    """Return the seconds of an epoch where nobody tells when one ends: a long fit less a short one."""
+    taken = []
+    for epochs in (2, n_epochs):
+        estimator = build(epochs)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            start = now()
+            estimator.fit(X, y)
+            taken.append(now() - start)
+    return max(taken[1] - taken[0], 1e-9) / (n_epochs - 2)

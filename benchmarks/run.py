@@ -1,0 +1,92 @@
+"""``make bench``: measure all families and write `results.json` and `results.md` beside this file.
+
+``python -m benchmarks.run --only b,e`` measures some families and keeps the stored rows of the others;
+``--quick`` shrinks tables and rounds until the figures mean nothing, to see that everything runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import torch
+
+from benchmarks import growing, memory, predicting, recording, report, starting, threads, training, validating
+from benchmarks.measure import Row, Settings, use_clock
+
+__all__ = ["main"]
+
+_HERE = Path(__file__).parent
+_FAMILIES: dict[str, Callable[[Settings], Iterator[Row]]] = {
+    "a": training.rows,
+    "b": recording.rows,
+    "c": predicting.rows,
+    "d": validating.rows,
+    "e": starting.rows,
+    "f": memory.rows,
+    "g": growing.rows,
+    "t": threads.rows,
+}
+_QUICK = Settings(rounds=0.01, rows=0.01)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure, write, and say which rows got slower; the exit status is their number."""
+    options = _parser().parse_args(arguments)
+    settings = _QUICK if options.quick else Settings(rounds=options.rounds)
+    use_clock(options.clock)
+    warnings.filterwarnings("ignore", category=UserWarning, module="sklearn")  # tiny tables, many classes
+    about = {**report.machine(), "clock": options.clock}
+    _warn_if_busy(about["load"][0])
+    rows = _measured(options.only.split(","), settings)
+    if not options.quick:
+        kept = report.load(options.output / "results.json")
+        rows = list({**kept, **{row.key: row for row in rows}}.values())
+    reference = {} if options.quick else report.load(_HERE / "reference.json")
+    options.output.mkdir(parents=True, exist_ok=True)
+    report.save(options.output / "results.json", rows, about)
+    (options.output / "results.md").write_text(report.markdown(rows, about, reference))
+    if options.store:
+        report.save(_HERE / "reference.json", rows, about)
+    worse = [row for row in rows if report.slower(row, reference.get(row.key))]
+    for row in worse:
+        print(f"slower than the reference: {row.key}: {row.median:.3g}, was {reference[row.key].median:.3g}")
+    return len(worse)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", default=",".join(_FAMILIES), help="letters of families, such as a,b,e")
+    parser.add_argument("--quick", action="store_true", help="tiny tables and two rounds: only to see that it runs")
+    parser.add_argument("--rounds", type=float, default=1.0, help="factor on the number of rounds")
+    parser.add_argument("--clock", choices=("wall", "cpu"), default="wall", help="cpu: on a machine that is not idle")
+    parser.add_argument("--output", type=Path, default=_HERE, help="folder for results.json and results.md")
+    parser.add_argument("--store", action="store_true", help="store the results as the reference, too")
+    return parser
+
+
+def _warn_if_busy(load: float) -> None:
+    if load > 0.3 * (os.cpu_count() or 1):
+        print(f"The machine is busy (load {load:.2f}): ratios will spread.", file=sys.stderr)
+
+
+def _measured(families: Sequence[str], settings: Settings) -> list[Row]:
+    available, rows = torch.get_num_threads(), []
+    for family in families:
+        start = time.perf_counter()
+        torch.set_num_threads(available if family == "t" else 1)
+        for row in _FAMILIES[family](settings):
+            print(f"({row.family}) {row.case}: {row.contender} {row.median:.3g} {row.unit} {row.against}", flush=True)
+            rows.append(row)
+        print(f"({family}) took {time.perf_counter() - start:.0f} s", flush=True)
+    torch.set_num_threads(available)
+    return rows
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,116 @@
+"""The direct optimizer step gives the same bits as ``step()``, and steps aside where it would not."""
+
+import pytest
+import torch
+from torch import nn
+from torch.optim.optimizer import register_optimizer_step_post_hook
+
+from sktorch_acc.engine.optimizing import _DirectAdam, step_of
+
+
+class Branching(nn.Module):
+    """Uses its second layer in every other forward pass only."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second, self.frozen = nn.Linear(3, 3), nn.Linear(3, 3), nn.Linear(3, 3)
+        self.frozen.requires_grad_(False)
+        self.calls = 0
+
+    def forward(self, X):
+        self.calls += 1
+        z = self.frozen(self.first(X))
+        return self.second(z) if self.calls % 2 else z
+
+
+def trained(build, direct, *, schedule=None, blocks=3, steps=4):
+    torch.manual_seed(0)
+    module = Branching()
+    optimizer = build(module)
+    scheduler = None if schedule is None else schedule(optimizer)
+    for _ in range(blocks):
+        step = step_of(optimizer) if direct else optimizer.step
+        assert isinstance(step, _DirectAdam) == direct
+        for _ in range(steps):
+            optimizer.zero_grad()
+            module(torch.randn(5, 3)).square().sum().backward()
+            step()
+            if scheduler is not None:
+                scheduler.step()
+    states = [value for state in optimizer.state.values() for value in state.values()]
+    return [*module.parameters(), *states]
+
+
+def groups(module):
+    return [{"params": module.first.parameters(), "lr": 0.1}, {"params": [*module.second.parameters()]}]
+
+
+def one_cycle(optimizer):
+    return torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.1, total_steps=12)
+
+
+@pytest.mark.parametrize(
+    ("build", "schedule"),
+    [
+        (lambda m: torch.optim.AdamW(m.parameters(), fused=True), None),
+        (lambda m: torch.optim.Adam(groups(m), fused=True, weight_decay=0.1), None),
+        (lambda m: torch.optim.AdamW(m.parameters(), fused=True, amsgrad=True, maximize=True), None),
+        (lambda m: torch.optim.AdamW(m.parameters(), fused=True, lr=torch.tensor(0.01)), None),
+        (lambda m: torch.optim.AdamW(m.parameters(), fused=True), one_cycle),
+    ],
+)
+def test_direct_steps_give_the_same_bits(build, schedule):
+    direct, by_step = trained(build, True, schedule=schedule), trained(build, False, schedule=schedule)
+    assert len(direct) == len(by_step)
+    assert all(torch.equal(a, b) for a, b in zip(direct, by_step, strict=True))
+
+
+class MyAdam(torch.optim.AdamW):
+    """A user's subclass: its step may do anything."""
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda p: torch.optim.AdamW(p),
+        lambda p: torch.optim.SGD(p, lr=0.1, fused=True),
+        lambda p: torch.optim.RMSprop(p),
+        lambda p: MyAdam(p, fused=True),
+    ],
+)
+def test_other_optimizers_step_by_themselves(build):
+    optimizer = build(nn.Linear(2, 2).parameters())
+    assert step_of(optimizer) == optimizer.step
+
+
+def test_whoever_listens_to_steps_hears_all_of_them():
+    optimizer = torch.optim.AdamW(nn.Linear(2, 2).parameters(), fused=True)
+    assert isinstance(step_of(optimizer), _DirectAdam)
+    for register in (optimizer.register_step_pre_hook, optimizer.register_step_post_hook):
+        handle = register(lambda *_: None)
+        assert step_of(optimizer) == optimizer.step
+        handle.remove()
+    handle = register_optimizer_step_post_hook(lambda *_: None)
+    assert step_of(optimizer) == optimizer.step
+    handle.remove()
+    assert isinstance(step_of(optimizer), _DirectAdam)
+
+
+def test_a_replaced_step_is_called():
+    optimizer = torch.optim.AdamW(nn.Linear(2, 2).parameters(), fused=True)
+    optimizer.step = lambda: None
+    assert step_of(optimizer) is optimizer.step
+    del optimizer.step
+    own = optimizer.step
+    optimizer.step = lambda: own()
+    assert step_of(optimizer) is optimizer.step
+
+
+def test_schedulers_see_the_steps():
+    optimizer = torch.optim.AdamW([nn.Parameter(torch.ones(2))], fused=True)
+    scheduler = torch.optim.lr_scheduler.StepLR(optimizer, 1)
+    step = step_of(optimizer)
+    assert isinstance(step, _DirectAdam)
+    optimizer.param_groups[0]["params"][0].grad = torch.ones(2)
+    step()
+    scheduler.step()  # warns if no step was seen
