@@ -29,6 +29,7 @@ from sktorch_acc.engine.loop import Run
 from sktorch_acc.engine.net import Net
 from sktorch_acc.engine.session import Session
 from sktorch_acc.engine.table import EpochTable
+from sktorch_acc.engine.watch import Watch
 from sktorch_acc.exceptions import AccuracyWarning
 from sktorch_acc.metrics._table import table_of_estimator
 
@@ -99,6 +100,12 @@ class TorchClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         not stopped; a learning-rate schedule starts anew.
     verbose : int, default=0
         1 prints a line per epoch.
+    diagnose : {"warn", "raise", "off"}, default="warn"
+        What `fit` does when the cheap checks find a mistake: an AccuracyWarning with its catalogue code, an
+        error, or nothing. Before epoch 1: features of very different scales (D4). After the last: the
+        accuracy has reached the ceiling that identical rows with different labels set (D6); and, from
+        5 epochs and 50 steps on, only the majority class is predicted (D7), nothing was learnt (F1), batch
+        norm lags behind (E5). All other checks are in :func:`sktorch_acc.diagnose`.
     **nested
         Parameters under ``module__``, ``criterion__``, ``optimizer__``, ``lr_scheduler__`` and ``callbacks__``.
 
@@ -177,6 +184,7 @@ class TorchClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         "random_state": ["random_state"],
         "warm_start": ["boolean"],
         "verbose": ["verbose"],
+        "diagnose": [StrOptions({"off", "warn", "raise"})],
     }
 
     def __init__(
@@ -203,6 +211,7 @@ class TorchClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         random_state: Any = None,
         warm_start: bool = False,
         verbose: int = 0,
+        diagnose: str = "warn",
         **nested: Any,
     ) -> None:
         self.module = module
@@ -226,6 +235,7 @@ class TorchClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         self.random_state = random_state
         self.warm_start = warm_start
         self.verbose = verbose
+        self.diagnose = diagnose
         for name in nested:
             self._refuse_unknown(name, TypeError)
         self._nested = nested
@@ -322,6 +332,8 @@ class TorchClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             If the module's output cannot mean what the criterion assumes.
         NonFiniteLossError
             If the loss becomes NaN or infinite.
+        SktorchAccError
+            With ``diagnose="raise"``, for what would else be an AccuracyWarning.
         KeyboardInterrupt
             On Ctrl-C; the estimator is then fitted with the last complete epoch, if there is one.
         """
@@ -400,6 +412,9 @@ class TorchClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             session.continued = partial or self.warm_start
             session.follow_lr(self.lr)
             run = prepare(session, params, self._nested, given, held_out, n_epochs=n_epochs, holdout=holdout)
+            if self.diagnose != "off" and not partial:
+                run.watch = Watch(self.diagnose)
+                run.watch.data(session.module, run.fitted, getattr(self, "feature_names_in_", None))
             if self.verbose:
                 run.listeners.append(EpochTable(run.labels))
             tasks = None if partial else self._listen(session, run, X, y, sample_weight)

@@ -357,5 +357,5 @@ def check_majority(correct: Ints, support: Ints, labels: Sequence[Any]) -> Findi
         "warning",
         f"Only rows of {labels[winner]!r} are right: the accuracy of {percent(share)} is just the share of that "
         f"class, and the accuracy is 0 for {some(never)}.",
-        "Look at the accuracy of each class; class_weight='balanced' (or weights in the loss) makes the rare ones count.",
+        "Look at the accuracy of each class; weights in the loss (class_weight='balanced') make the rare ones count.",
     )

@@ -24,12 +24,18 @@ __all__ = [
     "check_optimizer",
     "check_registered",
     "check_still_loss",
+    "long_enough",
 ]
 
 _FEWEST_EPOCHS, _FEWEST_STEPS = 5, 50
 _DEAD = 0.9
 
 Ints = npt.NDArray[np.int64]
+
+
+def long_enough(epochs: int, steps: int) -> bool:
+    """Whether a fit took so many epochs and steps that what it did not learn is worth a word."""
+    return epochs >= _FEWEST_EPOCHS and steps >= _FEWEST_STEPS
 
 
 def check_flat(correct: Ints, support: Ints, epochs: int, steps: int, labels: Sequence[Any]) -> Finding | None:
@@ -42,7 +48,7 @@ def check_flat(correct: Ints, support: Ints, epochs: int, steps: int, labels: Se
     """
     present = support > 0
     n_rows, n_classes = int(support.sum()), int(present.sum())
-    if n_classes < 2 or epochs < _FEWEST_EPOCHS or steps < _FEWEST_STEPS:
+    if n_classes < 2 or not long_enough(epochs, steps):
         return None
     winner = int(support.argmax())
     share = float(rates(support[winner], n_rows))

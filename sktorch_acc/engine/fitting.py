@@ -153,6 +153,8 @@ def train(session: Session, run: Run) -> None:
             session.n_iter = run.rows[-1].epoch
             session.module.eval()
     _name_held_epoch(session, run)
+    if run.watch is not None:
+        run.watch.result(session.module, run)
 
 
 def _split(
