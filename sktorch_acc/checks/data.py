@@ -225,7 +225,7 @@ def check_target_shape(y: npt.NDArray[Any]) -> Finding | None:
     """Name targets of several columns: one-hot (B3) or soft (D11)."""
     if y.ndim < 2 or y.shape[1:] == (1,):
         return None
-    if y.dtype.kind in "biuf" and y.dtype.kind == "f" and not np.isin(y, (0, 1)).all():
+    if y.dtype.kind == "f" and not np.isin(y, (0, 1)).all():
         return Finding(
             "ACC-D11",
             "error",

@@ -21,11 +21,13 @@ from sktorch_acc.doctor.subject import (
     Refused,
     Subject,
     is_estimator,
+    refuse_lazy,
     settle_meaning,
     subject_of_estimator,
     subject_of_module,
 )
 from sktorch_acc.engine.objective import Objective
+from sktorch_acc.exceptions import ModuleOutputError
 from sktorch_acc.findings import Finding
 
 __all__ = ["Diagnosis", "diagnose", "overfit_check"]
@@ -68,10 +70,12 @@ class Diagnosis:
     def __repr__(self) -> str:
         if not self.findings:
             return f"Diagnosis of {self.subject}: nothing found."
-        lines = [f"Diagnosis of {self.subject}: {len(self.findings)} finding(s)."]
+        plural = "" if len(self.findings) == 1 else "s"
+        lines = [f"Diagnosis of {self.subject}: {len(self.findings)} finding{plural}."]
         for finding in self.findings:
             code = f"[{finding.code}] " if finding.code else ""
-            lines += ["", f"  {code}{finding.severity}: {finding.message}", f"    -> {finding.advice}"]
+            lines += ["", f"  {code}{finding.severity}: {finding.message}"]
+            lines += [f"    -> {finding.advice}"] if finding.advice else []
         return "\n".join(lines)
 
     def to_frame(self) -> pd.DataFrame:
@@ -183,6 +187,8 @@ def diagnose(
                         found += examine(subject, _modes(subject.module))
         except Refused as refused:
             found.append(refused.finding)
+        except ModuleOutputError as refused_by_fit:
+            found.append(Finding(refused_by_fit.code, "error", str(refused_by_fit.args[0]), ""))
     found.sort(key=lambda finding: _SEVERITIES.index(finding.severity))
     return Diagnosis(tuple(found), f"{name} on {n_rows} rows")
 
@@ -298,6 +304,7 @@ def _train_copy(
 def _module_of(given: Any) -> nn.Module | None:
     """Return the module that must stay as it is; None for an unfitted estimator."""
     if isinstance(given, nn.Module):
+        refuse_lazy(given)
         return given
     if is_estimator(given):
         return getattr(given, "module_", None)

@@ -57,6 +57,7 @@ from sktorch_acc.checks.outputs import (
     check_rows,
     output_findings,
 )
+from sktorch_acc.data import Rows
 from sktorch_acc.doctor.measure import (
     classes_as_it_is,
     classes_with_batch_statistics,
@@ -73,7 +74,7 @@ __all__ = ["examine"]
 Ints = npt.NDArray[np.int64]
 _PROBE_ROWS = 64
 # Who has one of these need not be told that nothing was learnt.
-_CAUSES = ("ACC-B", "ACC-C", "ACC-D1", "ACC-D4", "ACC-D5", "ACC-D7", "ACC-F2", "ACC-F3", "ACC-F4", "ACC-F5")
+_CAUSES = ("ACC-B", "ACC-C", "ACC-D1", "ACC-D4", "ACC-D5", "ACC-D7", "ACC-E5", "ACC-F2", "ACC-F3", "ACC-F4", "ACC-F5")
 
 
 def examine(subject: Subject, modes: list[tuple[nn.Module, bool]]) -> list[Finding]:
@@ -123,8 +124,7 @@ def _of_the_data(subject: Subject) -> Iterator[Finding]:
     if not scipy.sparse.issparse(subject.X):
         X, y = (subject.X, subject.targets) if known.all() else (subject.X[known], subject.targets[known])
         repeated = repeated_rows(X, y)
-        fraction = None if _estimator(subject) is None else _estimator(subject).get_params()["validation_fraction"]
-        yield from _present(check_ceiling(repeated), check_leak(repeated, fraction))
+        yield from _present(check_ceiling(repeated), check_leak(repeated, subject.validation_fraction))
     if subject.rows.dtype != torch.int64 and not normalises_input(subject.module):
         yield from _present(check_scales(column_scales(subject.X, subject.names)))
     if subject.loader is not None:
@@ -201,7 +201,7 @@ def _of_the_run(subject: Subject, modes: list[tuple[nn.Module, bool]], earlier: 
         return list(_present(check_finite_rows(0, seen.bad_rows, len(rows), 0, subject.labels[0])))
     predicted = subject.meaning.classes(seen.output).cpu().numpy()
     counts = _counted(predicted, targets, len(subject.labels))
-    found = list(_of_the_gradients(subject))
+    found = list(_of_the_gradients(subject, rows, targets))
     found += _of_the_modes(subject, modes, predicted, rows, targets)
     if subject.training is None or _any_of(found, "ACC-F2"):
         return found
@@ -210,10 +210,10 @@ def _of_the_run(subject: Subject, modes: list[tuple[nn.Module, bool]], earlier: 
     return found
 
 
-def _of_the_gradients(subject: Subject) -> Iterator[Finding]:
+def _of_the_gradients(subject: Subject, rows: Rows, targets: Ints) -> Iterator[Finding]:
     if not subject.sure:
         return
-    output, loss, without = loss_and_gradients(subject)
+    output, loss, without = loss_and_gradients(subject, rows, targets)
     cut = check_gradients(subject.module, output)
     yield from _present(cut)
     if cut is None:
@@ -223,7 +223,7 @@ def _of_the_gradients(subject: Subject) -> Iterator[Finding]:
 
 
 def _of_the_modes(
-    subject: Subject, modes: list[tuple[nn.Module, bool]], predicted: Ints, rows: Any, targets: Ints
+    subject: Subject, modes: list[tuple[nn.Module, bool]], predicted: Ints, rows: Rows, targets: Ints
 ) -> Iterator[Finding]:
     if _estimator(subject) is None and subject.training is not None and modes[0][1]:
         now = classes_as_it_is(subject, modes, rows)
@@ -241,9 +241,8 @@ def _of_the_history(subject: Subject, counts: _Counts, targets: Ints) -> Iterato
     estimator = _estimator(subject)
     if estimator is None:
         return
-    history, params = estimator.history_, estimator.get_params()
-    n_fitted = int(estimator.class_count_.sum())
-    yield from _present(check_held_out(len(subject.targets), n_fitted, params["validation_fraction"]))
+    history, n_fitted = estimator.history_, int(estimator.class_count_.sum())
+    yield from _present(check_held_out(len(subject.targets), n_fitted, subject.validation_fraction))
     last, held = history.iloc[-1], history.loc[estimator.best_epoch_]
     measure = next((name for name in ("train_acc", "train_acc_running", "train_loss") if name in history), None)
     if measure is not None:

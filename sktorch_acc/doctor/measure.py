@@ -155,19 +155,19 @@ def fails_on_one_row(subject: Subject) -> bool:
     return False
 
 
-def loss_and_gradients(subject: Subject) -> tuple[torch.Tensor, torch.Tensor, list[str]]:
+def loss_and_gradients(subject: Subject, rows: Rows, targets: Ints) -> tuple[torch.Tensor, torch.Tensor, list[str]]:
     """Return output and loss of a small batch in training mode, and the parameters without a gradient.
 
     ``.grad`` is not touched.
     """
     assert subject.criterion is not None
     subject.module.train()
-    n_rows = min(_GRADIENT_ROWS, len(subject.rows))
-    output = subject.module(subject.rows.chunk(0, n_rows))
+    n_rows = min(_GRADIENT_ROWS, len(rows))
+    output = subject.module(rows.chunk(0, n_rows))
     objective = Objective(subject.criterion, subject.meaning, weighted=False)
     objective.observe(output)
-    targets = torch.from_numpy(subject.targets[:n_rows]).to(subject.device)
-    loss = objective.plain()(output, objective.targets(targets, output.dtype))
+    indices = torch.from_numpy(targets[:n_rows]).to(subject.device)
+    loss = objective.plain()(output, objective.targets(indices, output.dtype))
     trained = [(name, p) for name, p in subject.module.named_parameters() if p.requires_grad]
     if not output.requires_grad or not isinstance(loss, torch.Tensor) or loss.ndim:
         return output, loss, []

@@ -27,6 +27,7 @@ __all__ = [
     "Subject",
     "Training",
     "is_estimator",
+    "refuse_lazy",
     "settle_meaning",
     "subject_of_estimator",
     "subject_of_module",
@@ -98,6 +99,8 @@ class Subject:
         What the loader says.
     findings : list of Finding
         What was found on the way here.
+    validation_fraction : float or None
+        Share of the rows that an estimator holds out at random.
     """
 
     module: nn.Module
@@ -114,6 +117,7 @@ class Subject:
     training: Training | None
     loader: LoaderFacts | None
     findings: list[Finding]
+    validation_fraction: float | None = None
 
     @property
     def device(self) -> torch.device:
@@ -159,6 +163,7 @@ def subject_of_estimator(estimator: Any, X: Any, y: Any, loader: Any) -> Subject
         training=training,
         loader=None if loader is None else read_loader(loader),
         findings=findings,
+        validation_fraction=copy.get_params()["validation_fraction"],
     )
 
 
@@ -192,7 +197,6 @@ def _built_parts(copy: Any, door: Door, checked: Any, y: npt.NDArray[Any]) -> _P
 
 def subject_of_module(module: nn.Module, X: Any, y: Any, criterion: Any, optimizer: Any, loader: Any) -> Subject:
     """Return what there is to examine of a module and the parts of somebody's own loop."""
-    _refuse_lazy(module)
     given_y = np.asarray(_on_host(y))
     _refuse_targets(given_y)
     sparse = scipy.sparse.issparse(X)
@@ -289,7 +293,8 @@ def _refuse_rows(X: npt.NDArray[Any], label: str) -> None:
         raise Refused(found)
 
 
-def _refuse_lazy(module: nn.Module) -> None:
+def refuse_lazy(module: nn.Module) -> None:
+    """Raise for a module whose shapes are not settled: running it would settle them."""
     kinds = (nn.parameter.UninitializedParameter, nn.parameter.UninitializedBuffer)
     if any(isinstance(tensor, kinds) for tensor in [*module.parameters(), *module.buffers()]):
         raise ValueError(

@@ -30,6 +30,7 @@ from sktorch_acc.exceptions import AccuracyWarning, SktorchAccError
 from sktorch_acc.findings import Finding
 
 if TYPE_CHECKING:
+    from sktorch_acc.engine.history import EpochRow
     from sktorch_acc.engine.loop import HeldRows, Run
 
 __all__ = ["Watch"]
@@ -68,12 +69,11 @@ class Watch:
         if not long_enough(epochs, steps):
             return
         labels = run.labels.tolist()
-        self._say(check_majority(correct, support, labels) or check_flat(correct, support, epochs, steps, labels))
-        running = row.counts.get("train_acc_running")
-        if "train_acc" in row.counts and running is not None and norm_layers(module) and not run.context.eval_layers:
-            moving = float(rates(running[0].sum(), running[1].sum()))
-            held = float(rates(correct.sum(), support.sum()))
-            self._say(check_norm_statistics(moving, held, int(support.sum())))
+        self._say(
+            _lagging_norm(module, run, row)
+            or check_majority(correct, support, labels)
+            or check_flat(correct, support, epochs, steps, labels)
+        )
 
     def _ceiling(self, fitted: HeldRows, accuracy: float) -> None:
         """Name the ceiling that identical rows set, where the accuracy has come near it (D6).
@@ -93,6 +93,15 @@ class Watch:
         if self.level == "raise":
             raise SktorchAccError(finding.text, finding.code)
         warnings.warn(AccuracyWarning(finding.text, finding.code), stacklevel=_users_level())
+
+
+def _lagging_norm(module: nn.Module, run: Run, row: EpochRow) -> Finding | None:
+    """Compare the running figure, on batch statistics, with the exact one, on the running statistics (E5)."""
+    both = [row.counts.get(name) for name in ("train_acc_running", "train_acc")]
+    if None in both or not norm_layers(module) or run.context.eval_layers:
+        return None
+    moving, held = (float(rates(c.sum(), s.sum())) for c, s in filter(None, both))
+    return check_norm_statistics(moving, held, len(run.fitted.rows))
 
 
 def _on_host(source: Any) -> Any:
