@@ -186,6 +186,6 @@ def check_memorised(right: int, best: int, n_rows: int, steps: int) -> Finding |
         "ACC-F7",
         "error",
         f"The module cannot memorise {n_rows} rows: {right} are right after {steps} steps on them, {best} are "
-        "possible. That is a mistake in the module or the loss, not a matter of tuning.",
+        "possible. That is a mistake in the module, the loss or the scale of X, not a matter of tuning.",
         "Look at what forward returns for two very different rows, at the criterion, and at the scale of X.",
     )

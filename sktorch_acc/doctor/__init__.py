@@ -5,8 +5,8 @@ Two questions. *Which formula gives this figure?* `reading` turns outputs and ta
 `precision` and `comparisons`; `ranking` says how probable each is; `explain` is the public function.
 
 *What is wrong with this module, its data and its training?* `subject` says who is examined, `guard` keeps
-it as it was, `measure` runs it in the ways that tell mistakes apart, `examine` asks the checks; `diagnose`
-holds the public functions.
+it as it was, `measure` runs it in the ways that tell mistakes apart, `examine` asks the checks, `memorise`
+trains a copy on a few rows; `diagnose` holds the public functions.
 """
 
 from sktorch_acc.doctor.diagnose import Diagnosis, diagnose, overfit_check

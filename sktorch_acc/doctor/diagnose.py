@@ -2,31 +2,27 @@
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass
 from html import escape
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import torch
 from torch import nn
 
 from sktorch_acc._state import isolated
-from sktorch_acc.checks.data import check_aligned, repeated_rows
-from sktorch_acc.checks.learning import check_memorised
+from sktorch_acc.checks.data import check_aligned
 from sktorch_acc.doctor.examine import examine
 from sktorch_acc.doctor.guard import untouched
+from sktorch_acc.doctor.memorise import memorise
 from sktorch_acc.doctor.subject import (
     Refused,
-    Subject,
     is_estimator,
     refuse_lazy,
     settle_meaning,
     subject_of_estimator,
     subject_of_module,
 )
-from sktorch_acc.engine.objective import Objective
 from sktorch_acc.exceptions import ModuleOutputError
 from sktorch_acc.findings import Finding
 
@@ -204,9 +200,10 @@ def overfit_check(
 ) -> Diagnosis:
     """Try to learn one small batch by heart: who cannot has a mistake in the module or the loss.
 
-    A copy of the module is trained on `n_rows` rows with Adam at two learning rates, dropout switched off,
+    A copy of the module is trained on `n_rows` rows with Adam at three learning rates, dropout switched off,
     until all rows are right that can be (identical rows with different labels cannot). Whether that works
-    does not depend on tuning; what you gave is not changed.
+    does not depend on tuning; what you gave is not changed. A module with few parameters that fails is
+    tried again on linearly independent rows, which a linear module too can learn by heart.
 
     Parameters
     ----------
@@ -257,48 +254,10 @@ def overfit_check(
                         settle_meaning(subject, module.eval()(subject.rows.chunk(0, min(2, len(subject.rows)))))
                 else:
                     subject = subject_of_estimator(module_or_estimator, X, y, None)
-                finding, tried = _memorise(subject, n_rows, n_steps)
+                finding, tried = memorise(subject, n_rows, n_steps)
         except Refused as refused:
             finding, tried = refused.finding, 0
     return Diagnosis(() if finding is None else (finding,), f"{name} on {tried} rows, to be learnt by heart")
-
-
-def _memorise(subject: Subject, n_rows: int, n_steps: int) -> tuple[Finding | None, int]:
-    chosen = np.unique(np.linspace(0, len(subject.rows) - 1, min(n_rows, len(subject.rows))).astype(np.int64))
-    rows, targets = subject.rows.take(chosen), torch.from_numpy(subject.targets[chosen]).to(subject.device)
-    batch = rows.chunk(0, len(rows))
-    best = repeated_rows(batch.cpu().numpy(), subject.targets[chosen]).best
-    right = 0
-    for lr in (1e-2, 1e-3):
-        if right < best:
-            right = max(right, _train_copy(subject, batch, targets, lr, n_steps, best))
-    return check_memorised(right, best, len(rows), n_steps), len(rows)
-
-
-def _train_copy(
-    subject: Subject, batch: torch.Tensor, targets: torch.Tensor, lr: float, n_steps: int, best: int
-) -> int:
-    """Return how many rows a copy of the module gets right, at most, while it is trained on them alone."""
-    torch.default_generator.manual_seed(0)
-    module, criterion = copy.deepcopy(subject.module), copy.deepcopy(subject.criterion)
-    assert criterion is not None
-    objective = Objective(criterion, subject.meaning, weighted=False)
-    optimizer = torch.optim.Adam([p for p in module.parameters() if p.requires_grad], lr=lr)
-    module.train()
-    for layer in module.modules():
-        if isinstance(layer, nn.modules.dropout._DropoutNd):
-            layer.eval()
-    most = 0
-    for _ in range(n_steps):
-        output = module(batch.clone())
-        most = max(most, int((subject.meaning.classes(output.detach()) == targets).sum()))
-        if most >= best:
-            break
-        objective.observe(output)
-        optimizer.zero_grad()
-        objective.plain()(output, objective.targets(targets, output.dtype)).backward()
-        optimizer.step()
-    return most
 
 
 def _module_of(given: Any) -> nn.Module | None:

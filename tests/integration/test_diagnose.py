@@ -428,6 +428,7 @@ LOOPS = {
         lambda: overfit_check(Changed(lambda z: z.mean(dim=0, keepdim=True).expand_as(z)), X, Y),
     ),
     "labels that the module cannot see": ("ACC-F7", lambda: overfit_check(Changed(lambda z: 0 * z), X, Y)),
+    "frozen": ("ACC-F2", lambda: overfit_check(mlp().requires_grad_(False), X, Y)),
     "an estimator of a constant": (
         "ACC-F7",
         lambda: overfit_check(TorchClassifier(Changed(lambda z: 0 * z)), X, Y),
@@ -441,6 +442,8 @@ CLEAN_LOOPS = {
     "the body is frozen": half_frozen,
     "batch norm that has settled": lambda: of_trained(DropNorm(6, 3, p=0.1), steps=200),
     "SGD, which does not tell its steps": by_sgd,
+    "a linear module can memorise a few": lambda: overfit_check(nn.Linear(6, 3), X, noise_labels()),
+    "a linear module and categories": lambda: overfit_check(nn.Linear(6, 3), (X > 0).float(), noise_labels()),
     "a module can memorise": lambda: overfit_check(mlp(), X, Y),
     "up to the ceiling": lambda: overfit_check(
         mlp(), torch.cat([X[:16], X[:16]]), torch.cat([Y[:16], (Y[:16] + 1) % 3])
@@ -630,6 +633,7 @@ def test_the_column_is_named():
         (lambda: diagnose(mlp(), X, np.full(240, "fox")), ValueError, r"numpy.unique\(y"),
         (lambda: diagnose(nn.LazyLinear(3), X, Y), ValueError, "lazy layers"),
         (lambda: diagnose(mlp(), X[:, :2], Y), RuntimeError, "shapes cannot be multiplied"),
+        (lambda: overfit_check(nn.LazyLinear(3), X, Y), ValueError, "lazy layers"),
         (lambda: overfit_check("model", X, Y), TypeError, "got a str"),
     ],
 )
