@@ -113,7 +113,7 @@ print(tuple(z.argmax(dim=1).shape), "for", len(y), "rows")
 try:
     explain_accuracy(z, y, "0.8710")
 except ValueError as err:
-    print(str(err)[-9:-2])
+    print(str(err)[-8:-2])
 """,
         """\
 mean = z.softmax(dim=-1).mean(dim=1)

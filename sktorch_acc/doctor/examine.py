@@ -225,7 +225,8 @@ def _of_the_gradients(subject: Subject, rows: Rows, targets: Ints) -> Iterator[F
 def _of_the_modes(
     subject: Subject, modes: list[tuple[nn.Module, bool]], predicted: Ints, rows: Rows, targets: Ints
 ) -> Iterator[Finding]:
-    if _estimator(subject) is None and subject.training is not None and modes[0][1]:
+    training = subject.training
+    if training is not None and training.estimator is None and not training.fresh and modes[0][1]:
         now = classes_as_it_is(subject, modes, rows)
         yield from _present(check_training_mode(True, now, predicted, targets))
     with_batch = classes_with_batch_statistics(subject, rows, targets)

@@ -49,10 +49,13 @@ class _Kept:
         for container, content in self.containers:
             _refill(container, content)
         held = vars(layer)
-        held.clear()
+        for name in held.keys() - self.attributes.keys():
+            del held[name]
         held.update(self.attributes)
         for name, table in self.tables.items():
-            _refill(getattr(layer, name), table)
+            now = getattr(layer, name)
+            if {key: id(tensor) for key, tensor in now.items()} != {key: id(t) for key, t in table.items()}:
+                _refill(now, table)
         for tensor, value, grad, grad_value, requires_grad in self.tensors:
             _write_back(tensor, value)
             if grad_value is not None:

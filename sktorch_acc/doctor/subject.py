@@ -54,6 +54,8 @@ class Training:
         Passes and optimizer updates so far; 0 if unknown.
     lr : float
         Learning rate; NaN if unknown.
+    fresh : bool
+        Whether the optimizer shows that no step was taken yet.
     losses : sequence of float
         Training loss of each epoch.
     estimator : object
@@ -63,6 +65,7 @@ class Training:
     epochs: int = 0
     steps: int = 0
     lr: float = float("nan")
+    fresh: bool = False
     losses: Sequence[float] = ()
     estimator: Any = None
 
@@ -139,9 +142,8 @@ def subject_of_estimator(estimator: Any, X: Any, y: Any, loader: Any) -> Subject
     To be called inside ``_state.isolated``.
     """
     _refuse_targets(np.asarray(_on_host(y)))
-    given = _on_host(X)
-    if isinstance(given, np.ndarray):
-        _refuse_rows(given, "the first")
+    if not scipy.sparse.issparse(X):
+        _refuse_rows(np.asarray(_on_host(X)), min(map(str, np.ravel(_on_host(y))), default=""))
     copy = clone(estimator)
     door, checked = Door.learn(copy, X)
     names = getattr(copy, "feature_names_in_", None)
@@ -178,7 +180,11 @@ def _fitted_parts(estimator: Any, y: npt.NDArray[Any]) -> _Parts:
     params = estimator.get_params()
     n_batches = -(-int(estimator.class_count_.sum()) // int(params["batch_size"]))
     training = Training(
-        estimator.n_iter_, estimator.n_iter_ * n_batches, float(params["lr"]), estimator.loss_curve_, estimator
+        epochs=estimator.n_iter_,
+        steps=estimator.n_iter_ * n_batches,
+        lr=float(params["lr"]),
+        losses=estimator.loss_curve_,
+        estimator=estimator,
     )
     return estimator.net_, labels.classes, targets, [] if found is None else [found], training
 
@@ -203,13 +209,15 @@ def subject_of_module(module: nn.Module, X: Any, y: Any, criterion: Any, optimiz
     given = X.toarray() if sparse else np.asarray(_on_host(X))
     if len(given) != len(given_y):
         raise ValueError(f"X and y must have one entry per row. Got {len(given)} rows of X and {len(given_y)} of y.")
+    if not len(given):
+        raise ValueError("X has no rows: there is nothing to examine.")
     if given.dtype.kind not in "biuf" or given_y.dtype.kind not in "biuf":
         raise ValueError(
             f"A module takes numbers and class indices from 0. Got X of dtype {given.dtype} and y of dtype "
             f"{given_y.dtype}. Encode them, for y with numpy.unique(y, return_inverse=True)[1]."
         )
     if given.dtype.kind == "f":
-        _refuse_rows(given, "0")
+        _refuse_rows(given, 0)
     facts = None if loader is None else read_loader(loader)
     return Subject(
         module=module,
@@ -267,7 +275,9 @@ def _training_of(optimizer: Any, loader: LoaderFacts | None, n_rows: int) -> Tra
     counts = [float(state["step"]) for state in optimizer.state.values() if "step" in state]
     steps = int(max(counts, default=0))
     per_epoch = -(-n_rows // loader.batch_size) if loader and loader.batch_size else 1
-    return Training(steps // per_epoch, steps, float(optimizer.param_groups[0]["lr"]))
+    group = optimizer.param_groups[0]
+    stateless = isinstance(optimizer, torch.optim.SGD) and not group["momentum"]
+    return Training(steps // per_epoch, steps, float(group["lr"]), fresh=not optimizer.state and not stateless)
 
 
 # ------------------------------------------------------------------ what comes in
@@ -286,7 +296,7 @@ def _refuse_targets(y: npt.NDArray[Any]) -> None:
         raise Refused(found)
 
 
-def _refuse_rows(X: npt.NDArray[Any], label: str) -> None:
+def _refuse_rows(X: npt.NDArray[Any], label: Any) -> None:
     bad = ~np.isfinite(X.reshape(len(X), -1)).all(axis=1) if X.dtype.kind == "f" and len(X) else np.zeros(0)
     found = check_finite_rows(int(bad.sum()), 0, len(X), 0, label)
     if found is not None:

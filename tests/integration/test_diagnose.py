@@ -252,6 +252,10 @@ DATA = {
     "income in an estimator": ("ACC-D4", lambda: diagnose(TorchClassifier(), unscaled(), Y)),
     "a missing value": ("ACC-D5", lambda: of_module(mlp(), X=with_a_nan())),
     "a missing value in an estimator": ("ACC-D5", lambda: diagnose(TorchClassifier(), with_a_nan(), Y)),
+    "a missing value in a frame": (
+        "ACC-D5",
+        lambda: diagnose(TorchClassifier(), FRAME.mask(FRAME > 2.5), pd.Series(Y.numpy())),
+    ),
     "NaN in the weights": ("ACC-D5", lambda: of_module(diverged())),
     "a logarithm of 0": ("ACC-D5", lambda: of_module(Rare())),
     "one row, two labels": (
@@ -371,6 +375,11 @@ def of_scored_in_training_mode():
     return of_module(model, **parts)
 
 
+def of_untrained(kind):
+    model = mlp(3, nn.Dropout(0.5))
+    return of_module(model, optimizer=kind(model.parameters()))
+
+
 def of_rebuilt(rebuild):
     model = mlp()
     parts = trained(model)
@@ -413,6 +422,7 @@ def of_dead_module():
 
 LOOPS = {
     "eval() forgotten": ("ACC-E1", of_scored_in_training_mode),
+    "training mode, and an optimizer that does not tell": ("ACC-E1", lambda: of_untrained(SGD)),
     "the module built again": ("ACC-F2", lambda: of_rebuilt(copy.deepcopy)),
     "the head replaced": ("ACC-F2", lambda: of_rebuilt(new_head)),
     "layers in a list": ("ACC-F2", lambda: of_trained(InAList())),
@@ -436,6 +446,7 @@ LOOPS = {
 }
 
 CLEAN_LOOPS = {
+    "dropout before the first step": lambda: of_untrained(torch.optim.Adam),
     "dropout in evaluation mode": lambda: of_trained(mlp(3, nn.Dropout(0.2))),
     "training mode without dropout": in_training_mode_without_dropout,
     "the head alone is trained": fine_tuned,
@@ -631,6 +642,7 @@ def test_the_column_is_named():
         (lambda: diagnose(mlp(), X, Y, loader=[1]), TypeError, "DataLoader, but got a list"),
         (lambda: diagnose(mlp(), X, Y[:9]), ValueError, "240 rows of X and 9 of y"),
         (lambda: diagnose(mlp(), X, np.full(240, "fox")), ValueError, r"numpy.unique\(y"),
+        (lambda: diagnose(mlp(), X[:0], Y[:0]), ValueError, "no rows"),
         (lambda: diagnose(nn.LazyLinear(3), X, Y), ValueError, "lazy layers"),
         (lambda: diagnose(mlp(), X[:, :2], Y), RuntimeError, "shapes cannot be multiplied"),
         (lambda: overfit_check(nn.LazyLinear(3), X, Y), ValueError, "lazy layers"),
