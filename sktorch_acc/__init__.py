@@ -14,6 +14,7 @@ _HOME = {
     "AccuracyCounter": "counts",
     "AccuracyCurveDisplay": "plots",
     "AccuracyWarning": "exceptions",
+    "Diagnosis": "doctor",
     "Explanation": "doctor",
     "Finding": "findings",
     "ModelFileError": "exceptions",
@@ -28,9 +29,11 @@ _HOME = {
     "TrainAccuracy": "callbacks",
     "classification_report": "metrics",
     "cross_val_per_class_accuracy": "model_selection",
+    "diagnose": "doctor",
     "explain_accuracy": "doctor",
     "inspect_model": "persistence",
     "load_model": "persistence",
+    "overfit_check": "doctor",
     "per_class_accuracy_score": "metrics",
     "per_class_accuracy_scorer": "metrics",
     "per_class_accuracy_scorers": "metrics",
@@ -51,8 +54,11 @@ if TYPE_CHECKING:
     from sktorch_acc.callbacks import TrainAccuracy as TrainAccuracy
     from sktorch_acc.classifier import TorchClassifier as TorchClassifier
     from sktorch_acc.counts import AccuracyCounter as AccuracyCounter
+    from sktorch_acc.doctor import Diagnosis as Diagnosis
     from sktorch_acc.doctor import Explanation as Explanation
+    from sktorch_acc.doctor import diagnose as diagnose
     from sktorch_acc.doctor import explain_accuracy as explain_accuracy
+    from sktorch_acc.doctor import overfit_check as overfit_check
     from sktorch_acc.exceptions import AccuracyWarning as AccuracyWarning
     from sktorch_acc.exceptions import ModelFileError as ModelFileError
     from sktorch_acc.exceptions import ModuleOutputError as ModuleOutputError

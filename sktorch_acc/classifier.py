@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import warnings
 from collections.abc import Callable
 from numbers import Integral, Real
 from typing import Any, ClassVar, Self
@@ -30,7 +29,8 @@ from sktorch_acc.engine.loop import Run
 from sktorch_acc.engine.net import Net
 from sktorch_acc.engine.session import Session
 from sktorch_acc.engine.table import EpochTable
-from sktorch_acc.exceptions import AccuracyWarning, NonFiniteLossError
+from sktorch_acc.engine.watch import Watch
+from sktorch_acc.exceptions import NonFiniteLossError, warn
 from sktorch_acc.metrics._table import table_of_estimator
 from sktorch_acc.outputs import only_binary
 
@@ -101,6 +101,12 @@ class TorchClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         not stopped; a learning-rate schedule starts anew.
     verbose : int, default=0
         1 prints a line per epoch.
+    diagnose : {"warn", "raise", "off"}, default="warn"
+        What `fit` does when the cheap checks find a mistake: an AccuracyWarning with its catalogue code, an
+        error, or nothing. Before epoch 1: features of very different scales (D4). After the last: the
+        accuracy has reached the ceiling that identical rows with different labels set (D6); and, from
+        5 epochs and 50 steps on, only the majority class is predicted (D7), nothing was learnt (F1), batch
+        norm lags behind (E5). All other checks are in :func:`sktorch_acc.diagnose`.
     **nested
         Parameters under ``module__``, ``criterion__``, ``optimizer__``, ``lr_scheduler__`` and ``callbacks__``.
 
@@ -179,6 +185,7 @@ class TorchClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         "random_state": ["random_state"],
         "warm_start": ["boolean"],
         "verbose": ["verbose"],
+        "diagnose": [StrOptions({"off", "warn", "raise"})],
     }
 
     def __init__(
@@ -205,6 +212,7 @@ class TorchClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         random_state: Any = None,
         warm_start: bool = False,
         verbose: int = 0,
+        diagnose: str = "warn",
         **nested: Any,
     ) -> None:
         self.module = module
@@ -228,6 +236,7 @@ class TorchClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         self.random_state = random_state
         self.warm_start = warm_start
         self.verbose = verbose
+        self.diagnose = diagnose
         for name in nested:
             self._refuse_unknown(name, TypeError)
         self._nested = nested
@@ -325,6 +334,8 @@ class TorchClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             If the module's output cannot mean what the criterion assumes.
         NonFiniteLossError
             If the loss becomes NaN or infinite.
+        SktorchAccError
+            With ``diagnose="raise"``, for what would else be an AccuracyWarning.
         KeyboardInterrupt
             On Ctrl-C; the estimator is then fitted with the last complete epoch, if there is one.
         """
@@ -407,6 +418,9 @@ class TorchClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             session.continued = partial or self.warm_start
             session.follow_lr(self.lr)
             run = prepare(session, params, self._nested, given, held_out, n_epochs=n_epochs, holdout=holdout)
+            if self.diagnose != "off" and not partial:
+                run.watch = Watch(self.diagnose)
+                run.watch.data(session.module, run.fitted, getattr(self, "feature_names_in_", None))
             if self.verbose:
                 run.listeners.append(EpochTable(run.labels))
             tasks = None if partial else self._listen(session, run, X, y, sample_weight)
@@ -614,7 +628,7 @@ class TorchClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         indices = self._session.labels.encode(y)
         unseen = self._session.labels.unseen(y, indices, ", counted as wrong")
         if unseen:
-            warnings.warn(AccuracyWarning(unseen), stacklevel=2)
+            warn(unseen)
         return float(np.average(indices == predicted, weights=weights))
 
     def per_class_accuracy(self, X: Any, y: Any) -> pd.DataFrame:
@@ -683,12 +697,9 @@ class TorchClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
 def _warn_of_unheeded(names: list[str]) -> None:
     """Warn of parameters that were changed, but are not looked at when training continues."""
     if names:
-        warnings.warn(
-            AccuracyWarning(
-                f"Training continues with the module, criterion, optimizer and callbacks that were built at first: the "
-                f"changes of {', '.join(names)} have no effect. To train with them, fit a clone of the estimator."
-            ),
-            stacklevel=5,
+        warn(
+            "Training continues with the module, criterion, optimizer and callbacks that were built at first: the "
+            f"changes of {', '.join(names)} have no effect. To train with them, fit a clone of the estimator."
         )
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
+import warnings
 from typing import Any
 
-__all__ = ["AccuracyWarning", "ModelFileError", "ModuleOutputError", "NonFiniteLossError", "SktorchAccError"]
+__all__ = ["AccuracyWarning", "ModelFileError", "ModuleOutputError", "NonFiniteLossError", "SktorchAccError", "warn"]
 
 
 class _CodedError(Exception):
@@ -81,3 +83,14 @@ class AccuracyWarning(_CodedError, UserWarning):  # noqa: N818 - a warning, name
     code : str or None, default=None
         Catalogue code, such as ``"ACC-D4"``; None if the catalogue has none.
     """
+
+
+_INNER = ("sktorch_acc.", "sklearn.", "skorch.", "joblib.", "contextlib.")
+
+
+def warn(message: str, code: str | None = None) -> None:
+    """Warn with an `AccuracyWarning` at the user's line: the first frame outside of the libraries."""
+    level, frame = 1, sys._getframe()
+    while frame.f_back is not None and f"{frame.f_globals.get('__name__', '')}.".startswith(_INNER):
+        level, frame = level + 1, frame.f_back
+    warnings.warn(AccuracyWarning(message, code), stacklevel=level)

@@ -1,11 +1,16 @@
 """Name the mistake behind a wrong accuracy, in anybody's loop.
 
-`reading` turns outputs and targets into a `problem`, `reported` reads the printed figure; `formulas` is the
-table of wrong formulas, computed in `averages`, `precision` and `comparisons`; `ranking` says how probable
-each is; `explain` is the public function. Nothing here looks at a module or trains one.
+Two questions. *Which formula gives this figure?* `reading` turns outputs and targets into a `problem`,
+`reported` reads the printed figure; `formulas` is the table of wrong formulas, computed in `averages`,
+`precision` and `comparisons`; `ranking` says how probable each is; `explain` is the public function.
+
+*What is wrong with this module, its data and its training?* `subject` says who is examined, `guard` keeps
+it as it was, `measure` runs it in the ways that tell mistakes apart, `examine` asks the checks, `memorise`
+trains a copy on a few rows; `diagnose` holds the public functions.
 """
 
+from sktorch_acc.doctor.diagnose import Diagnosis, diagnose, overfit_check
 from sktorch_acc.doctor.explain import Explanation, explain_accuracy
 from sktorch_acc.doctor.ranking import Candidate
 
-__all__ = ["Candidate", "Explanation", "explain_accuracy"]
+__all__ = ["Candidate", "Diagnosis", "Explanation", "diagnose", "explain_accuracy", "overfit_check"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -23,7 +22,7 @@ from sktorch_acc.engine.schedules import build_schedule
 from sktorch_acc.engine.session import Session
 from sktorch_acc.engine.steps import StepContext, TrainingRows
 from sktorch_acc.engine.stopping import EarlyStopping, Snapshot, fingerprint, maximised
-from sktorch_acc.exceptions import AccuracyWarning
+from sktorch_acc.exceptions import warn
 
 __all__ = ["GivenRows", "prepare", "train"]
 
@@ -160,6 +159,8 @@ def train(session: Session, run: Run) -> None:
             session.n_iter = run.rows[-1].epoch
             session.module.eval()
     _name_held_epoch(session, run)
+    if run.watch is not None:
+        run.watch.result(session.module, run)
 
 
 def _split(
@@ -243,5 +244,4 @@ def _name_held_epoch(session: Session, run: Run) -> None:
 
 
 def _warn_of_other_weights(cause: str) -> None:
-    message = f"{cause} history_ does not describe the weights that the estimator holds."
-    warnings.warn(AccuracyWarning(message, "ACC-E6"), stacklevel=2)
+    warn(f"{cause} history_ does not describe the weights that the estimator holds.", "ACC-E6")

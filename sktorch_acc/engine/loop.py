@@ -26,6 +26,7 @@ from sktorch_acc.exceptions import NonFiniteLossError
 
 if TYPE_CHECKING:
     from sktorch_acc.engine.net import Net
+    from sktorch_acc.engine.watch import Watch
 
 __all__ = ["EpochListener", "HeldRows", "Run", "check_restored", "epoch_seeds", "run_epochs"]
 
@@ -98,6 +99,8 @@ class Run:
         Which of the rows given are the fitted rows; None: all.
     listeners : list of EpochListener
         Told of every epoch.
+    watch : Watch or None
+        What judges the result.
     """
 
     context: StepContext
@@ -114,6 +117,7 @@ class Run:
     schedule: Schedule | None
     kept: npt.NDArray[np.int64] | None = None
     listeners: list[EpochListener] = field(default_factory=list)
+    watch: Watch | None = None
     interrupts: Interrupts = field(default_factory=Interrupts)
     stop_requested: bool = False
     rows: list[EpochRow] = field(default_factory=list)

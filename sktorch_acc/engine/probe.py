@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -26,7 +25,7 @@ from sktorch_acc.data import batch_sizes
 from sktorch_acc.engine.copying import copied
 from sktorch_acc.engine.objective import Objective
 from sktorch_acc.engine.steps import TrainingRows, norm_layers
-from sktorch_acc.exceptions import AccuracyWarning, ModuleOutputError
+from sktorch_acc.exceptions import ModuleOutputError, warn
 from sktorch_acc.findings import Finding
 from sktorch_acc.outputs import Meaning
 
@@ -154,13 +153,10 @@ def _training_forward(module: nn.Module, batch: torch.Tensor) -> tuple[Any, bool
     for layer in layers:
         layer.eval()
     output = _forward(module, batch.clone())
-    warnings.warn(
-        AccuracyWarning(
-            "Every batch is one row, on which batch norm cannot train: its layers run in evaluation mode. "
-            "Use a batch_size of at least 2 for their statistics to follow the data.",
-            "ACC-B8",
-        ),
-        stacklevel=2,
+    warn(
+        "Every batch is one row, on which batch norm cannot train: its layers run in evaluation mode. Use a batch_size "
+        "of at least 2 for their statistics to follow the data.",
+        "ACC-B8",
     )
     return output, True
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from sktorch_acc import explain_accuracy
+from sktorch_acc import diagnose, explain_accuracy
 
 SCRIPTS = Path(__file__).parent / "scripts"
 CLEAN = sorted(path.stem for path in SCRIPTS.glob("clean_*.py"))
@@ -49,6 +49,20 @@ def explain(script):
     )
 
 
+def named_by_both(script):
+    """Codes that the two tools name; of `explain_accuracy` those that it is sure of."""
+    made = run(script)
+    found = explain_accuracy(
+        made["outputs"],
+        made["targets"],
+        made["reported"],
+        batch_size=made["batch_size"],
+        shuffled=made["shuffled"],
+    )
+    diagnosis = diagnose(made["model"], made["X"], made["y"], criterion=made["criterion"], optimizer=made["optimizer"])
+    return {code for code in (found.code,) if code and found.confidence >= 0.9} | set(diagnosis.codes)
+
+
 def test_the_table_covers_ten_mistaken_scripts_beside_ten_clean_ones():
     assert sorted(MISTAKES) == sorted(path.stem for path in SCRIPTS.glob("mistake_*.py"))
     assert len(CLEAN) == len(MISTAKES) == 10
@@ -71,3 +85,13 @@ def test_the_mistake_of_a_script_is_named(script, code):
 def test_a_mistake_that_the_figure_does_not_show_is_never_surely_called_another(script):
     found = explain(script)
     assert found.code is None or found.confidence < 0.9
+
+
+@pytest.mark.parametrize("script", CLEAN)
+def test_both_tools_together_find_nothing_in_a_clean_script(script):
+    assert named_by_both(script) == set()
+
+
+@pytest.mark.parametrize(("script", "code"), [(script, code) for script, (_, code) in MISTAKES.items()])
+def test_both_tools_together_name_the_one_mistake_of_a_script(script, code):
+    assert named_by_both(script) == {code}

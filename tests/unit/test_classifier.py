@@ -95,6 +95,7 @@ BAD = {
     "random_state": "seed",
     "warm_start": "no",
     "verbose": -1,
+    "diagnose": "loudly",
 }
 
 

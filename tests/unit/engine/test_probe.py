@@ -321,13 +321,14 @@ def test_a_loss_that_explodes_names_the_epoch_and_the_likely_cause(settings, mes
 
 
 def test_unscaled_data_are_the_likely_cause_where_they_are():
-    clf = TorchClassifier(optimizer=torch.optim.SGD, lr=1e9, max_epochs=9)
+    clf = TorchClassifier(optimizer=torch.optim.SGD, lr=1e9, max_epochs=9, diagnose="off")
     with pytest.raises(NonFiniteLossError, match=r"values up to .*StandardScaler"):
         clf.fit(X * 1e3, Y)
 
 
 def test_weights_that_end_not_finite_are_an_error_though_every_loss_was_finite():
-    clf = TorchClassifier(optimizer=torch.optim.SGD, lr=1e38, max_epochs=1, batch_size=40, train_accuracy=None)
+    settings = {"optimizer": torch.optim.SGD, "lr": 1e38, "max_epochs": 1, "batch_size": 40}
+    clf = TorchClassifier(**settings, train_accuracy=None, diagnose="off")
     with pytest.raises(NonFiniteLossError):
         clf.fit(X * 1e3, Y)
 

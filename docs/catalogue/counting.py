@@ -1,0 +1,267 @@
+"""Family A: counting and averaging; and H1."""
+
+from __future__ import annotations
+
+from catalogue.page import COUNTS, LOOP, Page
+
+PAGES = [
+    Page(
+        "A1",
+        "The mean of the batch accuracies",
+        "A figure a little off the true one; far off if the last batch is very small.",
+        "A short last batch counts as much as a full one.",
+        "Count right rows and rows over all batches, and divide once.",
+        COUNTS,
+        """\
+acc = 0.0
+for scores, targets in batches:
+    acc += (scores.argmax(dim=1) == targets).float().mean().item()
+reported = f"{acc / len(batches):.4f}"
+print(reported)
+print(explain_accuracy(z, y, reported, batch_size=64).code)
+""",
+        """\
+correct = total = 0
+for scores, targets in batches:
+    correct += (scores.argmax(dim=1) == targets).sum().item()
+    total += len(targets)
+reported = f"{correct / total:.4f}"
+print(reported)
+print(explain_accuracy(z, y, reported, batch_size=64).verdict)
+""",
+    ),
+    Page(
+        "A2",
+        "A count of rows divided by a number of batches, or the reverse",
+        "An accuracy above 1, such as 54.3, or one that is far too small.",
+        "Numerator and divisor count different things: rows and batches.",
+        "Divide right rows by rows.",
+        COUNTS,
+        """\
+correct = 0
+for scores, targets in batches:
+    correct += (scores.argmax(dim=1) == targets).sum().item()
+reported = f"{correct / len(batches):.4f}"
+print(reported)
+print(explain_accuracy(z, y, reported, batch_size=64).code)
+""",
+        """\
+reported = f"{correct / len(y):.4f}"
+print(reported)
+print(explain_accuracy(z, y, reported, batch_size=64).verdict)
+""",
+    ),
+    Page(
+        "A3",
+        "Rows skipped by drop_last, but divided by all rows",
+        "A perfect model stops at 0.96.",
+        "`drop_last=True` leaves out the short last batch; `len(dataset)` still counts its rows.",
+        "Score over a loader without `drop_last`, or divide by the rows that were counted.",
+        COUNTS,
+        """\
+correct = 0
+for scores, targets in batches[:-1]:  # DataLoader(..., drop_last=True)
+    correct += (scores.argmax(dim=1) == targets).sum().item()
+reported = f"{correct / len(y):.4f}"
+print(reported)
+print(explain_accuracy(z, y, reported, batch_size=64).code)
+""",
+        """\
+correct += (batches[-1][0].argmax(dim=1) == batches[-1][1]).sum().item()
+reported = f"{correct / len(y):.4f}"
+print(reported)
+print(explain_accuracy(z, y, reported, batch_size=64).verdict)
+""",
+    ),
+    Page(
+        "A4",
+        "Rows of a sampler divided by the whole data set",
+        "An accuracy that never exceeds the share of the split.",
+        "A `SubsetRandomSampler` draws a part of the rows; `len(loader.dataset)` counts all of them.",
+        "Divide by the rows that were counted, or use `random_split`, whose parts know their length.",
+        LOOP,
+        """\
+from torch.utils.data import DataLoader, SubsetRandomSampler, TensorDataset
+
+model, criterion = nn.Linear(4, 3), nn.CrossEntropyLoss()
+optimizer = train(model, criterion, X, y)
+loader = DataLoader(TensorDataset(X, y), batch_size=24, sampler=SubsetRandomSampler(range(180)))
+correct = sum((model(xb).argmax(dim=1) == yb).sum().item() for xb, yb in loader)
+print(f"{correct / len(loader.dataset):.2f}")
+print(diagnose(model, X, y, criterion=criterion, optimizer=optimizer, loader=loader).codes)
+""",
+        """\
+print(f"{correct / len(loader.sampler):.2f}")
+whole = DataLoader(TensorDataset(X, y), batch_size=24)
+print(diagnose(model, X, y, criterion=criterion, optimizer=optimizer, loader=whole).codes)
+""",
+    ),
+    Page(
+        "A5",
+        "Accuracy on resampled rows",
+        "A training accuracy unlike anything that scoring the data gives.",
+        "A sampler with replacement draws some rows several times and others never, and with weights in other "
+        "shares of the classes.",
+        "Score the rows as they are, over a loader without that sampler.",
+        LOOP,
+        """\
+from torch.utils.data import DataLoader, TensorDataset, WeightedRandomSampler
+
+y = (X[:, 0] > 1).long()
+model, criterion = nn.Linear(4, 2), nn.CrossEntropyLoss()
+optimizer = train(model, criterion, X, y, steps=20)
+weights = torch.where(y == 1, 6.0, 1.0)
+sampler = WeightedRandomSampler(weights, len(y), generator=torch.Generator().manual_seed(0))
+loader = DataLoader(TensorDataset(X, y), batch_size=24, sampler=sampler)
+correct = sum((model(xb).argmax(dim=1) == yb).sum().item() for xb, yb in loader)
+print(f"{correct / len(y):.2f}")
+print(diagnose(model, X, y, criterion=criterion, optimizer=optimizer, loader=loader).codes)
+""",
+        """\
+print(accuracy(model, X, y))
+whole = DataLoader(TensorDataset(X, y), batch_size=24)
+print(diagnose(model, X, y, criterion=criterion, optimizer=optimizer, loader=whole).codes)
+""",
+    ),
+    Page(
+        "A7",
+        "A counter in low precision",
+        "A count that sticks: at 256 in bfloat16, at 2048 in float16, at 16,777,216 in float32.",
+        "Beyond that, adding 1 changes nothing: the next number that the type can hold is 2 away.",
+        "Count in whole numbers: `.sum().item()` adds to a Python int.",
+        COUNTS,
+        """\
+correct = torch.zeros((), dtype=torch.bfloat16)
+for scores, targets in batches:
+    correct += (scores.argmax(dim=1) == targets).sum()
+reported = f"{correct.item() / len(y):.4f}"
+print(reported)
+print(explain_accuracy(z, y, reported, batch_size=64).code)
+""",
+        """\
+correct = 0
+for scores, targets in batches:
+    correct += (scores.argmax(dim=1) == targets).sum().item()
+reported = f"{correct / len(y):.4f}"
+print(reported)
+print(explain_accuracy(z, y, reported, batch_size=64).verdict)
+""",
+    ),
+    Page(
+        "A8",
+        "Only the last batch was counted",
+        "A tiny accuracy, or one that jumps from epoch to epoch.",
+        "The count is assigned in the loop instead of added up.",
+        "Add up: `correct += ...`.",
+        COUNTS,
+        """\
+for scores, targets in batches:
+    correct = (scores.argmax(dim=1) == targets).sum().item()
+reported = f"{correct / len(y):.4f}"
+print(reported)
+print(explain_accuracy(z, y, reported, batch_size=64).code)
+""",
+        """\
+correct = 0
+for scores, targets in batches:
+    correct += (scores.argmax(dim=1) == targets).sum().item()
+reported = f"{correct / len(y):.4f}"
+print(reported)
+print(explain_accuracy(z, y, reported, batch_size=64).verdict)
+""",
+    ),
+    Page(
+        "A9",
+        "Integer division",
+        "Always 0, until every row is right.",
+        "`//` drops what is behind the decimal point. (So did `/` between integer tensors before torch 1.5.) A "
+        "figure of 0 has several causes; the answer lists them all.",
+        "Divide with `/`.",
+        COUNTS,
+        """\
+correct = (z.argmax(dim=1) == y).sum().item()
+reported = f"{correct // len(y):.4f}"
+print(reported)
+print([candidate.code for candidate in explain_accuracy(z, y, reported, batch_size=64).candidates])
+""",
+        """\
+reported = f"{correct / len(y):.4f}"
+print(reported)
+print(explain_accuracy(z, y, reported, batch_size=64).verdict)
+""",
+    ),
+    Page(
+        "A10",
+        "The mean over classes instead of the share of rows",
+        "Two libraries disagree, 0.33 and 0.90.",
+        "One reports the unweighted mean of the accuracies of the classes (balanced, or macro), the other the share of "
+        "right rows (micro).",
+        "Say which one you mean; both have their use.",
+        """\
+import torch
+from sktorch_acc import explain_accuracy
+
+y = torch.cat([torch.zeros(900), torch.ones(60), torch.full((40,), 2.0)]).long()
+predicted = torch.where(torch.arange(1000) < 910, 0, y)
+z = 3.0 * torch.nn.functional.one_hot(predicted, 3) - 0.9
+""",
+        """\
+by_class = [(predicted[y == c] == c).float().mean().item() for c in range(3)]
+reported = f"{sum(by_class) / 3:.4f}"
+print(reported)
+print(explain_accuracy(z, y, reported).code)
+""",
+        """\
+reported = f"{(predicted == y).sum().item() / len(y):.4f}"
+print(reported)
+print(explain_accuracy(z, y, reported).verdict)
+""",
+    ),
+    Page(
+        "A11",
+        "A class without rows counted as 0",
+        "A mean over classes that is far too low; a class at 0 % that does not occur.",
+        "The accuracy of a class without rows is not defined; filled with 0, it pulls the mean down.",
+        "Leave such classes out of the mean (NaN, not 0).",
+        """\
+import torch
+from sktorch_acc import explain_accuracy
+
+y = torch.arange(600) % 2  # class 2 has no rows
+predicted = torch.where(torch.arange(600) < 50, 1 - y, y)
+z = 3.0 * torch.nn.functional.one_hot(predicted, 3) - 0.9
+""",
+        """\
+by_class = [((predicted == c) & (y == c)).sum().item() / max(1, (y == c).sum().item()) for c in range(3)]
+reported = f"{sum(by_class) / 3:.4f}"
+print(reported)
+print(explain_accuracy(z, y, reported).code)
+""",
+        """\
+reported = f"{sum(by_class[:2]) / 2:.4f}"
+print(reported)
+print(explain_accuracy(z, y, reported).verdict)
+""",
+    ),
+    Page(
+        "H1",
+        "Rows repeated to fill every process",
+        "More rows scored than there are.",
+        "`DistributedSampler` repeats the first rows so that every process gets as many, and their results are "
+        "counted twice.",
+        "Drop the repeated rows after gathering, or divide the counts of distinct rows.",
+        COUNTS,
+        """\
+right = (z.argmax(dim=1) == y).long()
+padded = torch.cat([right, right[:24]])  # 1024 rows: 8 processes with 128 each
+reported = f"{padded.sum().item() / len(padded):.6f}"
+print(reported)
+print([c.code for c in explain_accuracy(z, y, reported, batch_size=64).candidates])
+""",
+        """\
+reported = f"{padded[: len(y)].sum().item() / len(y):.6f}"
+print(reported)
+print(explain_accuracy(z, y, reported, batch_size=64).verdict)
+""",
+    ),
+]

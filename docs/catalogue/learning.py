@@ -1,0 +1,129 @@
+"""Family F: not learning."""
+
+from __future__ import annotations
+
+from catalogue.page import LOOP, TABLE, Page
+
+
+def _fit(more: str) -> str:
+    return f"""\
+clf = TorchClassifier(**(settings | {more})).fit(X, y)
+print(f"{{clf.score(X, y):.1f}}, loss from {{clf.loss_curve_[0]:.1g}} to {{clf.loss_curve_[-1]:.1g}}")
+print(diagnose(clf, X, y).codes)
+"""
+
+
+PAGES = [
+    Page(
+        "F1",
+        "Nothing was learnt",
+        "The accuracy stays at the share of the largest class.",
+        "Anything: labels that do not belong to the rows, a module that is too small, a bad learning rate.",
+        "`diagnose` for the mistakes that can be seen, `overfit_check` to tell a bug from tuning.",
+        TABLE,
+        """\
+y = rng.permutation(y)  # labels that have nothing to do with the rows
+clf = TorchClassifier(nn.Linear(4, 3), **(settings | {"lr": 1e-4})).fit(X, y)
+print(f"{clf.score(X, y):.1f}")
+print(diagnose(clf, X, y).codes)
+""",
+        """\
+y = np.array(["cat", "dog", "fox"])[X[:, :3].argmax(axis=1)]
+clf = TorchClassifier(nn.Linear(4, 3), **settings).fit(X, y)
+print(f"{clf.score(X, y):.1f}")
+print(diagnose(clf, X, y).codes)
+""",
+    ),
+    Page(
+        "F2",
+        "Weights that do not move",
+        "The loss and the accuracy stay as they were before training.",
+        "The optimizer was built on other parameters, the layers are in a plain list, everything is frozen, or "
+        "the output is detached.",
+        "Build the optimizer after the module; use `nn.ModuleList`.",
+        LOOP,
+        """\
+model, criterion = nn.Linear(4, 3), nn.CrossEntropyLoss()
+optimizer = torch.optim.Adam(model.parameters(), lr=0.02)
+model = nn.Linear(4, 3)  # built again, after the optimizer
+before = accuracy(model, X, y)
+train(model, criterion, X, y, optimizer=optimizer)
+print(accuracy(model, X, y) == before)
+print(diagnose(model, X, y, criterion=criterion, optimizer=optimizer).codes)
+""",
+        """\
+optimizer = torch.optim.Adam(model.parameters(), lr=0.02)
+train(model, criterion, X, y, optimizer=optimizer)
+print(accuracy(model, X, y) == before)
+print(diagnose(model, X, y, criterion=criterion, optimizer=optimizer).codes)
+""",
+    ),
+    Page(
+        "F3",
+        "A loss that explodes",
+        "The loss grows, at last to NaN.",
+        "The learning rate is too high, or the features are not scaled.",
+        "A tenth of the learning rate; a `StandardScaler`. `fit` stops at NaN with this code.",
+        TABLE,
+        _fit('{"optimizer": torch.optim.SGD, "lr": 50.0, "max_epochs": 4, "batch_size": 240}'),
+        _fit('{"optimizer": torch.optim.SGD, "lr": 0.1, "max_epochs": 40}'),
+    ),
+    Page(
+        "F4",
+        "A loss that stands still",
+        "The loss moves in the fifth decimal.",
+        "The learning rate is too low.",
+        "Try 1e-3 with Adam, or ten times as much as now.",
+        TABLE,
+        _fit('{"optimizer": torch.optim.SGD, "lr": 1e-8}'),
+        _fit('{"optimizer": torch.optim.SGD, "lr": 0.1, "max_epochs": 40}'),
+    ),
+    Page(
+        "F5",
+        "Dead units",
+        "Every row gets the same output; the loss is ln(n_classes).",
+        "ReLU units that are 0 for every row get no gradient and stay so: biases far below 0, after a step that was "
+        "too large.",
+        "Look at the initial weights, lower the learning rate, or use `LeakyReLU`.",
+        LOOP,
+        """\
+model, criterion = nn.Sequential(nn.Linear(4, 16), nn.ReLU(), nn.Linear(16, 3)), nn.CrossEntropyLoss()
+nn.init.constant_(model[0].bias, -100.0)
+optimizer = train(model, criterion, X, y)
+print(len(model(X).unique(dim=0)), "different outputs")
+print(diagnose(model, X, y, criterion=criterion, optimizer=optimizer).codes)
+""",
+        """\
+model = nn.Sequential(nn.Linear(4, 16), nn.ReLU(), nn.Linear(16, 3))
+optimizer = train(model, criterion, X, y)
+print(len(model(X).unique(dim=0)), "different outputs")
+print(diagnose(model, X, y, criterion=criterion, optimizer=optimizer).codes)
+""",
+    ),
+    Page(
+        "F7",
+        "A batch that cannot be learnt by heart",
+        "You tune and tune, and nothing helps.",
+        "A module that fits its loss memorises 32 rows. One that does not has a mistake; here, a mean over the batch.",
+        "`overfit_check` first, tuning later.",
+        LOOP.replace("import diagnose", "import overfit_check"),
+        """\
+class Net(nn.Module):
+    def __init__(self, keeps_rows):
+        super().__init__()
+        self.layer, self.keeps_rows = nn.Linear(4, 3), keeps_rows
+
+    def forward(self, x):
+        z = self.layer(x)
+        return z if self.keeps_rows else z.mean(dim=0).expand(len(x), 3)
+
+
+found = overfit_check(Net(keeps_rows=False), X, y)
+print(found.findings[0].message.split(":")[0])
+print(found.codes)
+""",
+        """\
+print(overfit_check(Net(keeps_rows=True), X, y).codes)
+""",
+    ),
+]

@@ -1,0 +1,93 @@
+"""A page of the catalogue, and the rows that its two loops run on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["COUNTS", "LOOP", "ONE_COLUMN", "TABLE", "Page"]
+
+
+@dataclass(frozen=True)
+class Page:
+    """One mistake.
+
+    Parameters
+    ----------
+    code : str
+        Without the prefix, such as ``"A1"``.
+    title : str
+        The mistake in a few words.
+    see, why, fix : str
+        What you see, why it is so, how to mend it.
+    setup, wrong, right : str
+        Python. `wrong` prints the wrong number and the code, `right` the right number and no code.
+    """
+
+    code: str
+    title: str
+    see: str
+    why: str
+    fix: str
+    setup: str
+    wrong: str
+    right: str
+
+
+COUNTS = """\
+import torch
+from sktorch_acc import explain_accuracy
+
+rows = torch.arange(1000)
+y = rows % 3
+predicted = torch.where((rows % 9 == 0) | (rows >= 980), (y + 1) % 3, y)  # 871 of 1000 rows are right
+z = 3.0 * torch.nn.functional.one_hot(predicted, 3) - 0.9  # what the module returned
+batches = list(zip(z.split(64), y.split(64)))
+"""
+
+ONE_COLUMN = """\
+import torch
+from sktorch_acc import explain_accuracy
+
+z = torch.linspace(-2, 3, 100).reshape(100, 1)  # one column of logits
+y = (z[:, 0] > 0.2).long()
+"""
+
+LOOP = """\
+import torch
+from torch import nn
+from sktorch_acc import diagnose
+
+torch.manual_seed(0)
+X = torch.randn(240, 4)
+y = (X[:, :3] + 0.2 * torch.randn(240, 3)).argmax(dim=1)
+
+
+def train(model, criterion, X, y, steps=100, optimizer=None):
+    optimizer = optimizer or torch.optim.Adam(model.parameters(), lr=0.02)
+    model.train()
+    for step in range(steps):
+        batch = torch.arange(24) + 24 * (step % 10)
+        optimizer.zero_grad()
+        criterion(model(X[batch]), y[batch]).backward()
+        optimizer.step()
+    model.eval()
+    return optimizer
+
+
+def accuracy(model, X, y):
+    with torch.no_grad():
+        return f"{(model(X).argmax(dim=1) == y).sum().item() / len(y):.2f}"
+"""
+
+TABLE = """\
+import numpy as np
+import torch
+from torch import nn
+from sktorch_acc import TorchClassifier, diagnose
+
+torch.manual_seed(0)
+rng = np.random.default_rng(0)
+X = rng.standard_normal((240, 4)).astype("float32")
+y = np.array(["cat", "dog", "fox"])[(X[:, :3] + 0.2 * rng.standard_normal((240, 3))).argmax(axis=1)]
+settings = {"lr": 0.02, "max_epochs": 15, "batch_size": 32, "random_state": 0, "diagnose": "off"}
+"""

@@ -1,0 +1,125 @@
+"""Write the pages of docs/codes from the catalogue; what a page says is printed comes from running it.
+
+Run: python docs/make_codes.py
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import sys
+from pathlib import Path
+
+import torch
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE))
+
+from catalogue import counting, data, learning, mode, outputs  # noqa: E402
+from catalogue.page import Page  # noqa: E402
+
+TARGET = HERE / "codes"
+PAGES: list[Page] = [*counting.PAGES, *outputs.PAGES, *data.PAGES, *mode.PAGES, *learning.PAGES]
+
+UNTESTABLE = """\
+## What has no page
+
+Some entries of the catalogue cannot be shown here, or are not looked for yet:
+
+- **A9** as old versions of torch had it (`/` between integers before 1.5): only `//` can be run today.
+- **B9**, float labels that a GPU backend accepts in silence: needs that backend.
+- **E10**, a module instance that was trained before: `TorchClassifier` copies instances, and a loop leaves no trace.
+- **H** (several processes): H1 is named by its figure alone; nothing looks at process groups.
+- **A6, A12, A13, E3, E4, E8, E9, F6** and **G** need to watch a loop, a metric or a search while it runs, or cannot
+  happen with this library.
+"""
+
+
+def printed(blocks: list[str]) -> list[str]:
+    """Run blocks of code one after the other in one namespace; return what each printed."""
+    namespace: dict[str, object] = {"__name__": "__page__"}
+    texts = []
+    with torch.random.fork_rng(devices=[]):
+        for block in blocks:
+            with contextlib.redirect_stdout(io.StringIO()) as out:
+                exec(compile(block, "<page>", "exec"), namespace)
+            texts.append(out.getvalue())
+    return texts
+
+
+def page_text(page: Page) -> str:
+    """Return a page as Markdown."""
+    _, wrong, right = printed([page.setup, page.wrong, page.right])
+    return f"""\
+# ACC-{page.code}: {page.title}
+
+**What you see.** {page.see}
+
+**Why.** {page.why}
+
+**What to do.** {page.fix}
+
+Both loops below run on this:
+
+```python
+{page.setup.rstrip()}
+```
+
+## Wrong
+
+```python
+{page.wrong.rstrip()}
+```
+
+It prints
+
+```text
+{wrong.rstrip()}
+```
+
+## Right
+
+```python
+{page.right.rstrip()}
+```
+
+It prints
+
+```text
+{right.rstrip()}
+```
+
+[All codes](index.md) · [My training accuracy is wrong](../why-is-my-accuracy-wrong.md)
+"""
+
+
+def index_text() -> str:
+    """Return the list of all pages as Markdown."""
+    rows = "\n".join(f"| [{page.code}](ACC-{page.code}.md) | {page.title} | {page.see} |" for page in PAGES)
+    return f"""\
+# The codes
+
+One page per mistake, with the wrong and the right code. [`explain_accuracy`](../why-is-my-accuracy-wrong.md) names them
+from a figure, `diagnose` from a module and its data, and `fit` in errors and warnings.
+
+| code | mistake | what you see |
+|---|---|---|
+{rows}
+
+{UNTESTABLE}"""
+
+
+def all_files() -> dict[str, str]:
+    """Return the content of every file of docs/codes by name."""
+    return {"index.md": index_text(), **{f"ACC-{page.code}.md": page_text(page) for page in PAGES}}
+
+
+def main() -> None:
+    """Write the files."""
+    TARGET.mkdir(exist_ok=True)
+    for name, text in all_files().items():
+        (TARGET / name).write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,361 @@
+"""Checks of X, y and the order in which they come (family D), from facts that are gathered here too."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import scipy.sparse
+from torch import nn
+
+from sktorch_acc._rates import rates
+from sktorch_acc.checks.text import percent, some
+from sktorch_acc.findings import Finding
+
+__all__ = [
+    "ColumnScales",
+    "RepeatedRows",
+    "check_aligned",
+    "check_ceiling",
+    "check_finite_rows",
+    "check_grouped",
+    "check_known_labels",
+    "check_label_range",
+    "check_leak",
+    "check_majority",
+    "check_scales",
+    "check_target_shape",
+    "column_scales",
+    "normalises_input",
+    "one_class_only",
+    "repeated_rows",
+]
+
+Ints = npt.NDArray[np.int64]
+
+_LARGE_SPREAD = 50.0
+_LARGE_RATIO = 100.0
+_SAMPLE = 2**20, 16, 4096  # values, fewest and most rows that the spreads are estimated from
+_BINDING_CEILING = 0.95
+_LEAK = 0.05
+
+# ------------------------------------------------------------------ D4: scales
+
+
+@dataclass(frozen=True)
+class ColumnScales:
+    """Standard deviation of each column.
+
+    Parameters
+    ----------
+    spreads : ndarray of shape (n_columns,), float64
+        NaN for constant columns and columns of two values, whose scale does no harm. One column for X
+        of more than two dimensions: all its values.
+    names : sequence of str
+        What to call the columns.
+    """
+
+    spreads: npt.NDArray[np.float64]
+    names: Sequence[str]
+
+
+def column_scales(X: Any, names: Sequence[str] | None = None) -> ColumnScales:
+    """Estimate the spread of every column from at most 4,096 rows, evenly spaced.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_rows, ...) or CSR matrix
+        Features.
+    names : sequence of str or None
+        Names of the columns of two-dimensional X; None: their numbers.
+    """
+    values, fewest, most = _SAMPLE
+    n_rows = min(max(values // max(1, int(np.prod(X.shape[1:]))), fewest), most)
+    step = max(1, -(-X.shape[0] // n_rows))
+    sample: Any = X[::step]
+    sample = np.asarray(sample.toarray() if scipy.sparse.issparse(X) else sample, dtype=np.float64)
+    if sample.ndim != 2:
+        sample, names = sample.reshape(-1, 1), ["all values"]
+    low, high = sample.min(axis=0), sample.max(axis=0)
+    spreads = np.where(((sample == low) | (sample == high)).all(axis=0), np.nan, sample.std(axis=0))
+    return ColumnScales(spreads, [f"column {c}" for c in range(sample.shape[1])] if names is None else names)
+
+
+def normalises_input(module: nn.Module) -> bool:
+    """Whether the first layer of a module is a normalisation: the scale of X then does not matter."""
+    kinds = (nn.modules.batchnorm._BatchNorm, nn.LayerNorm, nn.modules.instancenorm._InstanceNorm, nn.Embedding)
+    first = next((layer for layer in module.modules() if not any(layer.children())), None)
+    return isinstance(first, kinds)
+
+
+def check_scales(scales: ColumnScales) -> Finding | None:
+    """Warn of features whose scale drowns the others, or saturates the first layer (D4).
+
+    Compared with the lower fifth, not with the smallest: one column that hardly varies is no mistake.
+    """
+    known = np.flatnonzero(np.isfinite(scales.spreads))
+    if not len(known):
+        return None
+    spreads = scales.spreads[known]
+    typical = float(np.quantile(spreads, 0.2, method="lower"))
+    largest = int(spreads.argmax())
+    top = float(spreads[largest])
+    if top <= _LARGE_SPREAD and top <= _LARGE_RATIO * typical:
+        return None
+    others = f"; a fifth of the columns have {typical:.3g} or less" if len(known) > 1 else ""
+    return Finding(
+        "ACC-D4",
+        "warning",
+        f"X is not scaled: {scales.names[known[largest]]} has a standard deviation of {top:.4g}{others}.",
+        "The loss then follows the largest columns alone: put a StandardScaler before the module.",
+    )
+
+
+# ------------------------------------------------------------------ D6, D10: rows that occur more than once
+
+
+@dataclass(frozen=True)
+class RepeatedRows:
+    """Rows with identical features.
+
+    Parameters
+    ----------
+    n_rows : int
+        All rows.
+    mixed_groups, mixed_rows : int
+        Groups of identical rows that carry different labels, and the rows in them.
+    best : int
+        Rows that the best possible model gets right.
+    copies : int
+        Rows that repeat another one, label included.
+    """
+
+    n_rows: int
+    mixed_groups: int
+    mixed_rows: int
+    best: int
+    copies: int
+
+    @property
+    def ceiling(self) -> float:
+        """Highest accuracy that any model can reach."""
+        return float(rates(self.best, self.n_rows))
+
+
+def repeated_rows(X: npt.NDArray[Any], y: Ints) -> RepeatedRows:
+    """Group identical rows of X, (n_rows, ...), and count the labels in each group; y holds class indices."""
+    n_rows = len(X)
+    groups = _groups(X.reshape(n_rows, -1)) if n_rows and X.size else np.zeros(n_rows, dtype=np.int64)
+    if groups is None:
+        return RepeatedRows(n_rows, 0, 0, n_rows, 0)
+    n_classes = int(y.max()) + 1 if n_rows else 1
+    cells, counts = np.unique(groups * n_classes + y, return_counts=True)
+    of_group = cells // n_classes
+    n_groups = int(groups.max()) + 1 if n_rows else 0
+    most = np.zeros(n_groups, dtype=np.int64)
+    np.maximum.at(most, of_group, counts)
+    sizes = np.bincount(groups, minlength=n_groups)
+    mixed = np.bincount(of_group, minlength=n_groups) > 1
+    return RepeatedRows(n_rows, int(mixed.sum()), int(sizes[mixed].sum()), int(most.sum()), int((counts - 1).sum()))
+
+
+def _groups(X: npt.NDArray[Any]) -> Ints | None:
+    """Return the group of each row, identical rows in one; None if all rows differ."""
+    keys = _row_keys(X)
+    ordered = np.sort(keys)
+    if not (ordered[1:] == ordered[:-1]).any():
+        return None
+    _, groups = np.unique(keys, return_inverse=True)
+    order = np.argsort(groups, kind="stable")
+    same_key = np.diff(groups[order]) == 0
+    pairs = np.flatnonzero(same_key)
+    if not (X[order[pairs]] == X[order[pairs + 1]]).all():  # two rows of one key that differ: compare in full
+        _, groups = np.unique(X, axis=0, return_inverse=True)
+    return np.asarray(groups, dtype=np.int64).reshape(-1)
+
+
+def _row_keys(X: npt.NDArray[Any]) -> npt.NDArray[np.uint64]:
+    """Hash each row to 64 bits by integer arithmetic: equal rows get equal keys wherever they stand."""
+    weights = np.random.default_rng(0).integers(1, 2**63, X.shape[1], dtype=np.uint64) * np.uint64(2) + np.uint64(1)
+    keys = np.empty(len(X), dtype=np.uint64)
+    step = max(1, _SAMPLE[0] // X.shape[1])
+    for start in range(0, len(X), step):
+        part = X[start : start + step]
+        part = part + part.dtype.type(0) if part.dtype.kind == "f" else part.astype(np.int64)  # -0.0 is 0.0
+        bits = np.ascontiguousarray(part).view(f"u{part.dtype.itemsize}").astype(np.uint64)
+        bits ^= bits >> np.uint64(32 if part.dtype.itemsize == 8 else 16)
+        keys[start : start + step] = bits @ weights
+    return keys
+
+
+def check_ceiling(repeated: RepeatedRows) -> Finding | None:
+    """Say which accuracy no model can exceed, because identical rows carry different labels (D6)."""
+    if not repeated.mixed_groups:
+        return None
+    return Finding(
+        "ACC-D6",
+        "warning" if repeated.ceiling < _BINDING_CEILING else "info",
+        f"No model can exceed {repeated.ceiling:.4f} on these rows: {repeated.mixed_groups} group(s) of identical rows "
+        f"({repeated.mixed_rows} of {repeated.n_rows} rows) carry different labels.",
+        "Look for a column that was lost, rounded or never measured, and for labels that disagree.",
+    )
+
+
+def check_leak(repeated: RepeatedRows, validation_fraction: float | None) -> Finding | None:
+    """Warn of a random hold-out of rows of which many are copies of others (D10)."""
+    if validation_fraction is None or repeated.copies < _LEAK * repeated.n_rows:
+        return None
+    return Finding(
+        "ACC-D10",
+        "warning",
+        f"{repeated.copies} of {repeated.n_rows} rows repeat another row, label included, and "
+        f"validation_fraction={validation_fraction:g} holds out rows at random: many validation rows also occur in "
+        "training, and valid_acc is too good.",
+        "Drop the copies, or split by what they have in common and pass X_val and y_val.",
+    )
+
+
+# ------------------------------------------------------------------ D1, D2, D3, D5, D8, D11, B3: y and the order
+
+
+def check_target_shape(y: npt.NDArray[Any]) -> Finding | None:
+    """Name targets of several columns: one-hot (B3) or soft (D11)."""
+    if y.ndim < 2 or y.shape[1:] == (1,):
+        return None
+    if y.dtype.kind == "f" and not np.isin(y, (0, 1)).all():
+        return Finding(
+            "ACC-D11",
+            "error",
+            f"y has shape {y.shape} and holds soft targets: a row has no one label, so accuracy is not defined.",
+            "Train on the soft targets if you like, and score against y.argmax(axis=1).",
+        )
+    return Finding(
+        "ACC-B3",
+        "error",
+        f"y has shape {y.shape}: it is one-hot or multilabel, but one label per row is compared with the predictions.",
+        "Pass y.argmax(axis=1) for one-hot rows.",
+    )
+
+
+def check_label_range(y: npt.NDArray[Any], columns: int) -> Finding | None:
+    """Name class indices that the module has no column for, though it has one per label (D1)."""
+    known, n_classes = np.unique(y), max(columns, 2)
+    bad = known[(known < 0) | (known >= n_classes)]
+    whole = known == np.round(known)
+    if not len(bad) and whole.all():
+        return None
+    if whole.all() and known[0] == 0 and len(known) == known[-1] + 1:
+        return None  # consecutive from 0: the module has too few columns (C8)
+    offenders = bad if len(bad) else known[~whole]
+    return Finding(
+        "ACC-D1",
+        "error",
+        f"y holds {some(offenders.tolist())}, but class indices must be whole numbers from 0 to {n_classes - 1}, one "
+        f"per column of the module's output.",
+        "Number the labels 0, 1, ...: numpy.unique(y, return_inverse=True)[1].",
+    )
+
+
+def check_known_labels(labels: Sequence[Any], counts: Ints, unseen: str | None) -> Finding | None:
+    """Name classes without training rows, and labels that were not seen in fit (D8)."""
+    absent = [label for label, count in zip(labels, counts.tolist(), strict=True) if count == 0]
+    if not absent and unseen is None:
+        return None
+    what = unseen or f"The estimator was fitted without a single row of {some(absent)}."
+    return Finding(
+        "ACC-D8",
+        "warning",
+        f"{what} It can never predict such a class rightly.",
+        "Use StratifiedKFold, or train on rows of every class.",
+    )
+
+
+def check_aligned(X: Any, y: Any) -> Finding | None:
+    """Name pandas X and y with the same index in another order (D2)."""
+    left, right = getattr(X, "index", None), getattr(y, "index", None)
+    if left is None or right is None or callable(left) or callable(right) or len(left) != len(right):
+        return None
+    different = int((np.asarray(left) != np.asarray(right)).sum())
+    if not different or not left.is_unique or not left.sort_values().equals(right.sort_values()):
+        return None
+    return Finding(
+        "ACC-D2",
+        "warning",
+        f"X and y have the same index in another order: {different} of {len(left)} rows differ, and rows are "
+        "matched by position.",
+        "Align them before fit: y = y.loc[X.index].",
+    )
+
+
+def check_grouped(y: Ints, shuffled: bool) -> Finding | None:
+    """Warn of rows grouped by label that are drawn in their order (D3)."""
+    n_rows = len(y)
+    if shuffled or n_rows < 2:
+        return None
+    shares = np.bincount(y) / n_rows
+    expected = 1 + n_rows * (1 - float((shares**2).sum()))
+    runs = 1 + int((np.diff(y) != 0).sum())
+    if runs >= expected / 2 or (shares > 0).sum() < 2 or n_rows < 20:
+        return None
+    return Finding(
+        "ACC-D3",
+        "warning",
+        f"The rows are grouped by label ({runs} runs; {expected:.0f} are expected in random order) and the loader "
+        "does not shuffle: trained on so, most batches hold one class, and each makes the module forget the others.",
+        "Use DataLoader(..., shuffle=True) for training.",
+    )
+
+
+def check_finite_rows(bad_inputs: int, bad_outputs: int, n_rows: int, bad_weights: int, label: Any) -> Finding | None:
+    """Name NaN or infinity in X, in the weights or in the scores: such a row is counted as class 0 (D5)."""
+    if not bad_inputs and not bad_outputs and not bad_weights:
+        return None
+    if bad_inputs:
+        where, advice = f"X holds NaN or infinity in {bad_inputs} of {n_rows} rows", "Impute them or drop these rows."
+    elif bad_weights:
+        where = f"{bad_weights} parameter(s) of the module hold NaN or infinity"
+        advice = "Training diverged: start again with a lower lr, and scale X."
+    else:
+        where = f"The module returns NaN or infinity for {bad_outputs} of {n_rows} rows"
+        advice = "Look for a division by 0 or a logarithm of 0 inside the module."
+    return Finding(
+        "ACC-D5",
+        "error",
+        f"{where}: the argmax of a row of NaN is 0, so it is counted as class {label!r}.",
+        advice,
+    )
+
+
+# ------------------------------------------------------------------ D7: the majority
+
+
+def one_class_only(correct: Ints, support: Ints) -> int | None:
+    """Return the class whose rows alone are right, all of them; None if there is no such class."""
+    right = np.flatnonzero(correct)
+    if len(right) != 1 or (support > 0).sum() < 2 or correct[right[0]] != support[right[0]]:
+        return None
+    return int(right[0])
+
+
+def check_majority(correct: Ints, support: Ints, labels: Sequence[Any]) -> Finding | None:
+    """Warn of an accuracy that is the share of one frequent class, and nothing else (D7).
+
+    Frequent: its share is above the middle between 1 / n_classes and 1.
+    """
+    winner = one_class_only(correct, support)
+    if winner is None:
+        return None
+    share = float(rates(support[winner], support.sum()))
+    if share < (1 + 1 / len(support)) / 2:
+        return None
+    never = [label for index, label in enumerate(labels) if support[index] and index != winner]
+    return Finding(
+        "ACC-D7",
+        "warning",
+        f"Only rows of {labels[winner]!r} are right: the accuracy of {percent(share)} is just the share of that "
+        f"class, and the accuracy is 0 for {some(never)}.",
+        "Look at the accuracy of each class; weights in the loss (class_weight='balanced') make the rare ones count.",
+    )

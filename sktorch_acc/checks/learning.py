@@ -1,0 +1,191 @@
+"""Checks of whether anything was learnt, and what keeps it from being learnt (family F)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import scipy.special
+from torch import nn
+
+from sktorch_acc._rates import rates
+from sktorch_acc.checks.text import percent, some
+from sktorch_acc.findings import Finding
+
+__all__ = [
+    "check_constant_output",
+    "check_exploding_loss",
+    "check_flat",
+    "check_gradient_flow",
+    "check_memorised",
+    "check_optimizer",
+    "check_registered",
+    "check_still_loss",
+    "long_enough",
+]
+
+_FEWEST_EPOCHS, _FEWEST_STEPS = 5, 50
+_DEAD = 0.9
+
+Ints = npt.NDArray[np.int64]
+
+
+def long_enough(epochs: int, steps: int) -> bool:
+    """Whether a fit took so many epochs and steps that what it did not learn is worth a word."""
+    return epochs >= _FEWEST_EPOCHS and steps >= _FEWEST_STEPS
+
+
+def check_flat(correct: Ints, support: Ints, epochs: int, steps: int, labels: Sequence[Any]) -> Finding | None:
+    """Warn of an accuracy that cannot be told from always answering the largest class (F1).
+
+    The number of right rows lies within the 97.5 % quantile of a binomial with the share of the largest
+    class, and the mean accuracy of the classes within two standard errors of 1 / n_classes: a module
+    trained with class weights may stay below the largest share and have learnt a lot. Fits of fewer than
+    5 epochs or 50 steps are not judged.
+    """
+    present = support > 0
+    n_rows, n_classes = int(support.sum()), int(present.sum())
+    if n_classes < 2 or not long_enough(epochs, steps):
+        return None
+    winner = int(support.argmax())
+    share = float(rates(support[winner], n_rows))
+    right = int(correct.sum())
+    if right and scipy.special.bdtr(right - 1, n_rows, share) >= 0.975:
+        return None
+    chance = 1 / n_classes
+    error = math.sqrt(chance * (1 - chance) * float((1 / support[present]).sum())) / n_classes
+    if float(rates(correct[present], support[present]).mean()) > chance + 2 * error:
+        return None
+    return Finding(
+        "ACC-F1",
+        "warning",
+        f"After {epochs} epochs the accuracy of {right / n_rows:.4f} cannot be told from always answering "
+        f"{labels[winner]!r} ({percent(share)} of the rows): nothing was learnt.",
+        "Run diagnose and overfit_check, which tell a bug from tuning; then try another lr and more epochs.",
+    )
+
+
+def check_registered(module: nn.Module) -> Finding | None:
+    """Name layers held in a plain list, tuple or dict: no optimizer sees their parameters (F2)."""
+    known = {id(layer) for layer in module.modules()}
+    names = []
+    for prefix, layer in module.named_modules():
+        for name, value in vars(layer).items():
+            held = value.values() if isinstance(value, dict) else value
+            if name.startswith("_") or not isinstance(value, (list, tuple, dict)):
+                continue
+            if any(isinstance(item, nn.Module) and id(item) not in known for item in held):
+                names.append(f"{prefix}.{name}".lstrip("."))
+    if not names:
+        return None
+    return Finding(
+        "ACC-F2",
+        "error",
+        f"Layers in a plain list or dict are not registered: {some(names)} of {type(module).__name__}. Their "
+        "parameters are not in module.parameters(), are not trained and not saved.",
+        "Use nn.ModuleList or nn.ModuleDict.",
+    )
+
+
+def check_optimizer(module: nn.Module, optimizer: Any) -> Finding | None:
+    """Name an optimizer that moves the weights of another module (F2).
+
+    An optimizer over a part of the module is fine-tuning, and one over more may serve two modules; both
+    pass. Parameters of the module that it lacks beside ones that the module lacks: one of the two was
+    built again.
+    """
+    own = {id(p) for p in module.parameters() if p.requires_grad}
+    moved = {id(p) for group in optimizer.param_groups for p in group["params"]}
+    missing, foreign = own - moved, moved - {id(p) for p in module.parameters()}
+    if not missing or not foreign:
+        return None
+    return Finding(
+        "ACC-F2",
+        "error",
+        f"The optimizer does not move {len(missing)} of the {len(own)} trainable parameters of "
+        f"{type(module).__name__}, and moves {len(foreign)} that are not part of it: the module, or a layer, was "
+        "replaced after the optimizer was built.",
+        "Build the optimizer after the module: torch.optim.Adam(model.parameters()).",
+    )
+
+
+def check_gradient_flow(without: Sequence[str], n_parameters: int) -> Finding | None:
+    """Name parameters that the loss does not depend on (F2)."""
+    if not without:
+        return None
+    return Finding(
+        "ACC-F2",
+        "error" if len(without) == n_parameters else "warning",
+        f"The loss does not depend on {len(without)} of {n_parameters} trainable parameters: {some(list(without))}.",
+        "Look for detach(), no_grad(), argmax inside forward, and for layers that forward does not use.",
+    )
+
+
+def check_exploding_loss(losses: Sequence[float], lr: float, spread: float) -> Finding | None:
+    """Name a training loss that grew tenfold or is not finite (F3)."""
+    if len(losses) < 2 or (math.isfinite(losses[-1]) and losses[-1] <= 10 * abs(losses[0])):
+        return None
+    return Finding(
+        "ACC-F3",
+        "error",
+        f"The training loss went from {losses[0]:.4g} to {losses[-1]:.4g} in {len(losses)} epochs, with lr={lr:g}; the "
+        f"largest spread of a feature is {spread:.3g}.",
+        f"Try lr={lr / 10:g}, and scale X if its spread is not about 1.",
+    )
+
+
+def check_still_loss(losses: Sequence[float], lr: float, n_classes: int) -> Finding | None:
+    """Name a training loss, still far from 0, that moved by less than 1 in 10,000 over three epochs or more (F4)."""
+    if len(losses) < 3 or losses[-1] < 0.25 * math.log(max(2, n_classes)):
+        return None
+    change = (max(losses) - min(losses)) / max(abs(losses[0]), 1e-300)
+    if not change < 1e-4:
+        return None
+    return Finding(
+        "ACC-F4",
+        "warning",
+        f"The training loss moved by {change:.1e} of its size in {len(losses)} epochs, with lr={lr:g}.",
+        f"lr is likely too low: try {lr * 10:g}, or 1e-3 with Adam.",
+    )
+
+
+def check_constant_output(spread: float, size: float, dead: Sequence[tuple[str, float]]) -> Finding | None:
+    """Name outputs that are the same for every row, and layers whose units are never active (F5).
+
+    Parameters
+    ----------
+    spread, size : float
+        Largest difference between rows in one column of the output, and largest magnitude of a value.
+    dead : sequence of (str, float)
+        Layers, and the share of their units that are 0 for every row.
+    """
+    asleep = [(name, share) for name, share in dead if share > _DEAD]
+    constant = spread <= 1e-6 * max(size, 1e-3)
+    if not constant and not asleep:
+        return None
+    parts = [f"layer {name}: {share:.0%} of the units are 0 for every row" for name, share in asleep]
+    if constant:
+        parts.insert(0, "the module returns the same output for every row, whatever it is given")
+    text = "; ".join(parts)
+    return Finding(
+        "ACC-F5",
+        "error" if constant else "warning",
+        f"{text[0].upper()}{text[1:]}.",
+        "Look at the initial weights and biases, lower lr, scale X, or use LeakyReLU.",
+    )
+
+
+def check_memorised(right: int, best: int, n_rows: int, steps: int) -> Finding | None:
+    """Say that a module cannot learn one small batch by heart (F7)."""
+    if right >= best:
+        return None
+    return Finding(
+        "ACC-F7",
+        "error",
+        f"The module cannot memorise {n_rows} rows: {right} are right after {steps} steps on them, {best} are "
+        "possible. That is a mistake in the module, the loss or the scale of X, not a matter of tuning.",
+        "Look at what forward returns for two very different rows, at the criterion, and at the scale of X.",
+    )

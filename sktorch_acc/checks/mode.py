@@ -1,0 +1,106 @@
+"""Checks of when and in which mode an accuracy was measured (family E)."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+from sktorch_acc._rates import rates
+from sktorch_acc.findings import Finding
+
+__all__ = [
+    "check_held_out",
+    "check_norm_statistics",
+    "check_restored_epoch",
+    "check_running_figure",
+    "check_training_mode",
+]
+
+_NORM_GAP = 0.1
+_RUNNING_GAP = 0.02
+
+
+def _noise(n_rows: int) -> float:
+    """Three standard errors of the difference of two shares of so many rows, at its largest."""
+    return 3 * math.sqrt(0.5 / n_rows) if n_rows else math.inf
+
+
+def check_training_mode(
+    training: bool, as_it_is: npt.NDArray[np.int64], evaluated: npt.NDArray[np.int64], targets: npt.NDArray[np.int64]
+) -> Finding | None:
+    """Name a module left in training mode that predicts something else than in evaluation mode (E1).
+
+    Parameters
+    ----------
+    training : bool
+        Whether the module is in training mode.
+    as_it_is, evaluated, targets : ndarray of shape (n_rows,), int64
+        Predictions in the mode in which it is, in evaluation mode, and the truth.
+    """
+    different = int((as_it_is != evaluated).sum())
+    if not training or not different:
+        return None
+    a, b = ((predicted == targets).sum() / max(1, len(targets)) for predicted in (as_it_is, evaluated))
+    return Finding(
+        "ACC-E1",
+        "warning",
+        f"The module is in training mode, with dropout or batch norm active: {different} of {len(targets)} rows get "
+        f"another prediction than in evaluation mode. Scored as it is now {a:.4f}, and each time differently; in "
+        f"evaluation mode {b:.4f}.",
+        "Call model.eval() before scoring, and model.train() before the next epoch.",
+    )
+
+
+def check_running_figure(running: float, held: float, n_rows: int) -> Finding | None:
+    """Say that a figure measured while the weights moved is not that of the model (E2)."""
+    if not abs(running - held) > max(_RUNNING_GAP, _noise(n_rows)):
+        return None
+    return Finding(
+        "ACC-E2",
+        "info",
+        f"train_acc_running = {running:.4f} was measured while the weights moved; the model you hold scores "
+        f"{held:.4f} on these rows.",
+        "Use train_accuracy='exact', or quote score(X, y).",
+    )
+
+
+def check_norm_statistics(with_batch: float, with_running: float, n_rows: int) -> Finding | None:
+    """Warn of batch norm whose running statistics lag behind (E5): accuracies with either, on the same rows."""
+    if not with_batch - with_running > max(_NORM_GAP, _noise(n_rows)):
+        return None
+    return Finding(
+        "ACC-E5",
+        "warning",
+        f"The running statistics of batch norm do not fit the data: accuracy {with_batch:.3f} with batch statistics, "
+        f"{with_running:.3f} with the running ones, which evaluation mode uses.",
+        "Train for more steps, on larger batches, or with a larger momentum of the batch-norm layers.",
+    )
+
+
+def check_restored_epoch(held: int, last: int, held_figure: float, last_figure: float) -> Finding | None:
+    """Say that the model is that of an earlier epoch, whose figure is another (E6)."""
+    if held == last or held_figure == last_figure:
+        return None
+    return Finding(
+        "ACC-E6",
+        "info",
+        f"The estimator holds the weights of epoch {held}, with an accuracy of {held_figure:.4f}; the last epoch, "
+        f"{last}, had {last_figure:.4f}.",
+        "Quote history_.loc[best_epoch_], not the last row.",
+    )
+
+
+def check_held_out(n_given: int, n_fitted: int, validation_fraction: float | None) -> Finding | None:
+    """Say that the training accuracy is over the rows that were not held out (E7)."""
+    if validation_fraction is None or n_given - n_fitted != round(validation_fraction * n_given):
+        return None
+    return Finding(
+        "ACC-E7",
+        "info",
+        f"train_acc is over {n_fitted} of these {n_given} rows: {n_given - n_fitted} "
+        f"({float(rates(n_given - n_fitted, n_given)):.0%}) were held out by validation_fraction. score(X, y) on all "
+        "of them is another figure.",
+        "Pass X_val and y_val to keep the two apart.",
+    )

@@ -1,0 +1,88 @@
+"""Learning a few rows by heart: what every sound module can do, whatever the tuning."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import numpy.typing as npt
+import scipy.linalg
+import torch
+from torch import nn
+
+from sktorch_acc.checks.data import repeated_rows
+from sktorch_acc.checks.learning import check_memorised
+from sktorch_acc.checks.outputs import check_parameters
+from sktorch_acc.doctor.subject import Subject
+from sktorch_acc.engine.objective import Objective
+from sktorch_acc.findings import Finding
+
+__all__ = ["memorise"]
+
+_RATES = (1e-2, 1e-3, 1e-1)
+_INDEPENDENT = 0.05  # of the largest pivot
+
+
+def memorise(subject: Subject, n_rows: int, n_steps: int) -> tuple[Finding | None, int]:
+    """Return the finding, if any, and the number of rows that were tried.
+
+    A linear module cannot memorise any rows, but it can memorise linearly independent ones, with any
+    labels. So a module that fails on `n_rows` rows is tried on an independent few of them: only who fails
+    on these has a mistake and not just few parameters.
+    """
+    frozen = check_parameters(subject.module)
+    if frozen is not None:
+        return frozen, 0
+    known = np.flatnonzero(subject.targets >= 0)
+    chosen = known[np.unique(np.linspace(0, len(known) - 1, min(n_rows, len(known))).astype(np.int64))]
+    finding = _attempt(subject, chosen, n_steps)
+    if finding is None:
+        return None, len(chosen)
+    few = chosen[_independent(subject.rows.take(chosen).chunk(0, len(chosen)).cpu().double().numpy())]
+    return (_attempt(subject, few, n_steps), len(few)) if 1 < len(few) < len(chosen) else (finding, len(chosen))
+
+
+def _independent(X: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
+    """Return rows that are linearly independent with a constant beside them, most independent first."""
+    flat = X.reshape(len(X), -1)
+    _, r, order = scipy.linalg.qr(np.c_[flat, np.ones(len(X))].T, mode="economic", pivoting=True)
+    pivots = np.abs(np.diag(r))
+    return np.asarray(order[: int((pivots > _INDEPENDENT * pivots[0]).sum())], dtype=np.int64)
+
+
+def _attempt(subject: Subject, chosen: npt.NDArray[np.int64], n_steps: int) -> Finding | None:
+    batch = subject.rows.take(chosen).chunk(0, len(chosen))
+    indices = subject.targets[chosen]
+    targets = torch.from_numpy(indices).to(subject.device)
+    best = repeated_rows(batch.cpu().numpy(), indices).best
+    right = 0
+    for lr in _RATES:
+        if right < best:
+            right = max(right, _train_copy(subject, batch, targets, lr, n_steps, best))
+    return check_memorised(right, best, len(chosen), n_steps)
+
+
+def _train_copy(
+    subject: Subject, batch: torch.Tensor, targets: torch.Tensor, lr: float, n_steps: int, best: int
+) -> int:
+    """Return how many rows a copy of the module gets right, at most, while it is trained on them alone."""
+    torch.default_generator.manual_seed(0)
+    module, criterion = copy.deepcopy(subject.module), copy.deepcopy(subject.criterion)
+    assert criterion is not None
+    objective = Objective(criterion, subject.meaning, weighted=False)
+    optimizer = torch.optim.Adam([p for p in module.parameters() if p.requires_grad], lr=lr)
+    module.train()
+    for layer in module.modules():
+        if isinstance(layer, nn.modules.dropout._DropoutNd):
+            layer.eval()
+    most = 0
+    for _ in range(n_steps):
+        output = module(batch.clone())
+        most = max(most, int((subject.meaning.classes(output.detach()) == targets).sum()))
+        if most >= best:
+            break
+        objective.observe(output)
+        optimizer.zero_grad()
+        objective.plain()(output, objective.targets(targets)).backward()
+        optimizer.step()
+    return most

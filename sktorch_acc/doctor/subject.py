@@ -1,0 +1,313 @@
+"""Who is examined: an estimator or a bare module, its rows and targets, and what is known of its training."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import scipy.sparse
+import torch
+from sklearn.base import clone
+from torch import nn
+
+from sktorch_acc.checks.counting import LoaderFacts
+from sktorch_acc.checks.data import check_finite_rows, check_known_labels, check_label_range, check_target_shape
+from sktorch_acc.data import DenseRows, Door, Labels, Rows, check_labels
+from sktorch_acc.doctor.loaders import read_loader
+from sktorch_acc.engine.device import computing_dtype, resolve_device
+from sktorch_acc.engine.session import Session
+from sktorch_acc.findings import Finding
+from sktorch_acc.outputs import Meaning, meaning_of
+
+__all__ = [
+    "Refused",
+    "Subject",
+    "Training",
+    "is_estimator",
+    "refuse_lazy",
+    "settle_meaning",
+    "subject_of_estimator",
+    "subject_of_module",
+]
+
+Ints = npt.NDArray[np.int64]
+
+
+class Refused(Exception):  # noqa: N818 - never leaves the room
+    """What was given cannot be examined further; the finding says why."""
+
+    def __init__(self, finding: Finding) -> None:
+        super().__init__(finding.text)
+        self.finding = finding
+
+
+@dataclass
+class Training:
+    """What is known of how a module was trained.
+
+    Parameters
+    ----------
+    epochs, steps : int
+        Passes and optimizer updates so far; 0 if unknown.
+    lr : float
+        Learning rate; NaN if unknown.
+    fresh : bool
+        Whether the optimizer shows that no step was taken yet.
+    losses : sequence of float
+        Training loss of each epoch.
+    estimator : object
+        The fitted estimator, for its history; None for a bare module.
+    """
+
+    epochs: int = 0
+    steps: int = 0
+    lr: float = float("nan")
+    fresh: bool = False
+    losses: Sequence[float] = ()
+    estimator: Any = None
+
+
+@dataclass
+class Subject:
+    """What is examined.
+
+    Parameters
+    ----------
+    module, criterion : nn.Module
+        As they are; criterion None if it was not given.
+    optimizer : torch optimizer or None
+        What trains the module.
+    X : ndarray or CSR matrix of shape (n_rows, ...)
+        Features on the host.
+    rows : Rows
+        The same for the module.
+    targets : ndarray of shape (n_rows,), int64
+        Class indices; -1 for a label unknown to the estimator.
+    labels : sequence
+        Name of each class index.
+    names : sequence of str or None
+        Names of the columns.
+    meaning : Meaning
+        What outputs mean; a guess if `sure` is False.
+    sure : bool
+        Whether the criterion says what outputs mean.
+    batch_size : int
+        Rows of a training batch.
+    training : Training or None
+        None: not trained yet.
+    loader : LoaderFacts or None
+        What the loader says.
+    findings : list of Finding
+        What was found on the way here.
+    validation_fraction : float or None
+        Share of the rows that an estimator holds out at random.
+    """
+
+    module: nn.Module
+    criterion: nn.Module | None
+    optimizer: Any
+    X: Any
+    rows: Rows
+    targets: Ints
+    labels: Sequence[Any]
+    names: Sequence[str] | None
+    meaning: Meaning
+    sure: bool
+    batch_size: int
+    training: Training | None
+    loader: LoaderFacts | None
+    findings: list[Finding]
+    validation_fraction: float | None = None
+
+    @property
+    def device(self) -> torch.device:
+        """Where the module is."""
+        return self.rows.device
+
+
+def is_estimator(candidate: Any) -> bool:
+    """Whether this is a classifier around a module, as `TorchClassifier` is."""
+    return not isinstance(candidate, nn.Module) and "module" in getattr(candidate, "get_params", dict)()
+
+
+# ------------------------------------------------------------------ estimators
+
+
+def subject_of_estimator(estimator: Any, X: Any, y: Any, loader: Any) -> Subject:
+    """Return what there is to examine of an estimator; unfitted, its module is built as `fit` would.
+
+    To be called inside ``_state.isolated``.
+    """
+    _refuse_targets(np.asarray(_on_host(y)))
+    if not scipy.sparse.issparse(X):
+        _refuse_rows(np.asarray(_on_host(X)), min(map(str, np.ravel(_on_host(y))), default=""))
+    copy = clone(estimator)
+    door, checked = Door.learn(copy, X)
+    names = getattr(copy, "feature_names_in_", None)
+    y = check_labels(y, copy)
+    parts = _fitted_parts(estimator, y) if hasattr(estimator, "net_") else _built_parts(copy, door, checked, y)
+    net, labels, targets, findings, training = parts
+    return Subject(
+        module=net.module_,
+        criterion=net.criterion_,
+        optimizer=getattr(net, "optimizer_", None),
+        X=_on_host(checked),
+        rows=door.rows(checked, net.dtype_, torch.device(net.device)).resident(),
+        targets=targets,
+        labels=labels.tolist(),
+        names=None if names is None else list(names),
+        meaning=net.meaning_,
+        sure=True,
+        batch_size=int(copy.get_params()["batch_size"]),
+        training=training,
+        loader=None if loader is None else read_loader(loader),
+        findings=findings,
+        validation_fraction=copy.get_params()["validation_fraction"],
+    )
+
+
+_Parts = tuple[Any, npt.NDArray[Any], Ints, list[Finding], Training | None]
+
+
+def _fitted_parts(estimator: Any, y: npt.NDArray[Any]) -> _Parts:
+    labels = Labels(estimator.classes_)
+    targets = labels.encode(y)
+    unseen = labels.unseen(y, targets)
+    found = check_known_labels(labels.classes.tolist(), estimator.class_count_, unseen)
+    params = estimator.get_params()
+    n_batches = -(-int(estimator.class_count_.sum()) // int(params["batch_size"]))
+    training = Training(
+        epochs=estimator.n_iter_,
+        steps=estimator.n_iter_ * n_batches,
+        lr=float(params["lr"]),
+        losses=estimator.loss_curve_,
+        estimator=estimator,
+    )
+    return estimator.net_, labels.classes, targets, [] if found is None else [found], training
+
+
+def _built_parts(copy: Any, door: Door, checked: Any, y: npt.NDArray[Any]) -> _Parts:
+    labels, targets = Labels.learn(y)
+    every = copy.get_params()
+    nested = {name: value for name, value in every.items() if "__" in name}
+    params = {name: value for name, value in every.items() if "__" not in name}
+    session = Session.build(params, nested, door, labels, resolve_device(params["device"]), 0, checked)
+    return session.net, labels.classes, targets, [], None
+
+
+# ------------------------------------------------------------------ bare modules
+
+
+def subject_of_module(module: nn.Module, X: Any, y: Any, criterion: Any, optimizer: Any, loader: Any) -> Subject:
+    """Return what there is to examine of a module and the parts of somebody's own loop."""
+    given_y = np.asarray(_on_host(y))
+    _refuse_targets(given_y)
+    sparse = scipy.sparse.issparse(X)
+    given = X.toarray() if sparse else np.asarray(_on_host(X))
+    if len(given) != len(given_y):
+        raise ValueError(f"X and y must have one entry per row. Got {len(given)} rows of X and {len(given_y)} of y.")
+    if not len(given):
+        raise ValueError("X has no rows: there is nothing to examine.")
+    if given.dtype.kind not in "biuf" or given_y.dtype.kind not in "biuf":
+        raise ValueError(
+            f"A module takes numbers and class indices from 0. Got X of dtype {given.dtype} and y of dtype "
+            f"{given_y.dtype}. Encode them, for y with numpy.unique(y, return_inverse=True)[1]."
+        )
+    if given.dtype.kind == "f":
+        _refuse_rows(given, 0)
+    facts = None if loader is None else read_loader(loader)
+    return Subject(
+        module=module,
+        criterion=criterion if isinstance(criterion, nn.Module) else None,
+        optimizer=optimizer,
+        X=given,
+        rows=_module_rows(module, given),
+        targets=given_y.reshape(-1),
+        labels=(),
+        names=[str(name) for name in X.columns] if hasattr(X, "columns") else None,
+        meaning=Meaning("logits", None, 2),
+        sure=False,
+        batch_size=(facts.batch_size if facts else None) or min(64, len(given)),
+        training=_training_of(optimizer, facts, len(given)),
+        loader=facts,
+        findings=[],
+    )
+
+
+def settle_meaning(subject: Subject, output: Any) -> None:
+    """Decide what the outputs of a bare module mean, now that their shape is known; check y against it.
+
+    Raises
+    ------
+    Refused
+        If y holds labels for which there is no column.
+    """
+    shape = tuple(output.shape) if isinstance(output, torch.Tensor) else ()
+    columns = 1 if len(shape) < 2 else shape[-1]
+    found = check_label_range(subject.targets, columns)
+    if found is not None:
+        raise Refused(found)
+    subject.targets = subject.targets.astype(np.int64)
+    n_classes = max(columns, int(subject.targets.max()) + 1, 2)
+    subject.labels = list(range(n_classes))
+    try:
+        subject.meaning, subject.sure = meaning_of(subject.criterion, None, n_classes), subject.criterion is not None
+    except ValueError:  # a criterion of their own: what its inputs mean is not known
+        inside = columns == 1 and shape and bool(((output >= 0) & (output <= 1)).all())
+        subject.meaning = Meaning("probabilities" if inside else "logits", None, n_classes)
+
+
+def _module_rows(module: nn.Module, X: npt.NDArray[Any]) -> Rows:
+    tensors = [*module.parameters(), *module.buffers()]
+    device = tensors[0].device if tensors else torch.device("cpu")
+    embeds = any(isinstance(layer, (nn.Embedding, nn.EmbeddingBag)) for layer in module.modules())
+    dtype = torch.int64 if X.dtype.kind in "iu" and embeds else computing_dtype(module, None, torch.device("cpu"))
+    return DenseRows(torch.from_numpy(np.ascontiguousarray(X)), dtype, device)
+
+
+def _training_of(optimizer: Any, loader: LoaderFacts | None, n_rows: int) -> Training:
+    """Read from the optimizer how many steps were taken; optimizers without state do not tell."""
+    if optimizer is None:
+        return Training()
+    counts = [float(state["step"]) for state in optimizer.state.values() if "step" in state]
+    steps = int(max(counts, default=0))
+    per_epoch = -(-n_rows // loader.batch_size) if loader and loader.batch_size else 1
+    group = optimizer.param_groups[0]
+    stateless = isinstance(optimizer, torch.optim.SGD) and not group["momentum"]
+    return Training(steps // per_epoch, steps, float(group["lr"]), fresh=not optimizer.state and not stateless)
+
+
+# ------------------------------------------------------------------ what comes in
+
+
+def _on_host(values: Any) -> Any:
+    if not isinstance(values, torch.Tensor):
+        return values
+    values = values.detach().cpu()
+    return (values.float() if values.dtype == torch.bfloat16 else values).numpy()
+
+
+def _refuse_targets(y: npt.NDArray[Any]) -> None:
+    found = check_target_shape(y)
+    if found is not None:
+        raise Refused(found)
+
+
+def _refuse_rows(X: npt.NDArray[Any], label: Any) -> None:
+    bad = ~np.isfinite(X.reshape(len(X), -1)).all(axis=1) if X.dtype.kind == "f" and len(X) else np.zeros(0)
+    found = check_finite_rows(int(bad.sum()), 0, len(X), 0, label)
+    if found is not None:
+        raise Refused(found)
+
+
+def refuse_lazy(module: nn.Module) -> None:
+    """Raise for a module whose shapes are not settled: running it would settle them."""
+    kinds = (nn.parameter.UninitializedParameter, nn.parameter.UninitializedBuffer)
+    if any(isinstance(tensor, kinds) for tensor in [*module.parameters(), *module.buffers()]):
+        raise ValueError(
+            f"{type(module).__name__} has lazy layers that were never run, so that there is nothing to examine. Call "
+            "it on a batch first."
+        )

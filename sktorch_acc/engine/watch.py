@@ -1,0 +1,111 @@
+"""The cheap checks inside `fit`: of the data before epoch 1, of the result after the last epoch.
+
+Each speaks at most once a fit. Nothing is measured for them: the result is judged by the counts that the
+loop recorded anyway.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from sktorch_acc._rates import rates
+from sktorch_acc.checks.data import (
+    check_ceiling,
+    check_majority,
+    check_scales,
+    column_scales,
+    normalises_input,
+    repeated_rows,
+)
+from sktorch_acc.checks.learning import check_flat, long_enough
+from sktorch_acc.checks.mode import check_norm_statistics
+from sktorch_acc.engine.steps import norm_layers
+from sktorch_acc.exceptions import SktorchAccError, warn
+from sktorch_acc.findings import Finding
+
+if TYPE_CHECKING:
+    from sktorch_acc.engine.history import EpochRow
+    from sktorch_acc.engine.loop import HeldRows, Run
+
+__all__ = ["Watch"]
+
+_NEAR = 0.02  # of the ceiling
+_CEILING = 0.95  # above, a ceiling is no news
+
+
+class Watch:
+    """What `fit` says of its own accord.
+
+    Parameters
+    ----------
+    level : {"warn", "raise"}
+        Whether a finding is a warning or an error.
+    """
+
+    def __init__(self, level: str) -> None:
+        self.level = level
+
+    def data(self, module: nn.Module, fitted: HeldRows, names: Sequence[str] | None) -> None:
+        """Judge the scales of the fitted rows (D4); tokens have none, and a first layer may normalise."""
+        if fitted.rows.dtype != torch.int64 and not normalises_input(module):
+            self._say(check_scales(column_scales(_on_host(fitted.rows.source), names)))
+
+    def result(self, module: nn.Module, run: Run) -> None:
+        """Judge the epoch that the net holds: the ceiling (D6), the majority (D7, F1), batch norm (E5)."""
+        row = next((row for row in run.rows if row.epoch == run.best_epoch), None)
+        if row is None:  # a callback brought back an epoch of an earlier fit, which has been judged
+            return
+        epochs, steps = len(run.rows), len(run.rows) * run.context.data.n_steps
+        counts = row.counts.get("train_acc") or row.counts.get("train_acc_running")
+        if counts is None:
+            return
+        correct, support = counts
+        self._ceiling(run.fitted, float(rates(correct.sum(), support.sum())))
+        if not long_enough(epochs, steps):
+            return
+        labels = run.labels.tolist()
+        self._say(
+            _lagging_norm(module, run, row)
+            or check_majority(correct, support, labels)
+            or check_flat(correct, support, epochs, steps, labels)
+        )
+
+    def _ceiling(self, fitted: HeldRows, accuracy: float) -> None:
+        """Name the ceiling that identical rows set, where the accuracy has come near it (D6).
+
+        Far below it the ceiling explains nothing, and tables of categories have one by nature.
+        """
+        if accuracy > _CEILING or not isinstance(fitted.rows.source, torch.Tensor):
+            return
+        repeated = repeated_rows(_on_host(fitted.rows.source), fitted.indices.cpu().numpy())
+        if accuracy >= repeated.ceiling - _NEAR:
+            self._say(check_ceiling(repeated))
+
+    def _say(self, finding: Finding | None) -> None:
+        """Warn at the user's line, or raise; what only explains a figure is left to `diagnose`."""
+        if finding is None or finding.severity == "info":
+            return
+        if self.level == "raise":
+            raise SktorchAccError(finding.text, finding.code)
+        warn(finding.text, finding.code)
+
+
+def _lagging_norm(module: nn.Module, run: Run, row: EpochRow) -> Finding | None:
+    """Compare the running figure, on batch statistics, with the exact one, on the running statistics (E5)."""
+    both = [row.counts.get(name) for name in ("train_acc_running", "train_acc")]
+    if None in both or not norm_layers(module) or run.context.eval_layers:
+        return None
+    moving, held = (float(rates(c.sum(), s.sum())) for c, s in filter(None, both))
+    return check_norm_statistics(moving, held, len(run.fitted.rows))
+
+
+def _on_host(source: Any) -> Any:
+    """Return a tensor as an array; a CSR matrix is on the host."""
+    if not isinstance(source, torch.Tensor):
+        return source
+    tensor = source.detach().cpu()
+    return (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy()

@@ -1,0 +1,236 @@
+"""Checks of X and y: the facts against slow obvious ones, and where each check begins to speak."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from torch import nn
+
+from sktorch_acc.checks import data
+from sktorch_acc.checks.data import (
+    ColumnScales,
+    check_aligned,
+    check_ceiling,
+    check_finite_rows,
+    check_grouped,
+    check_known_labels,
+    check_label_range,
+    check_leak,
+    check_majority,
+    check_scales,
+    check_target_shape,
+    column_scales,
+    normalises_input,
+    repeated_rows,
+)
+
+FEW = st.sampled_from([0.0, -0.0, 1.0, -1.5, 3.0])
+
+
+def slow_facts(X, y):
+    """Group rows by their values in a dictionary."""
+    groups = {}
+    for row, label in zip((X + 0).tolist(), y.tolist(), strict=True):
+        groups.setdefault(tuple(row), []).append(label)
+    counts = [pd.Series(labels).value_counts() for labels in groups.values()]
+    mixed = [c for c in counts if len(c) > 1]
+    return (
+        len(mixed),
+        sum(int(c.sum()) for c in mixed),
+        sum(int(c.max()) for c in counts),
+        sum(int((c - 1).sum()) for c in counts),
+    )
+
+
+@given(X=hnp.arrays(np.float64, st.tuples(st.integers(1, 30), st.integers(1, 3)), elements=FEW), seed=st.integers(0, 9))
+@pytest.mark.parametrize("dtype", ["float64", "float32", "float16", "int64", "int8", "bool"])
+def test_repeated_rows_are_those_that_a_dictionary_finds(dtype, X, seed):
+    X = X.astype(dtype)
+    y = np.random.default_rng(seed).integers(0, 3, len(X))
+    found = repeated_rows(X, y)
+    assert (found.mixed_groups, found.mixed_rows, found.best, found.copies) == slow_facts(X, y)
+    assert found.n_rows == len(X)
+
+
+def test_rows_that_differ_are_told_apart_though_their_keys_are_equal(monkeypatch):
+    monkeypatch.setattr(data, "_row_keys", lambda X: np.zeros(len(X), dtype=np.uint64))
+    X = np.array([[0.0, 1.0], [2.0, 3.0], [0.0, 1.0], [4.0, 5.0]])
+    found = repeated_rows(X, np.array([0, 0, 1, 1]))
+    assert (found.mixed_groups, found.mixed_rows, found.best, found.copies) == (1, 2, 3, 0)
+
+
+def test_long_data_are_hashed_in_parts(monkeypatch):
+    X = np.random.default_rng(0).integers(0, 4, (500, 3)).astype("float32")
+    y = np.arange(500) % 2
+    whole = repeated_rows(X, y)
+    monkeypatch.setattr(data, "_SAMPLE", (30, 1, 1))
+    assert repeated_rows(X, y) == whole
+
+
+def test_images_are_rows_too_and_no_rows_are_no_mistake():
+    images = np.zeros((3, 2, 2))
+    assert repeated_rows(images, np.array([0, 1, 0])).mixed_rows == 3
+    assert repeated_rows(np.zeros((2, 0)), np.array([0, 1])).ceiling == 0.5
+
+
+@pytest.mark.parametrize(
+    ("labels", "severity", "ceiling"),
+    [([0, 1], "warning", "0.5000"), ([0] * 99 + [1], "info", "0.9900"), ([0, 0], None, None)],
+)
+def test_the_ceiling(labels, severity, ceiling):
+    found = check_ceiling(repeated_rows(np.ones((len(labels), 2)), np.array(labels)))
+    assert (found and found.severity) == severity
+    assert found is None or (found.code, f"exceed {ceiling}" in found.message) == ("ACC-D6", True)
+
+
+def test_copies_matter_only_if_rows_are_held_out_and_only_if_they_are_many():
+    many = repeated_rows(np.ones((10, 1)), np.zeros(10, dtype=int))
+    assert check_leak(many, None) is None
+    assert "9 of 10 rows repeat" in check_leak(many, 0.1).message
+    few = repeated_rows(np.r_[np.arange(99.0), 0.0][:, None], np.zeros(100, dtype=int))
+    assert check_leak(few, 0.1) is None
+
+
+@pytest.mark.parametrize(
+    ("spreads", "speaks"),
+    [
+        ([1.0, 2.0], False),
+        ([1.0, 50.0], False),
+        ([1.0, 51.0], True),
+        ([51.0], True),
+        ([0.01, 1.0], False),
+        ([0.009, 1.0], True),
+        ([0.001] + [1.0] * 9, False),  # one column that hardly varies
+        ([1.0] + [0.001] * 9, True),
+        ([np.nan, 1.0], False),
+        ([np.nan], False),
+        ([], False),
+    ],
+)
+def test_scales(spreads, speaks):
+    names = [f"column {c}" for c in range(len(spreads))]
+    found = check_scales(ColumnScales(np.array(spreads, dtype=float), names))
+    assert (found is not None) == speaks
+
+
+def test_spreads_ignore_constants_and_two_values_and_come_from_at_most_so_many_rows():
+    rng = np.random.default_rng(0)
+    X = np.c_[rng.normal(0, 7, 20_000), np.ones(20_000), 1e6 * (rng.random(20_000) > 0.5)]
+    scales = column_scales(X)
+    assert np.isnan(scales.spreads[1:]).all()
+    assert scales.spreads[0] == pytest.approx(7, rel=0.05)
+    assert scales.names == ["column 0", "column 1", "column 2"]
+    assert np.array_equal(column_scales(scipy.sparse.csr_array(X)).spreads, scales.spreads, equal_nan=True)
+    assert column_scales(X, ["a", "b", "c"]).names == ["a", "b", "c"]
+    pixels = rng.integers(0, 256, (40, 3, 4, 4))
+    assert column_scales(pixels).spreads == pytest.approx([pixels.std()])
+    assert column_scales(np.zeros((9, 0))).spreads.shape == (0,)
+
+
+@pytest.mark.parametrize(
+    ("module", "normalises"),
+    [
+        (nn.Sequential(nn.BatchNorm1d(3), nn.Linear(3, 2)), True),
+        (nn.Sequential(nn.Sequential(nn.LayerNorm(3)), nn.Linear(3, 2)), True),
+        (nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2)), False),
+        (nn.Linear(3, 2), False),
+    ],
+)
+def test_a_first_layer_may_normalise(module, normalises):
+    assert normalises_input(module) is normalises
+
+
+@pytest.mark.parametrize(
+    ("y", "code"),
+    [
+        (np.zeros(5), None),
+        (np.zeros((5, 1)), None),
+        (np.eye(3), "ACC-B3"),
+        (np.eye(3, dtype=int), "ACC-B3"),
+        (np.array([["a", "b"]]), "ACC-B3"),
+        (np.full((4, 2), 0.5), "ACC-D11"),
+    ],
+)
+def test_the_shape_of_targets(y, code):
+    found = check_target_shape(y)
+    assert (found and found.code) == code
+
+
+@pytest.mark.parametrize(
+    ("y", "columns", "speaks"),
+    [
+        ([0, 1, 2], 3, False),
+        ([0, 1], 3, False),
+        ([0, 1, 2, 3], 3, False),  # consecutive: the columns are too few (C8)
+        ([0, 1], 1, False),
+        ([0.0, 1.0], 1, False),
+        ([1, 2, 3], 3, True),
+        ([-1, 0, 1], 3, True),
+        ([0, 5], 2, True),
+        ([0.5, 1.0], 2, True),
+    ],
+)
+def test_class_indices(y, columns, speaks):
+    found = check_label_range(np.array(y), columns)
+    assert (found is not None) == speaks
+
+
+def test_classes_without_rows_and_unseen_labels():
+    assert check_known_labels(["a", "b"], np.array([1, 2]), None) is None
+    assert "'a'" in check_known_labels(["a", "b"], np.array([0, 2]), None).message
+    assert check_known_labels(["a"], np.array([2]), "y contains 1 label").message.startswith("y contains")
+
+
+def test_alignment_needs_two_indices_of_the_same_rows():
+    X, y = pd.DataFrame({"a": [1, 2, 3]}), pd.Series([1, 2, 3])
+    assert check_aligned(X, y) is None
+    assert "2 of 3 rows differ" in check_aligned(X, y.loc[[2, 1, 0]]).message
+    assert check_aligned(X, y.set_axis([7, 8, 9])) is None
+    assert check_aligned(X.set_axis([0, 0, 1]), y) is None
+    assert check_aligned(X, [3, 2, 1]) is None  # list.index is a method
+
+
+def test_grouped_labels():
+    y = np.repeat([0, 1, 2], 20)
+    assert "3 runs; 41 are expected" in check_grouped(y, shuffled=False).message
+    assert check_grouped(y, shuffled=True) is None
+    assert check_grouped(np.random.default_rng(0).permutation(y), shuffled=False) is None
+    assert check_grouped(np.zeros(50, dtype=int), shuffled=False) is None
+    assert check_grouped(np.array([0, 0, 1, 1]), shuffled=False) is None
+    assert check_grouped(np.array([0]), shuffled=False) is None
+
+
+@pytest.mark.parametrize(
+    ("facts", "start"),
+    [
+        ((2, 0, 9, 0), "X holds NaN or infinity in 2 of 9 rows"),
+        ((0, 9, 9, 4), "4 parameter(s)"),
+        ((0, 3, 9, 0), "The module returns NaN or infinity for 3 of 9 rows"),
+    ],
+)
+def test_where_nan_comes_from(facts, start):
+    found = check_finite_rows(*facts, "cat")
+    assert found.message.startswith(start)
+    assert "counted as class 'cat'" in found.message
+    assert check_finite_rows(0, 0, 9, 0, "cat") is None
+
+
+@pytest.mark.parametrize(
+    ("correct", "support", "speaks"),
+    [
+        ([90, 0], [90, 10], True),
+        ([75, 0], [75, 25], True),
+        ([74, 0], [74, 26], False),  # not so frequent that it looks good
+        ([0, 10], [90, 10], False),
+        ([90, 1], [90, 10], False),
+        ([89, 0], [90, 10], False),
+        ([90, 0], [90, 0], False),
+        ([70, 0, 0], [70, 15, 15], True),
+    ],
+)
+def test_the_majority(correct, support, speaks):
+    found = check_majority(np.array(correct), np.array(support), list("abc"[: len(support)]))
+    assert (found is not None) == speaks
