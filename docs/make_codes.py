@@ -21,6 +21,48 @@ from catalogue.page import Page  # noqa: E402
 TARGET = HERE / "codes"
 PAGES: list[Page] = [*counting.PAGES, *outputs.PAGES, *data.PAGES, *mode.PAGES, *learning.PAGES]
 
+_PAGE = """\
+# ACC-{code}: {title}
+
+**What you see.** {see}
+
+**Why.** {why}
+
+**What to do.** {fix}
+
+Both loops below run on this:
+
+```python
+{setup}
+```
+
+## Wrong
+
+```python
+{wrong}
+```
+
+It prints
+
+```text
+{wrong_prints}
+```
+
+## Right
+
+```python
+{right}
+```
+
+It prints
+
+```text
+{right_prints}
+```
+
+[All codes](index.md) · [My training accuracy is wrong](../why-is-my-accuracy-wrong.md)
+"""
+
 UNTESTABLE = """\
 ## What has no page
 
@@ -50,47 +92,8 @@ def printed(blocks: list[str]) -> list[str]:
 def page_text(page: Page) -> str:
     """Return a page as Markdown."""
     _, wrong, right = printed([page.setup, page.wrong, page.right])
-    return f"""\
-# ACC-{page.code}: {page.title}
-
-**What you see.** {page.see}
-
-**Why.** {page.why}
-
-**What to do.** {page.fix}
-
-Both loops below run on this:
-
-```python
-{page.setup.rstrip()}
-```
-
-## Wrong
-
-```python
-{page.wrong.rstrip()}
-```
-
-It prints
-
-```text
-{wrong.rstrip()}
-```
-
-## Right
-
-```python
-{page.right.rstrip()}
-```
-
-It prints
-
-```text
-{right.rstrip()}
-```
-
-[All codes](index.md) · [My training accuracy is wrong](../why-is-my-accuracy-wrong.md)
-"""
+    texts = {name: text.rstrip() for name, text in vars(page).items()}
+    return _PAGE.format(**texts, wrong_prints=wrong.rstrip(), right_prints=right.rstrip())
 
 
 def index_text() -> str:

@@ -34,7 +34,8 @@ GRID = {"net__module__hidden": [2, 4, 8, 16], "net__lr": [0.0003, 0.001, 0.003, 
 
 def main(folder):
     X, y = load_wine(return_X_y=True)
-    clf = TorchClassifier(Net, max_epochs=20, batch_size=32, random_state=0)
+    # diagnose="off": the search itself shows which candidates learn nothing.
+    clf = TorchClassifier(Net, max_epochs=20, batch_size=32, random_state=0, diagnose="off")
     pipeline = Pipeline([("scale", StandardScaler()), ("net", clf)])
     cv = StratifiedKFold(3, shuffle=True, random_state=0)
     search = GridSearchCV(pipeline, GRID, cv=cv, error_score="raise")

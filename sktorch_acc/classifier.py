@@ -418,9 +418,6 @@ class TorchClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             session.continued = partial or self.warm_start
             session.follow_lr(self.lr)
             run = prepare(session, params, self._nested, given, held_out, n_epochs=n_epochs, holdout=holdout)
-            if self.diagnose != "off" and not partial:
-                run.watch = Watch(self.diagnose)
-                run.watch.data(session.module, run.fitted, getattr(self, "feature_names_in_", None))
             if self.verbose:
                 run.listeners.append(EpochTable(run.labels))
             tasks = None if partial else self._listen(session, run, X, y, sample_weight)
@@ -471,7 +468,10 @@ class TorchClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         return GivenRows(checked, indices)
 
     def _listen(self, session: Session, run: Run, X: Any, y: Any, sample_weight: Any) -> EpochTasks | None:
-        """Put scikit-learn's callbacks, if there are some, among those who are told of epochs."""
+        """Start the watch, and put scikit-learn's callbacks, if there are some, among those told of epochs."""
+        if self.diagnose != "off":
+            run.watch = Watch(self.diagnose)
+            run.watch.data(session.module, run.fitted, getattr(self, "feature_names_in_", None))
         if not has_callbacks(self):
             return None
 

@@ -40,7 +40,7 @@ print(diagnose(model, X, y, criterion=criterion).codes)
         "An accuracy at the level of guessing.",
         "X was shuffled or sorted, and y was not; pandas aligns by index, arrays do not.",
         "Align before `fit`: `y = y.loc[X.index]`.",
-        TABLE + "import pandas as pd\n\nX, y = pd.DataFrame(X, columns=list('abcd')), pd.Series(y)\n",
+        TABLE + 'import pandas as pd\n\nX, y = pd.DataFrame(X, columns=list("abcd")), pd.Series(y)\n',
         """\
 shuffled = X.sample(frac=1, random_state=0)
 clf = TorchClassifier(**settings).fit(shuffled, y)

@@ -7,7 +7,8 @@ from catalogue.page import LOOP, TABLE, Page
 
 def _fit(more: str) -> str:
     return f"""\
-clf = TorchClassifier(**(settings | {more})).fit(X, y)
+changed = {more}
+clf = TorchClassifier(**(settings | changed)).fit(X, y)
 print(f"{{clf.score(X, y):.1f}}, loss from {{clf.loss_curve_[0]:.1g}} to {{clf.loss_curve_[-1]:.1g}}")
 print(diagnose(clf, X, y).codes)
 """
