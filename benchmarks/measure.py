@@ -11,13 +11,13 @@ from typing import Any
 __all__ = ["Row", "Settings", "alternate", "now", "ratio_row", "use_clock", "value_row"]
 
 _CLOCKS = {"wall": time.perf_counter, "cpu": time.thread_time}
-_clock = _CLOCKS["wall"]
+_clock, _name = _CLOCKS["wall"], "wall"
 
 
 def use_clock(name: str) -> None:
     """Choose the clock of one-threaded contenders: the wall's, or (on a busy machine) the thread's CPU time."""
-    global _clock
-    _clock = _CLOCKS[name]
+    global _clock, _name
+    _clock, _name = _CLOCKS[name], name
 
 
 def now() -> float:
@@ -67,6 +67,8 @@ class Row:
         Median of the contender's own seconds, where the row is a ratio of times.
     target : float or None
         What the design asks for at most.
+    clock : {"wall", "cpu"}
+        By which it was measured.
     """
 
     family: str
@@ -80,6 +82,7 @@ class Row:
     unit: str = "x"
     measured: float | None = None
     target: float | None = None
+    clock: str = "wall"
 
     @property
     def key(self) -> str:
@@ -125,7 +128,8 @@ def ratio_row(
     ratios = [a / b for a, b in zip(times[contender], times[against], strict=True)]
     low, middle, high = quartiles(ratios)
     measured = statistics.median(times[contender])
-    return Row(family, case, contender, against, middle, low, high, len(ratios), measured=measured, target=target)
+    spread = (middle, low, high, len(ratios))
+    return Row(family, case, contender, against, *spread, measured=measured, target=target, clock=_name)
 
 
 def value_row(
@@ -133,4 +137,4 @@ def value_row(
 ) -> Row:
     """Return a figure that is no ratio."""
     low, middle, high = quartiles(values)
-    return Row(family, case, contender, "", middle, low, high, len(values), unit=unit, target=target)
+    return Row(family, case, contender, "", middle, low, high, len(values), unit=unit, target=target, clock=_name)

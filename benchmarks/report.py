@@ -94,6 +94,8 @@ def _table(rows: Sequence[Row], reference: dict[str, Row]) -> list[str]:
         unit = "" if row.unit == "x" else f" {row.unit}"
         target = "" if row.target is None else f"{row.target:.2f}"
         notes = [] if row.target is None else ["reached" if row.median <= row.target else "**missed**"]
+        if row.clock != "wall":
+            notes.append(f"{row.clock} time")
         before = reference.get(row.key)
         if slower(row, before) and before is not None:
             notes.append(f"**slower** (was {before.median:.3g})")

@@ -43,14 +43,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     warnings.filterwarnings("ignore", category=UserWarning, module="sklearn")  # tiny tables, many classes
     about = {**report.machine(), "clock": options.clock}
     _warn_if_busy(about["load"][0])
-    rows = _measured(options.only.split(","), settings)
-    if not options.quick:
-        kept = report.load(options.output / "results.json")
-        rows = list({**kept, **{row.key: row for row in rows}}.values())
     reference = {} if options.quick else report.load(_HERE / "reference.json")
     options.output.mkdir(parents=True, exist_ok=True)
-    report.save(options.output / "results.json", rows, about)
-    (options.output / "results.md").write_text(report.markdown(rows, about, reference))
+    kept = {} if options.quick else report.load(options.output / "results.json")
+    rows: list[Row] = []
+    for family in options.only.split(","):  # written family by family: an interrupt loses one
+        kept = {key: row for key, row in kept.items() if row.family != family}
+        kept |= {row.key: row for row in _measured(family, settings)}
+        rows = sorted(kept.values(), key=lambda row: row.family)
+        report.save(options.output / "results.json", rows, about)
+        (options.output / "results.md").write_text(report.markdown(rows, about, reference))
     if options.store:
         report.save(_HERE / "reference.json", rows, about)
     worse = [row for row in rows if report.slower(row, reference.get(row.key))]
@@ -75,15 +77,14 @@ def _warn_if_busy(load: float) -> None:
         print(f"The machine is busy (load {load:.2f}): ratios will spread.", file=sys.stderr)
 
 
-def _measured(families: Sequence[str], settings: Settings) -> list[Row]:
+def _measured(family: str, settings: Settings) -> list[Row]:
     available, rows = torch.get_num_threads(), []
-    for family in families:
-        start = time.perf_counter()
-        torch.set_num_threads(available if family == "t" else 1)
-        for row in _FAMILIES[family](settings):
-            print(f"({row.family}) {row.case}: {row.contender} {row.median:.3g} {row.unit} {row.against}", flush=True)
-            rows.append(row)
-        print(f"({family}) took {time.perf_counter() - start:.0f} s", flush=True)
+    start = time.perf_counter()
+    torch.set_num_threads(available if family == "t" else 1)
+    for row in _FAMILIES[family](settings):
+        print(f"({row.family}) {row.case}: {row.contender} {row.median:.3g} {row.unit} {row.against}", flush=True)
+        rows.append(row)
+    print(f"({family}) took {time.perf_counter() - start:.0f} s", flush=True)
     torch.set_num_threads(available)
     return rows
 
