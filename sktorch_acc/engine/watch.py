@@ -59,7 +59,7 @@ class Watch:
 
     def result(self, module: nn.Module, run: Run) -> None:
         """Judge the epoch that the net holds: the ceiling (D6), the majority (D7, F1), batch norm (E5)."""
-        row = run.rows[run.best_epoch - run.rows[0].epoch]
+        row = next((row for row in run.rows if row.epoch == run.best_epoch), run.rows[-1])
         epochs, steps = len(run.rows), len(run.rows) * run.context.data.n_steps
         counts = row.counts.get("train_acc") or row.counts.get("train_acc_running")
         if counts is None:
