@@ -63,7 +63,7 @@ def check_flat(correct: Ints, support: Ints, epochs: int, steps: int, labels: Se
         "ACC-F1",
         "warning",
         f"After {epochs} epochs the accuracy of {right / n_rows:.4f} cannot be told from always answering "
-        f"{labels[winner]!r} ({percent(share)} of the rows): nothing was learnt.",
+        f"{labels[winner]!r} ({percent(share)} of the rows): nothing, or too little, was learnt.",
         "Run diagnose and overfit_check, which tell a bug from tuning; then try another lr and more epochs.",
     )
 

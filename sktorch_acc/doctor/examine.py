@@ -245,7 +245,7 @@ def _of_the_history(subject: Subject, counts: _Counts, targets: Ints) -> Iterato
     history, n_fitted = estimator.history_, int(estimator.class_count_.sum())
     yield from _present(check_held_out(len(subject.targets), n_fitted, subject.validation_fraction))
     last, held = history.iloc[-1], history.loc[estimator.best_epoch_]
-    measure = next((name for name in ("train_acc", "train_acc_running", "train_loss") if name in history), None)
+    measure = next((name for name in ("train_acc", "train_acc_running") if name in history), None)
     if measure is not None:
         yield from _present(
             check_restored_epoch(estimator.best_epoch_, estimator.n_iter_, held[measure], last[measure])

@@ -14,6 +14,7 @@ from sktorch_acc.checks.data import repeated_rows
 from sktorch_acc.checks.learning import check_memorised
 from sktorch_acc.checks.outputs import check_parameters
 from sktorch_acc.doctor.subject import Subject
+from sktorch_acc.engine.copying import copied
 from sktorch_acc.engine.objective import Objective
 from sktorch_acc.findings import Finding
 
@@ -67,7 +68,7 @@ def _train_copy(
 ) -> int:
     """Return how many rows a copy of the module gets right, at most, while it is trained on them alone."""
     torch.default_generator.manual_seed(0)
-    module, criterion = copy.deepcopy(subject.module), copy.deepcopy(subject.criterion)
+    module, criterion = copied(subject.module), copy.deepcopy(subject.criterion)
     assert criterion is not None
     objective = Objective(criterion, subject.meaning, weighted=False)
     optimizer = torch.optim.Adam([p for p in module.parameters() if p.requires_grad], lr=lr)
