@@ -67,7 +67,7 @@ def load(path: Path) -> dict[str, Row]:
 
 def slower(row: Row, before: Row | None) -> bool:
     """Whether a row got worse than its reference by more than the spread of either."""
-    if before is None:
+    if before is None or before.clock != row.clock:
         return False
     spread = max(row.high - row.low, before.high - before.low, 0.02 * before.median)
     return row.median > before.median + spread
