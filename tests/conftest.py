@@ -1,7 +1,9 @@
 """Settings that hold for every test."""
 
 import os
+import random
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import settings
@@ -9,6 +11,17 @@ from hypothesis import settings
 settings.register_profile("dev", max_examples=20, deadline=None)
 settings.register_profile("ci", max_examples=50, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
+
+
+torch.manual_seed(0)  # modules that test files build when they are imported are the same in every run
+
+
+@pytest.fixture(autouse=True)
+def _same_draws():
+    """No test depends on which tests ran before it in the same process."""
+    torch.manual_seed(0)
+    np.random.seed(0)  # noqa: NPY002
+    random.seed(0)
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -37,7 +37,7 @@ MISTAKES = {
     "income beside age": ("ACC-D4", INCOME, Y, {"max_epochs": 1}, "column 4 has a standard deviation of"),
     "at the ceiling of four different rows": ("ACC-D6", BINS, Y, {}, "No model can exceed 0.6500"),
     "the majority alone": ("ACC-D7", X, RARE, {"max_epochs": 5}, "accuracy is 0 for 'ill'"),
-    "noise": ("ACC-F1", X, NOISE, {"module": nn.Linear(5, 3), "lr": 1e-4}, "too little, was learnt"),
+    "noise": ("ACC-F1", X, NOISE, {"module": lambda: nn.Linear(5, 3), "lr": 1e-4}, "too little, was learnt"),
     "slow batch norm": ("ACC-E5", X * 3 + 40, Y, {"module": slow_norm}, "with batch statistics"),
 }
 
@@ -78,11 +78,11 @@ CLEAN = {
     "repeated rows with one label": (np.repeat(X[:60], 5, axis=0), np.repeat(Y[:60], 5), {}),
     "an indicator column of any size": (np.c_[X, 1e4 * (X[:, 0] > 0)], Y, {"max_epochs": 3}),
     "one column of eleven that hardly varies": (np.c_[X, X, 1e-4 * X[:, :1]], Y, {}),
-    "batch norm comes first": (INCOME, Y, {"module": nn.Sequential(nn.BatchNorm1d(5), nn.Linear(5, 3))}),
+    "batch norm comes first": (INCOME, Y, {"module": lambda: nn.Sequential(nn.BatchNorm1d(5), nn.Linear(5, 3))}),
     "batch norm and dropout": (X, Y, {"module": DropNorm}),
     "balanced weights": (X, np.where(X[:, 0] > 1.3, "ill", "well"), {"class_weight": "balanced"}),
     "one label": (X, np.full(300, "cat"), {}),
-    "tokens": (torch.randint(20, (300, 6)) * 1, NOISE, {"module": Sequences, "max_epochs": 2}),
+    "tokens": (torch.as_tensor(rng.integers(0, 20, (300, 6))), NOISE, {"module": Sequences, "max_epochs": 2}),
     "no accuracy recorded": (BINS, Y, {"train_accuracy": None}),
     "images": (X[:, :4].reshape(300, 1, 2, 2), Y, {"module": nn.Sequential(nn.Flatten(), nn.Linear(4, 3))}),
 }
