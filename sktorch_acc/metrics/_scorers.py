@@ -16,7 +16,7 @@ from sklearn.metrics import make_scorer
 from sklearn.metrics._scorer import _BaseScorer
 
 from sktorch_acc._text import listed
-from sktorch_acc.metrics._scores import class_accuracies, worst_class_accuracy_score
+from sktorch_acc.metrics._scores import class_accuracies, per_class_accuracy_score, worst_class_accuracy_score
 from sktorch_acc.metrics._targets import LabelPair, as_labels, read_pair, sorted_union, unique_labels
 
 __all__ = [
@@ -225,7 +225,8 @@ class PerClassAccuracyScorer(_BaseScorer):
     """
 
     def __init__(self, label: Any, labels: npt.NDArray[Any]) -> None:
-        super().__init__(_class_accuracy, 1, {})
+        # scikit-learn reads from its signature that weights are taken; `_score` computes the one class.
+        super().__init__(per_class_accuracy_score, 1, {})
         self._label = label
         self._labels = labels
 
@@ -237,11 +238,6 @@ class PerClassAccuracyScorer(_BaseScorer):
         wanted = np.asarray([self._label], dtype=self._labels.dtype)
         pair = _read(estimator, y_true, y_pred, wanted, self._labels, **kwargs)
         return float(class_accuracies(pair)[0])
-
-
-def _class_accuracy(y_true: Any, y_pred: Any, sample_weight: Any = None) -> float:
-    """Tell scikit-learn, by its signature, that the scorers take weights; never called."""
-    raise NotImplementedError
 
 
 def _read(
