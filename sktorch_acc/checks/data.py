@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -73,7 +75,7 @@ def column_scales(X: Any, names: Sequence[str] | None = None) -> ColumnScales:
         Names of the columns of two-dimensional X; None: their numbers.
     """
     values, fewest, most = _SAMPLE
-    n_rows = min(max(values // max(1, int(np.prod(X.shape[1:]))), fewest), most)
+    n_rows = min(max(values // max(1, math.prod(X.shape[1:])), fewest), most)
     step = max(1, -(-X.shape[0] // n_rows))
     sample: Any = X[::step]
     sample = np.asarray(sample.toarray() if scipy.sparse.issparse(X) else sample, dtype=np.float64)
@@ -100,7 +102,7 @@ def check_scales(scales: ColumnScales) -> Finding | None:
     if not len(known):
         return None
     spreads = scales.spreads[known]
-    typical = float(np.quantile(spreads, 0.2, method="lower"))
+    typical = float(np.sort(spreads)[(len(spreads) - 1) // 5])
     largest = int(spreads.argmax())
     top = float(spreads[largest])
     if top <= _LARGE_SPREAD and top <= _LARGE_RATIO * typical:
@@ -179,7 +181,7 @@ def _groups(X: npt.NDArray[Any]) -> Ints | None:
 
 def _row_keys(X: npt.NDArray[Any]) -> npt.NDArray[np.uint64]:
     """Hash each row to 64 bits by integer arithmetic: equal rows get equal keys wherever they stand."""
-    weights = np.random.default_rng(0).integers(1, 2**63, X.shape[1], dtype=np.uint64) * np.uint64(2) + np.uint64(1)
+    weights = _odd_numbers(X.shape[1])
     keys = np.empty(len(X), dtype=np.uint64)
     step = max(1, _SAMPLE[0] // X.shape[1])
     for start in range(0, len(X), step):
@@ -189,6 +191,11 @@ def _row_keys(X: npt.NDArray[Any]) -> npt.NDArray[np.uint64]:
         bits ^= bits >> np.uint64(32 if part.dtype.itemsize == 8 else 16)
         keys[start : start + step] = bits @ weights
     return keys
+
+
+@functools.lru_cache(maxsize=4)
+def _odd_numbers(n: int) -> npt.NDArray[np.uint64]:
+    return np.random.default_rng(0).integers(1, 2**63, n, dtype=np.uint64) * np.uint64(2) + np.uint64(1)
 
 
 def check_ceiling(repeated: RepeatedRows) -> Finding | None:

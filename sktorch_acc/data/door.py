@@ -160,6 +160,8 @@ def _text_message(name: str, columns: Sequence[Any], start: str | None = None) -
 
 def _refuse_text_columns(X: Any) -> None:
     """Name the text, category and date columns of a pandas or polars frame."""
+    if isinstance(X, np.ndarray):
+        return
     names = list(getattr(X, "columns", ()))
     repeated = sorted(str(name) for name, count in Counter(names).items() if count > 1)
     if repeated:

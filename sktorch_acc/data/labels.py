@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from numbers import Real
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 import numpy.typing as npt
@@ -74,6 +74,8 @@ def check_labels(y: Any, estimator: Any) -> npt.NDArray[Any]:
     _refuse_one_hot(y)
     if isinstance(y, (pd.Series, pd.Index)):
         y = y.to_numpy()  # scikit-learn would make floats of nullable integers and bools
+    if _few_integers(y):
+        return y
     y = column_or_1d(y, warn=True, dtype=None)
     missing = pd.isna(y)
     if missing.any():
@@ -85,6 +87,16 @@ def check_labels(y: Any, estimator: Any) -> npt.NDArray[Any]:
     y = _one_type(y)
     check_classification_targets(y)
     return np.asarray(y)
+
+
+def _few_integers(y: Any) -> TypeGuard[npt.NDArray[np.int64]]:
+    """Whether y holds integers of a range so small that the checks below, which sort it twice, would all pass.
+
+    Of integers scikit-learn only asks whether more than half of them differ (a regression problem, perhaps).
+    """
+    if type(y) is not np.ndarray or y.ndim != 1 or y.dtype.kind not in "iu" or not len(y):
+        return False
+    return int(y.max()) - int(y.min()) < len(y) // 2
 
 
 def _one_type(y: npt.NDArray[Any]) -> npt.NDArray[Any]:

@@ -157,7 +157,8 @@ def train(session: Session, run: Run) -> None:
     finally:
         if run.rows:
             session.n_iter = run.rows[-1].epoch
-            session.module.eval()
+            if session.net.callbacks_:  # whose on_train_end may have left another mode
+                session.module.eval()
     _name_held_epoch(session, run)
     if run.watch is not None:
         run.watch.result(session.module, run)

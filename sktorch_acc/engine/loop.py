@@ -295,7 +295,7 @@ def check_restored(net: Net, run: Run) -> bool:
 
 def _finite(values: torch.Tensor) -> bool:
     # A finite sum needs one pass; finite values whose sum overflows need the other.
-    return bool(torch.isfinite(values.sum())) or bool(torch.isfinite(values).all())
+    return math.isfinite(values.sum().item()) or bool(torch.isfinite(values).all())
 
 
 def _keep(net: Net, run: Run, row: EpochRow) -> None:
@@ -329,23 +329,20 @@ def _monitored(run: Run, row: EpochRow) -> float:
 
 def _record_for_callbacks(net: Net, run: Run, row: EpochRow, n_steps: int) -> None:
     """Write the epoch into skorch's history under skorch's names, before user callbacks run."""
-    history = net.history
-    summarised = not net.batch_listeners()
+    record = net.history[-1]  # a dict; record() and record_batch() look it up anew for every value
+    summary: dict[str, Any] = {}
     for prefix, held, count in (("train", run.fitted, n_steps), ("valid", run.valid, 1)):
         if held is None:
             continue
         loss = row.values[f"{prefix}_loss"]
-        if summarised:  # an empty batch list breaks Checkpoint and PassthroughScoring
-            if prefix == "train":
-                history.new_batch()
-            history.record_batch(f"{prefix}_loss", loss)
-            history.record_batch(f"{prefix}_batch_size", len(held.rows))
-        history.record(f"{prefix}_loss", loss)
-        history.record(f"{prefix}_loss_best", net.improves(f"{prefix}_loss", loss))
-        history.record(f"{prefix}_batch_count", count)
-    for name, value in row.accuracies().items():
-        history.record(name, value)
-    history.record("dur", row.values["seconds"])
+        summary |= {f"{prefix}_loss": loss, f"{prefix}_batch_size": len(held.rows)}
+        record[f"{prefix}_loss"] = loss
+        record[f"{prefix}_loss_best"] = net.improves(f"{prefix}_loss", loss)
+        record[f"{prefix}_batch_count"] = count
+    if not net.batch_listeners():  # an empty batch list breaks Checkpoint and PassthroughScoring
+        record["batches"].append(summary)
+    record.update(row.accuracies())
+    record["dur"] = row.values["seconds"]
 
 
 def _guarded(net: Net, run: Run) -> AbstractContextManager[None]:

@@ -1,18 +1,21 @@
-"""The optimizer's step with the least Python: torch's functional Adam where it does what ``step()`` does.
+"""The optimizer's step with the least Python: torch's fused Adam where it does what ``step()`` does.
 
-``Optimizer.step`` looks its state up anew for every parameter and step, opens a profiler region and
-walks hooks; on a small module that takes longer than forward and loss together. Here the lists are made
-once per epoch, and the same function of torch gets the same tensors: the same bits.
+``Optimizer.step`` looks its state up anew for every parameter and step, opens a profiler region, walks
+hooks and groups the tensors by device; on a small module that takes longer than forward and loss
+together. Here the lists are made once per epoch, and the same kernel of torch gets the same tensors: the
+same bits. The kernel's name is private, so it is tried out first; where it is missing or does something
+else, torch's functional Adam is called, which is public.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch.optim import adam
 from torch.optim import optimizer as base
+from torch.optim.adam import adam
 
 __all__ = ["step_of"]
 
@@ -43,6 +46,40 @@ def _is_plain_adam(optimizer: torch.optim.Optimizer) -> bool:
     return all(group["fused"] is True and not group["differentiable"] for group in optimizer.param_groups)
 
 
+# A plain 1 would become a tensor anew for every parameter and step.
+_ONE = torch.ones((), dtype=torch.float32, device="cpu")
+_Kernel = Callable[..., object]
+_functional: _Kernel = adam
+
+
+def _by_kernel(kernel: _Kernel, tensors: tuple[list[torch.Tensor], ...], settings: dict[str, Any]) -> None:
+    torch._foreach_add_(tensors[-1], _ONE, alpha=1.0)
+    kernel(*tensors, **settings)
+
+
+@functools.lru_cache(maxsize=2)
+def _kernel(decoupled: bool) -> _Kernel | None:
+    """Return torch's fused kernel, if it does with a sample what the functional optimizer does with it."""
+    kernel: _Kernel | None = getattr(torch, "_fused_adamw_" if decoupled else "_fused_adam_", None)
+    if kernel is None:
+        return None
+    settings: dict[str, Any] = {"lr": 0.1, "beta1": 0.9, "beta2": 0.99, "weight_decay": 0.1, "eps": 1e-8}
+    settings |= {"amsgrad": False, "maximize": False}
+
+    def sample() -> tuple[list[torch.Tensor], ...]:
+        values = torch.arange(3, dtype=torch.float32, device="cpu")
+        return [values], [values + 0.7], [values / 2], [values / 3], [], [_ONE + 1]
+
+    public, direct = sample(), sample()
+    _functional(*public, fused=True, decoupled_weight_decay=decoupled, capturable=False, **settings)
+    try:
+        _by_kernel(kernel, direct, settings)
+    except (TypeError, RuntimeError):
+        return None
+    same = all(torch.equal(*map(torch.stack, pair)) for pair in zip(public, direct, strict=True) if pair[0])
+    return kernel if same else None
+
+
 class _Group:
     """The tensors of a parameter group, in the lists that the functional optimizer takes."""
 
@@ -55,6 +92,13 @@ class _Group:
         self.squares = [state["exp_avg_sq"] for state in states]
         self.largest = [state["max_exp_avg_sq"] for state in states] if group["amsgrad"] else []
         self.steps = [state["step"] for state in states]
+        self.kernel = _kernel(bool(group["decoupled_weight_decay"])) if self._is_plain() else None
+
+    def _is_plain(self) -> bool:
+        """Whether all tensors are of one dtype and on the CPU, where the kernel takes them in one call."""
+        tensors = [*self.active, *self.steps]
+        one_dtype = len({p.dtype for p in self.active}) == 1
+        return one_dtype and all(tensor.device.type == "cpu" for tensor in tensors) and not self.options["capturable"]
 
     def gradients(self) -> list[torch.Tensor] | None:
         """Return the gradients; None if other parameters have one than when the lists were made."""
@@ -67,26 +111,22 @@ class _Group:
         return gradients
 
     def step(self, gradients: list[torch.Tensor]) -> None:
-        """Call the functional optimizer as ``Adam.step`` does."""
+        """Do what ``Adam.step`` does with these gradients."""
         options = self.options
-        beta1, beta2 = options["betas"]
-        adam.adam(
-            self.active,
-            gradients,
-            self.averages,
-            self.squares,
-            self.largest,
-            self.steps,
+        lr, (beta1, beta2) = options["lr"], options["betas"]
+        tensors = (self.active, gradients, self.averages, self.squares, self.largest, self.steps)
+        settings = {"lr": lr, "beta1": beta1, "beta2": beta2}
+        for name in ("amsgrad", "weight_decay", "eps", "maximize"):
+            settings[name] = options[name]
+        if self.kernel is not None and type(lr) is type(beta1) is type(beta2) is float:
+            _by_kernel(self.kernel, tensors, settings)
+            return
+        _functional(
+            *tensors,
             fused=True,
             capturable=options["capturable"],
             decoupled_weight_decay=options["decoupled_weight_decay"],
-            amsgrad=options["amsgrad"],
-            beta1=beta1,
-            beta2=beta2,
-            lr=options["lr"],
-            weight_decay=options["weight_decay"],
-            eps=options["eps"],
-            maximize=options["maximize"],
+            **settings,
         )
 
 

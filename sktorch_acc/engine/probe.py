@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import nn
 
-from sktorch_acc._state import guarded_generators
 from sktorch_acc.checks.outputs import (
     LossFacts,
     OutputFacts,
@@ -54,6 +53,8 @@ class Probe:
 def probe(module: nn.Module, objective: Objective, meaning: Meaning, data: TrainingRows) -> Probe:
     """Run the module on the first batch, without leaving a trace, and refuse what cannot be right.
 
+    The generators may move: every epoch seeds them anew.
+
     Raises
     ------
     ModuleOutputError
@@ -61,21 +62,20 @@ def probe(module: nn.Module, objective: Objective, meaning: Meaning, data: Train
     """
     n_rows = batch_sizes(len(data.rows), data.batch_size)[0]
     batch = data.rows.chunk(0, n_rows)
-    with guarded_generators(batch.device):
-        subject = _double(module)
-        with _kept_buffers(subject):
-            subject.eval()
-            with torch.no_grad(), _counted(subject, n_rows) as operations:
-                output = _forward(subject, batch.clone())
-            _refuse(_facts(subject, objective, meaning, output, n_rows, "evaluation"))
-            objective.observe(output)
-            _refuse_lost_row(subject, objective, meaning, batch)
-            subject.train()
-            output, without_norms = _training_forward(subject, batch)
-            _refuse(_facts(subject, objective, meaning, output, n_rows, "training"))
-            _raise(check_gradients(subject, output))
-            loss = _loss(objective, output, _targets(objective, data, n_rows))
-            _raise(check_loss(LossFacts(loss, type(objective.criterion).__name__, meaning.kind)))
+    subject = _double(module)
+    with _kept_buffers(module) if subject is module else nullcontext():
+        subject.eval()
+        with torch.no_grad(), _counted(subject, n_rows) as operations:
+            output = _forward(subject, batch.clone())
+        _refuse(_facts(subject, objective, meaning, output, n_rows, "evaluation"))
+        objective.observe(output)
+        _refuse_lost_row(subject, objective, meaning, batch)
+        subject.train()
+        output, without_norms = _training_forward(subject, batch)
+        _refuse(_facts(subject, objective, meaning, output, n_rows, "training"))
+        _raise(check_gradients(subject, output))
+        loss = _loss(objective, output, _targets(objective, data, n_rows))
+        _raise(check_loss(LossFacts(loss, type(objective.criterion).__name__, meaning.kind)))
     return Probe(max(1, output.numel() // n_rows), operations[0], norm_layers(module) if without_norms else [])
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -99,7 +100,7 @@ class Session:
         module, dtype = _built_module(params, nested, door, meaning, device, X)
         refuse_untrainable(module)
         criterion.to(device, dtype)
-        net = _built_net(params, nested, module.to(device), criterion, meaning, labels, dtype, device)
+        net = _built_net(params, nested, module, criterion, meaning, labels, dtype, device)
         built_from = _used_up(params, nested)
         return cls(net, door, labels, meaning, device, dtype, seed, params["lr"], built_from=built_from)
 
@@ -219,7 +220,7 @@ class Session:
         criterion.to(device, dtype)
         if not params["callbacks"]:  # taken away after fit; what was set for them may still be there
             nested = {name: value for name, value in nested.items() if not name.startswith("callbacks__")}
-        net = _built_net(params, nested, module.to(device), criterion, meaning, labels, dtype, device)
+        net = _built_net(params, nested, module, criterion, meaning, labels, dtype, device)
         module.eval()
         return cls(net, door, labels, meaning, device, dtype, 0, params["lr"])
 
@@ -305,5 +306,5 @@ def _built_net(
         callbacks=own_callbacks(params["callbacks"], split_nested(nested, "callbacks")),
         **passed,
     )
-    with guarded_generators(device):  # callbacks are initialized too
+    with guarded_generators(device) if net.callbacks else nullcontext():  # whose initialize() may draw
         return net.initialize()

@@ -5,6 +5,7 @@ import torch
 from torch import nn
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
+from sktorch_acc.engine import optimizing
 from sktorch_acc.engine.optimizing import _DirectAdam, step_of
 
 
@@ -63,6 +64,67 @@ def test_direct_steps_give_the_same_bits(build, schedule):
     direct, by_step = trained(build, True, schedule=schedule), trained(build, False, schedule=schedule)
     assert len(direct) == len(by_step)
     assert all(torch.equal(a, b) for a, b in zip(direct, by_step, strict=True))
+
+
+def test_without_the_kernel_the_functional_optimizer_gives_the_same_bits(monkeypatch):
+    for kind in (torch.optim.Adam, torch.optim.AdamW):
+
+        def build(module, kind=kind):
+            return kind(module.parameters(), fused=True, weight_decay=0.1)
+
+        with monkeypatch.context() as patch:
+            by_kernel = trained(build, True)
+            patch.setattr(optimizing, "_kernel", lambda decoupled: None)
+            by_function = trained(build, True)
+        assert all(torch.equal(a, b) for a, b in zip(by_kernel, by_function, strict=True))
+
+
+def test_parameters_of_two_dtypes_in_one_group_give_the_same_bits():
+    def results(direct):
+        first, second = (nn.Parameter(torch.ones(3, dtype=dtype)) for dtype in (torch.float32, torch.float64))
+        optimizer = torch.optim.AdamW([first, second], fused=True)
+        step = step_of(optimizer) if direct else optimizer.step
+        for _ in range(3):
+            optimizer.zero_grad()
+            (first.double() * second).square().sum().backward()
+            step()
+        return first, second
+
+    assert all(torch.equal(a, b) for a, b in zip(results(True), results(False), strict=True))
+
+
+@pytest.fixture
+def asked_anew():
+    optimizing._kernel.cache_clear()
+    yield
+    optimizing._kernel.cache_clear()
+
+
+@pytest.mark.usefixtures("asked_anew")
+def test_the_kernel_of_this_torch_is_used():
+    assert optimizing._kernel(True) is torch._fused_adamw_
+    assert optimizing._kernel(False) is torch._fused_adam_
+
+
+def takes_other_arguments(params, *, rate):
+    """A kernel of some later torch."""
+
+
+def counts_steps_itself(params, grads, averages, squares, largest, steps, **settings):
+    steps[0] += 1
+
+
+@pytest.mark.usefixtures("asked_anew")
+@pytest.mark.parametrize("kernel", [takes_other_arguments, counts_steps_itself, torch._fused_adam_, None])
+def test_a_kernel_that_does_something_else_is_not_used(monkeypatch, kernel):
+    class OtherTorch:
+        def __getattr__(self, name):
+            return kernel if name == "_fused_adamw_" else getattr(torch, name)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(optimizing, "torch", OtherTorch())
+        assert optimizing._kernel(True) is None
+        assert optimizing._kernel(False) is torch._fused_adam_
 
 
 class MyAdam(torch.optim.AdamW):
