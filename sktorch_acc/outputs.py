@@ -88,11 +88,11 @@ class Meaning:
         if self.n_classes == 1:
             return torch.zeros(len(output), dtype=torch.int64, device=output.device)
         if output.ndim == 3:
-            return self.probabilities(output).max(dim=1).indices
+            return _first_highest(self.probabilities(output))
         if self.is_single(output):
             threshold = {"logits": 0.0, "probabilities": 0.5, "log_probabilities": _LOG_HALF}[self.kind]
             return (output.reshape(-1) > threshold).to(torch.int64)
-        return output.max(dim=1).indices  # of ties the first, as argmax; 1.5 (3 columns) to 5 times (1,000) as fast
+        return _first_highest(output)
 
     def probabilities(self, output: torch.Tensor) -> torch.Tensor:
         """Return probabilities of shape (n, n_classes), float32 or float64; rows sum to 1."""
@@ -146,8 +146,16 @@ class Meaning:
         return torch.stack([1 - values, values], dim=1)
 
 
+_WIDE = 32  # columns, from which numpy's argmax is faster
 _LOG_HALF = -0.6931471805599453
 
 
 def _at_least_float32(output: torch.Tensor) -> torch.Tensor:
     return output.float() if output.dtype in (torch.float16, torch.bfloat16) else output
+
+
+def _first_highest(scores: torch.Tensor) -> torch.Tensor:
+    """Return the argmax over axis 1, of ties the first; faster than torch's."""
+    if scores.shape[1] >= _WIDE and scores.device.type == "cpu" and scores.dtype in (torch.float32, torch.float64):
+        return torch.from_numpy(scores.detach().numpy().argmax(axis=1))  # 1,000 columns: 6 times as fast as max
+    return scores.max(dim=1).indices  # 1.5 (3 columns) to 5 times (1,000) as fast as argmax
