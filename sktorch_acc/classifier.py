@@ -27,8 +27,8 @@ from sktorch_acc.data import Door, Labels, check_labels, check_weights, class_fa
 from sktorch_acc.engine.device import resolve_device
 from sktorch_acc.engine.fitting import GivenRows, prepare, train
 from sktorch_acc.engine.history import history_frame, joined
-from sktorch_acc.engine.loop import Run
 from sktorch_acc.engine.net import Net
+from sktorch_acc.engine.run import Run
 from sktorch_acc.engine.session import Session
 from sktorch_acc.engine.table import EpochTable
 from sktorch_acc.engine.watch import Watch
@@ -428,9 +428,10 @@ class TorchClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             session.follow_lr(self.lr)
             run = prepare(session, params, self._nested, given, held_out, n_epochs=n_epochs, holdout=holdout)
             if self.verbose:
-                run.listeners.append(EpochTable(run.labels))
+                run.listeners.append(EpochTable(run.plan.labels))
+            watch = None if partial else self._watch(session, run)
             tasks = None if partial else self._listen(session, run, X, y, sample_weight)
-            self._run(session, run)
+            self._run(session, run, watch)
             if tasks is not None:
                 tasks.close()
         return self
@@ -476,20 +477,25 @@ class TorchClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             raise ValueError(f"y_val: {unseen}")
         return GivenRows(checked, indices)
 
+    def _watch(self, session: Session, run: Run) -> Watch | None:
+        """Judge the data; return what will judge the result."""
+        if self.diagnose == "off":
+            return None
+        watch = Watch(self.diagnose)
+        watch.data(session.module, run.plan.fitted, getattr(self, "feature_names_in_", None))
+        return watch
+
     def _listen(self, session: Session, run: Run, X: Any, y: Any, sample_weight: Any) -> EpochTasks | None:
-        """Start the watch, and put scikit-learn's callbacks, if there are some, among those told of epochs."""
-        if self.diagnose != "off":
-            run.watch = Watch(self.diagnose)
-            run.watch.data(session.module, run.fitted, getattr(self, "feature_names_in_", None))
+        """Put scikit-learn's callbacks, if there are some, among those told of epochs."""
         if not has_callbacks(self):
             return None
 
         def fitted(values: Any) -> Any:
-            return values if values is None or run.kept is None else _safe_indexing(values, run.kept)
+            return values if values is None or run.plan.kept is None else _safe_indexing(values, run.plan.kept)
 
         tasks = EpochTasks(
             self,
-            run.n_epochs,
+            run.plan.n_epochs,
             X=lambda: fitted(X),
             y=lambda: fitted(y),
             metadata=lambda: None if sample_weight is None else {"sample_weight": fitted(sample_weight)},
@@ -498,7 +504,7 @@ class TorchClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         run.listeners.append(tasks)
         return tasks
 
-    def _run(self, session: Session, run: Run) -> None:
+    def _run(self, session: Session, run: Run, watch: Watch | None) -> None:
         """Train and publish the epochs that were completed.
 
         A failure makes the estimator unfitted; in a continued fit it leaves what was complete, but for a
@@ -506,7 +512,7 @@ class TorchClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         """
         continued = session.n_iter > 0
         try:
-            train(session, run)
+            train(session, run, watch)
         except BaseException as err:
             interrupted = isinstance(err, KeyboardInterrupt)
             if not (interrupted or continued) or isinstance(err, NonFiniteLossError):
@@ -525,7 +531,7 @@ class TorchClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         return {
             "_session": session,
             "classes_": session.labels.classes,
-            "class_count_": run.fitted.support,
+            "class_count_": run.plan.fitted.support,
             "n_iter_": run.rows[-1].epoch,
             "best_epoch_": run.best_epoch,
             "history_": history,

@@ -15,13 +15,16 @@ from sktorch_acc._params import split_nested
 from sktorch_acc._state import thread_limit
 from sktorch_acc.data import Rows, stratified_holdout
 from sktorch_acc.engine.device import resolve_threads, step_operations
-from sktorch_acc.engine.loop import HeldRows, Run, check_restored, epoch_seeds
+from sktorch_acc.engine.history import check_monitor
+from sktorch_acc.engine.loop import check_restored
 from sktorch_acc.engine.objective import Objective
 from sktorch_acc.engine.probe import probe
+from sktorch_acc.engine.run import HeldRows, Plan, Run, epoch_seeds
 from sktorch_acc.engine.schedules import build_schedule
 from sktorch_acc.engine.session import Session
 from sktorch_acc.engine.steps import StepContext, TrainingRows
 from sktorch_acc.engine.stopping import EarlyStopping, Snapshot, fingerprint, maximised
+from sktorch_acc.engine.watch import Watch
 from sktorch_acc.exceptions import warn
 
 __all__ = ["GivenRows", "prepare", "train"]
@@ -90,6 +93,8 @@ def prepare(
     operations = step_operations(session.module, found.row_operations, batch_rows)
     session.n_threads = resolve_threads(params["n_threads"], operations, session.device)
     monitor = params["monitor"]
+    if held_out is None and monitor.startswith("valid_"):
+        monitor = "train_loss"  # for "plateau"; early stopping has a hold-out
     schedule = build_schedule(
         params["lr_scheduler"],
         split_nested(nested, "lr_scheduler"),
@@ -97,8 +102,13 @@ def prepare(
         lr=float(params["lr"]),
         max_epochs=n_epochs,
         n_steps=data.n_steps,
-        maximise=_follows(monitor, held_out is not None),
+        maximise=maximised(monitor),
     )
+    stopping = None
+    if params["early_stopping"]:
+        stopping = EarlyStopping(maximised(monitor), int(params["n_iter_no_change"]), float(params["tol"]))
+    if stopping is not None or (schedule is not None and schedule.wants_metric):
+        check_monitor(monitor, params["train_accuracy"], held_out is not None, session.labels.classes)
     context = StepContext(
         data,
         objective.plain(),
@@ -107,10 +117,7 @@ def prepare(
         schedule.scheduler if schedule is not None and schedule.per_step else None,
         found.eval_layers,
     )
-    stopping = None
-    if params["early_stopping"]:
-        stopping = EarlyStopping(maximised(monitor), int(params["n_iter_no_change"]), float(params["tol"]))
-    run = Run(
+    plan = Plan(
         context=context,
         fitted=fitted,
         valid=held_out,
@@ -124,20 +131,15 @@ def prepare(
         stopping=stopping,
         schedule=schedule,
         kept=kept,
-        fingerprints=session.fingerprints if session.net.callbacks_ else None,
     )
+    run = Run(plan, session.fingerprints if session.net.callbacks_ else None)
     if session.n_iter:  # an interrupt in the first epoch goes back to where this run began
         run.held = Snapshot(session.module)
     return run
 
 
-def _follows(monitor: str, validated: bool) -> bool:
-    """Whether the figure that ``"plateau"`` follows is better when larger; without a hold-out it is a loss."""
-    return (validated or not monitor.startswith("valid_")) and maximised(monitor)
-
-
-def train(session: Session, run: Run) -> None:
-    """Run the epochs of a prepared run; `run.rows` and `run.best_epoch` say what came of it.
+def train(session: Session, run: Run, watch: Watch | None) -> None:
+    """Run the epochs of a prepared run and let `watch` judge; `run.rows` and `run.best_epoch` say what came of it.
 
     Raises
     ------
@@ -147,9 +149,9 @@ def train(session: Session, run: Run) -> None:
         If the loss or the outputs became NaN or infinite.
     """
     if session.net.callbacks_:
-        for held in filter(None, (run.fitted, run.valid)):
+        for held in filter(None, (run.plan.fitted, run.plan.valid)):
             held.dataset = Dataset(held.rows.source, held.indices.cpu())
-    dataset = run.fitted.dataset
+    dataset = run.plan.fitted.dataset
     X, y = (None, None) if dataset is None else (dataset.X, dataset.y)
     try:
         with thread_limit(session.n_threads):
@@ -160,8 +162,8 @@ def train(session: Session, run: Run) -> None:
             if session.net.callbacks_:  # whose on_train_end may have left another mode
                 session.module.eval()
     _name_held_epoch(session, run)
-    if run.watch is not None:
-        run.watch.result(session.module, run)
+    if watch is not None:
+        watch.result(session.module, run)
 
 
 def _split(

@@ -12,7 +12,7 @@ import pandas as pd
 
 from sktorch_acc._rates import rates
 
-__all__ = ["EpochRow", "history_frame", "joined", "monitored_value"]
+__all__ = ["EpochRow", "check_monitor", "history_frame", "joined", "monitored_value"]
 
 _ORDER = ("train_loss", "train_acc", "train_acc_running", "valid_loss", "valid_acc", "lr", "seconds")
 Counts = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]
@@ -65,6 +65,17 @@ def monitored_value(row: EpochRow, name: str, labels: npt.NDArray[Any]) -> float
         columns += [f"{measure}[{label}]" for label in labels]
     shown = columns[:12]
     raise ValueError(f"monitor={name!r} is no column of history_. Columns: {shown}.")
+
+
+def check_monitor(name: str, train_accuracy: Any, validated: bool, labels: npt.NDArray[Any]) -> None:
+    """Raise ValueError before the first epoch if the epochs will have no column `name`."""
+    counted = {"exact": ["train_acc", "train_acc_running"], "running": ["train_acc_running"]}.get(train_accuracy, [])
+    if validated and counted:
+        counted.append("valid_acc")
+    losses = ["train_loss", "valid_loss"] if validated else ["train_loss"]
+    none = np.zeros(len(labels), dtype=np.int64)
+    expected = EpochRow(0, dict.fromkeys([*losses, "lr", "seconds"], np.nan), dict.fromkeys(counted, (none, none)))
+    monitored_value(expected, name, labels)
 
 
 def history_frame(rows: Sequence[EpochRow], labels: npt.NDArray[Any]) -> pd.DataFrame:

@@ -5,132 +5,23 @@ from __future__ import annotations
 import math
 import time
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import numpy.typing as npt
 import torch
 
 from sktorch_acc._state import guarded_generators, seed_generators
 from sktorch_acc.counts import AccuracyCounter, host_counts
-from sktorch_acc.data import Rows
 from sktorch_acc.engine.evaluate import each_output, nan_rows
 from sktorch_acc.engine.history import EpochRow, monitored_value
-from sktorch_acc.engine.interrupts import Interrupts
-from sktorch_acc.engine.objective import Objective
-from sktorch_acc.engine.schedules import Schedule
-from sktorch_acc.engine.steps import StepContext, train_epoch
-from sktorch_acc.engine.stopping import EarlyStopping, Snapshot, fingerprint
+from sktorch_acc.engine.run import HeldRows, Plan, Run, epoch_seeds
+from sktorch_acc.engine.steps import train_epoch
+from sktorch_acc.engine.stopping import Snapshot, fingerprint
 from sktorch_acc.exceptions import NonFiniteLossError
 
 if TYPE_CHECKING:
     from sktorch_acc.engine.net import Net
-    from sktorch_acc.engine.watch import Watch
 
-__all__ = ["EpochListener", "HeldRows", "Run", "check_restored", "epoch_seeds", "run_epochs"]
-
-_GOLDEN = 0x9E3779B97F4A7C15  # spreads consecutive epochs over the seeds
-
-
-class EpochListener(Protocol):
-    """Who wants to know of epochs, after skorch's callbacks."""
-
-    def begin_epoch(self, epoch: int) -> None:
-        """Hear that the first step of an epoch is next."""
-
-    def end_epoch(self, row: EpochRow) -> bool:
-        """Hear that the epoch is recorded; a true answer stops the fit."""
-
-
-@dataclass
-class HeldRows:
-    """Rows to look at after an epoch: the fitted rows, or the hold-out.
-
-    Parameters
-    ----------
-    rows : Rows
-        Features, in the order in which they were given.
-    indices : Tensor of shape (n_rows,), int64
-        Class indices, on the device.
-    support : ndarray of shape (n_classes,), int64
-        Rows of each class.
-    weights : Tensor of shape (n_rows,) or None
-        For the loss alone; accuracies are counts.
-    dataset : object
-        The skorch dataset that callbacks get; made only if there are callbacks.
-    """
-
-    rows: Rows
-    indices: torch.Tensor
-    support: npt.NDArray[np.int64]
-    weights: torch.Tensor | None = None
-    dataset: Any = None
-
-
-@dataclass
-class Run:
-    """One call of `fit` or `partial_fit`: what the epochs need, and what they leave.
-
-    Parameters
-    ----------
-    context : StepContext
-        What a step needs.
-    fitted, valid : HeldRows
-        The fitted rows and the hold-out (or None).
-    objective : Objective
-        The loss.
-    train_accuracy : {"exact", "running"} or None
-        What to record.
-    seed : int
-        Every epoch's randomness is a function of the seed and the epoch's number, so that continuing a
-        fit is the same as not having stopped.
-    first_epoch, n_epochs : int
-        Number of the first epoch (from 1), and how many to run.
-    labels : ndarray of shape (n_classes,)
-        For the names of per-class columns.
-    monitor : str
-        Column that early stopping and ``"plateau"`` follow.
-    stopping : EarlyStopping or None
-        Early stopping.
-    schedule : Schedule or None
-        Learning-rate schedule.
-    kept : ndarray of int64 or None
-        Which of the rows given are the fitted rows; None: all.
-    listeners : list of EpochListener
-        Told of every epoch.
-    watch : Watch or None
-        What judges the result.
-    """
-
-    context: StepContext
-    fitted: HeldRows
-    valid: HeldRows | None
-    objective: Objective
-    train_accuracy: Literal["exact", "running"] | None
-    seed: int
-    first_epoch: int
-    n_epochs: int
-    labels: npt.NDArray[Any]
-    monitor: str
-    stopping: EarlyStopping | None
-    schedule: Schedule | None
-    kept: npt.NDArray[np.int64] | None = None
-    listeners: list[EpochListener] = field(default_factory=list)
-    watch: Watch | None = None
-    interrupts: Interrupts = field(default_factory=Interrupts)
-    stop_requested: bool = False
-    rows: list[EpochRow] = field(default_factory=list)
-    best_epoch: int = 0
-    held: Snapshot | None = None  # weights of the last complete epoch
-    best: Snapshot | None = None  # weights of the best epoch, with early stopping
-    fingerprints: dict[int, bytes] | None = None  # of each epoch's weights, if callbacks might bring some back
-
-
-def epoch_seeds(seed: int, epoch: int) -> tuple[int, int, int, int]:
-    """Return the seeds of an epoch: torch, numpy, Python, order of the rows. Epoch 0 builds the module."""
-    mixed = (seed + epoch * _GOLDEN) % 2**64
-    return mixed % 2**63, mixed % 2**32, mixed >> 1, (mixed ^ _GOLDEN) % 2**63
+__all__ = ["check_restored", "run_epochs"]
 
 
 def run_epochs(net: Net, run: Run) -> None:
@@ -140,7 +31,7 @@ def run_epochs(net: Net, run: Run) -> None:
     """
     order = torch.Generator()
     try:
-        for epoch in range(run.first_epoch, run.first_epoch + run.n_epochs):
+        for epoch in range(run.plan.first_epoch, run.plan.first_epoch + run.plan.n_epochs):
             _run_epoch(net, run, epoch, order)
             if _decide_to_stop(net, run):
                 break
@@ -157,14 +48,14 @@ def run_epochs(net: Net, run: Run) -> None:
 
 def _run_epoch(net: Net, run: Run, epoch: int, order: torch.Generator) -> None:
     datasets = {
-        "dataset_train": run.fitted.dataset,
-        "dataset_valid": None if run.valid is None else run.valid.dataset,
+        "dataset_train": run.plan.fitted.dataset,
+        "dataset_valid": None if run.plan.valid is None else run.plan.valid.dataset,
     }
     with _guarded(net, run):
         for listener in run.listeners:
             listener.begin_epoch(epoch)
     net.notify("on_epoch_begin", **datasets)
-    *shared, order_seed = epoch_seeds(run.seed, epoch)
+    *shared, order_seed = epoch_seeds(run.plan.seed, epoch)
     seed_generators((shared[0], shared[1], shared[2]), torch.device(net.device))
     order.manual_seed(order_seed)
     row, n_steps = _measure(net, run, epoch, order)
@@ -184,21 +75,21 @@ def _measure(net: Net, run: Run, epoch: int, order: torch.Generator) -> tuple[Ep
     """Train one epoch and look at the result; return its row and the number of steps."""
     start = time.perf_counter()
     lr = float(net.optimizer_.param_groups[0]["lr"])
-    n_classes = len(run.labels)
+    n_classes = len(run.plan.labels)
     counters: dict[str, AccuracyCounter] = {}
-    running = AccuracyCounter(n_classes) if run.train_accuracy else None
-    loss, n_steps = train_epoch(net, run.context, order, running)
+    running = AccuracyCounter(n_classes) if run.plan.train_accuracy else None
+    loss, n_steps = train_epoch(net, run.plan.context, order, running)
     if not math.isfinite(loss):
         raise _nonfinite(run, epoch, lr, f"The training loss became {loss:g}")
     values = {"train_loss": loss, "lr": lr}
-    if run.train_accuracy == "exact":
+    if run.plan.train_accuracy == "exact":
         counters["train_acc"] = AccuracyCounter(n_classes)
-        _count(net, run, run.fitted, counters["train_acc"], epoch, lr)
+        _count(net, run, run.plan.fitted, counters["train_acc"], epoch, lr)
     if running is not None:
         counters["train_acc_running"] = running
-    if run.valid is not None:
-        valid = AccuracyCounter(n_classes) if run.train_accuracy else None
-        values["valid_loss"] = _count(net, run, run.valid, valid, epoch, lr, with_loss=True)
+    if run.plan.valid is not None:
+        valid = AccuracyCounter(n_classes) if run.plan.train_accuracy else None
+        values["valid_loss"] = _count(net, run, run.plan.valid, valid, epoch, lr, with_loss=True)
         if valid is not None:
             counters["valid_acc"] = valid
     counts = host_counts(counters)
@@ -230,7 +121,7 @@ def _count(
         if nan_rows(output):
             raise _nonfinite(run, epoch, lr, "The module returns NaN")
         if counter is not None:
-            counter.update(run.context.meaning.classes(output), held.indices[start:stop])
+            counter.update(run.plan.context.meaning.classes(output), held.indices[start:stop])
         if not with_loss:
             return
         loss, weight = _chunk_loss(run, held, output, start, stop)
@@ -250,20 +141,20 @@ def _count(
 
 def _chunk_loss(run: Run, held: HeldRows, output: torch.Tensor, start: int, stop: int) -> tuple[torch.Tensor, float]:
     """Return the loss of a chunk and its weight: rows, or the sum of their weights."""
-    targets: Any = run.objective.targets(held.indices[start:stop])
+    targets: Any = run.plan.objective.targets(held.indices[start:stop])
     weight = float(stop - start)
-    if run.objective.weighted:
+    if run.plan.objective.weighted:
         weights = held.weights
         assert weights is not None
         targets = (targets, weights[start:stop])
         weight = float(weights[start:stop].sum(dtype=torch.float64))
         if weight == 0:
             return output.new_zeros(()), 0.0
-    return run.context.loss_of(output, targets), weight
+    return run.plan.context.loss_of(output, targets), weight
 
 
 def _nonfinite(run: Run, epoch: int, lr: float, what: str) -> NonFiniteLossError:
-    chunk = run.fitted.rows.chunk(0, min(len(run.fitted.rows), 1000))
+    chunk = run.plan.fitted.rows.chunk(0, min(len(run.plan.fitted.rows), 1000))
     spread = float(chunk.to(torch.float64).abs().max())
     cause = (
         f"X holds values up to {spread:.3g}: scale it (StandardScaler in a pipeline)"
@@ -288,8 +179,8 @@ def check_restored(net: Net, run: Run) -> bool:
     row = next(row for row in run.rows if row.epoch == run.best_epoch)
     if "train_acc" not in row.counts or run.best_epoch == run.rows[-1].epoch:
         return True
-    counter = AccuracyCounter(len(run.labels))
-    _count(net, run, run.fitted, counter, row.epoch, row.values["lr"])
+    counter = AccuracyCounter(len(run.plan.labels))
+    _count(net, run, run.plan.fitted, counter, row.epoch, row.values["lr"])
     return bool((host_counts({"train_acc": counter})["train_acc"][0] == row.counts["train_acc"][0]).all())
 
 
@@ -307,9 +198,9 @@ def _keep(net: Net, run: Run, row: EpochRow) -> None:
     run.rows.append(row)
     if run.fingerprints is not None:
         run.fingerprints[row.epoch] = fingerprint(net.module_)
-    if run.stopping is None:
+    if run.plan.stopping is None:
         run.best_epoch = row.epoch
-    elif run.stopping.update(row.epoch, _monitored(run, row)):
+    elif run.plan.stopping.update(row.epoch, _monitored(run.plan, row)):
         run.best_epoch = row.epoch
         if run.best is None:
             run.best = Snapshot(net.module_)
@@ -317,11 +208,11 @@ def _keep(net: Net, run: Run, row: EpochRow) -> None:
             run.best.take(net.module_)
 
 
-def _monitored(run: Run, row: EpochRow) -> float:
-    value = monitored_value(row, run.monitor, run.labels)
-    if math.isnan(value) and row.epoch == run.first_epoch:
+def _monitored(plan: Plan, row: EpochRow) -> float:
+    value = monitored_value(row, plan.monitor, plan.labels)
+    if math.isnan(value) and plan.stopping is not None and row.epoch == plan.first_epoch:
         raise ValueError(
-            f"monitor={run.monitor!r} is NaN in the first epoch, so it cannot say which epoch is best: the validation "
+            f"monitor={plan.monitor!r} is NaN in the first epoch, so it cannot say which epoch is best: the validation "
             "set has no row of that class, or its rows weigh 0. Validate on more rows, or monitor another column."
         )
     return value
@@ -331,7 +222,7 @@ def _record_for_callbacks(net: Net, run: Run, row: EpochRow, n_steps: int) -> No
     """Write the epoch into skorch's history under skorch's names, before user callbacks run."""
     record = net.history[-1]  # a dict; record() and record_batch() look it up anew for every value
     summary: dict[str, Any] = {}
-    for prefix, held, count in (("train", run.fitted, n_steps), ("valid", run.valid, 1)):
+    for prefix, held, count in (("train", run.plan.fitted, n_steps), ("valid", run.plan.valid, 1)):
         if held is None:
             continue
         loss = row.values[f"{prefix}_loss"]
@@ -357,11 +248,7 @@ def _decide_to_stop(net: Net, run: Run) -> bool:
     with _guarded(net, run):
         for listener in run.listeners:
             stop = bool(listener.end_epoch(row)) or stop
-    if run.schedule is not None:
-        metric = math.nan
-        if run.schedule.wants_metric:
-            missing = run.valid is None and run.monitor.startswith("valid_")
-            name = "train_loss" if missing else run.monitor
-            metric = monitored_value(row, name, run.labels)
-        run.schedule.end_epoch(metric)
-    return stop or (run.stopping is not None and run.stopping.exhausted)
+    schedule, stopping = run.plan.schedule, run.plan.stopping
+    if schedule is not None:
+        schedule.end_epoch(_monitored(run.plan, row) if schedule.wants_metric else math.nan)
+    return stop or (stopping is not None and stopping.exhausted)

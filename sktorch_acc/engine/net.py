@@ -25,7 +25,8 @@ from sktorch_acc._params import accepted_names
 from sktorch_acc._state import guarded_generators
 from sktorch_acc.data import DenseRows, Rows, SparseRows
 from sktorch_acc.engine.evaluate import each_output
-from sktorch_acc.engine.loop import Run, run_epochs
+from sktorch_acc.engine.loop import run_epochs
+from sktorch_acc.engine.run import Run
 from sktorch_acc.outputs import Meaning
 
 __all__ = ["Net"]
@@ -87,7 +88,23 @@ class Net(NeuralNetClassifier):
         return self
 
     def initialize_optimizer(self, triggered_directly: Any = None) -> Net:
-        """Build the optimizer, with fused kernels where it and the device have them."""
+        """Build the optimizer, with fused kernels where it and the device have them.
+
+        Raises
+        ------
+        TypeError
+            If what was given as `optimizer` makes none.
+        """
+        name = getattr(self.optimizer, "__name__", repr(self.optimizer))
+        if isinstance(self.optimizer, type) and not issubclass(self.optimizer, torch.optim.Optimizer):
+            raise TypeError(f"optimizer={name} must make a torch optimizer: pass a class of torch.optim, or a factory.")
+        self._build_optimizer()
+        if not isinstance(self.optimizer_, torch.optim.Optimizer):
+            made = type(self.optimizer_).__name__
+            raise TypeError(f"optimizer={name} must make a torch optimizer, but made a {made}.")
+        return self
+
+    def _build_optimizer(self) -> None:
         args, kwargs = self.get_params_for_optimizer("optimizer", self.get_all_learnable_params())
         accepted, _ = accepted_names(self.optimizer)
         if "fused" in accepted and not {"fused", "foreach", "differentiable", "capturable"} & set(kwargs):
@@ -97,9 +114,8 @@ class Net(NeuralNetClassifier):
             except RuntimeError:  # no fused kernel for this device or dtype
                 kwargs["fused"] = None
             else:
-                return self
+                return
         self.optimizer_ = self.optimizer(*args, **kwargs)
-        return self
 
     @property
     def _default_callbacks(self) -> list[Any]:

@@ -23,9 +23,9 @@ from sktorch_acc.engine.building import build_criterion, build_module, initializ
 from sktorch_acc.engine.copying import copied
 from sktorch_acc.engine.device import computing_dtype, resolve_device
 from sktorch_acc.engine.evaluate import each_output, nan_rows
-from sktorch_acc.engine.loop import epoch_seeds
 from sktorch_acc.engine.net import Net
 from sktorch_acc.engine.probe import refuse_untrainable
+from sktorch_acc.engine.run import epoch_seeds
 from sktorch_acc.engine.schedules import end_schedule
 from sktorch_acc.exceptions import AccuracyWarning
 from sktorch_acc.modules import MLP

@@ -7,7 +7,7 @@ loop recorded anyway.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import nn
@@ -23,13 +23,11 @@ from sktorch_acc.checks.data import (
 )
 from sktorch_acc.checks.learning import check_flat, long_enough
 from sktorch_acc.checks.mode import check_norm_statistics
+from sktorch_acc.engine.history import EpochRow
+from sktorch_acc.engine.run import HeldRows, Run
 from sktorch_acc.engine.steps import norm_layers
 from sktorch_acc.exceptions import SktorchAccError, warn
 from sktorch_acc.findings import Finding
-
-if TYPE_CHECKING:
-    from sktorch_acc.engine.history import EpochRow
-    from sktorch_acc.engine.loop import HeldRows, Run
 
 __all__ = ["Watch"]
 
@@ -59,15 +57,15 @@ class Watch:
         row = next((row for row in run.rows if row.epoch == run.best_epoch), None)
         if row is None:  # a callback brought back an epoch of an earlier fit, which has been judged
             return
-        epochs, steps = len(run.rows), len(run.rows) * run.context.data.n_steps
+        epochs, steps = len(run.rows), len(run.rows) * run.plan.context.data.n_steps
         counts = row.counts.get("train_acc") or row.counts.get("train_acc_running")
         if counts is None:
             return
         correct, support = counts
-        self._ceiling(run.fitted, float(rates(correct.sum(), support.sum())))
+        self._ceiling(run.plan.fitted, float(rates(correct.sum(), support.sum())))
         if not long_enough(epochs, steps):
             return
-        labels = run.labels.tolist()
+        labels = run.plan.labels.tolist()
         self._say(
             _lagging_norm(module, run, row)
             or check_majority(correct, support, labels)
@@ -97,10 +95,10 @@ class Watch:
 def _lagging_norm(module: nn.Module, run: Run, row: EpochRow) -> Finding | None:
     """Compare the running figure, on batch statistics, with the exact one, on the running statistics (E5)."""
     both = [row.counts.get(name) for name in ("train_acc_running", "train_acc")]
-    if None in both or not norm_layers(module) or run.context.eval_layers:
+    if None in both or not norm_layers(module) or run.plan.context.eval_layers:
         return None
     moving, held = (float(rates(c.sum(), s.sum())) for c, s in filter(None, both))
-    return check_norm_statistics(moving, held, len(run.fitted.rows))
+    return check_norm_statistics(moving, held, len(run.plan.fitted.rows))
 
 
 def _on_host(source: Any) -> Any:

@@ -10,7 +10,7 @@ from torch import nn
 
 from sktorch_acc import TorchClassifier
 from sktorch_acc.data import stratified_holdout
-from sktorch_acc.engine.loop import epoch_seeds
+from sktorch_acc.engine.run import epoch_seeds
 from tests.modules import Doubles, DropNorm, Ensemble, Floats, LogProbabilities, OneLogit, OneProbability
 
 

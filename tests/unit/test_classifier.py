@@ -137,6 +137,8 @@ def test_the_list_of_wrong_values_is_complete():
             r"monitor='valid_acc\[rare\]' is NaN in the first epoch.*no row of that class",
         ),
         ({"validation_fraction": 0.001}, ValueError, "holds out no row"),
+        ({"optimizer": nn.Linear}, TypeError, "optimizer=Linear must make a torch optimizer"),
+        ({"optimizer": lambda parameters, lr: 3}, TypeError, "must make a torch optimizer, but made a int"),
         ({"lr_scheduler": torch.optim.lr_scheduler.StepLR}, TypeError, "StepLR cannot be built.*lr_scheduler__<name>"),
         ({"class_weight": {"wolf": 2}}, ValueError, "not in class_weight"),
     ],
