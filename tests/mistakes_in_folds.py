@@ -231,7 +231,6 @@ CLEAN_FOLDS = {
     "weights": lambda: audit(params={"sample_weight": np.linspace(1, 2, 150)}),
     "one column of labels": lambda: audit(LR, y=numbers.tolist()),
     "a mark that nobody minds": lambda: audit(X=MARK),
-    "two processes": lambda: audit(n_jobs=2),
     "a remainder": lambda: audit(X=X[::7], y=Y[::7], cv=KFold(5, shuffle=True, random_state=2)),
     "a stratified remainder": lambda: audit(X=X[:-3], y=Y[:-3], cv=4),
     "single rows": lambda: audit(X=X[SIX], y=Y[SIX], cv=LeaveOneOut()),

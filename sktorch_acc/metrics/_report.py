@@ -168,6 +168,7 @@ def check_all_classes_shown(
         "ACC-G5",
         "info",
         f"Accuracy not shown: the report covers {n_classes - len(left_out)} of {n_classes} classes, and scikit-learn "
-        f"shows 'micro avg' in its place. Left out, with {left_out_rows} of {n_rows} rows: {listed(left_out)}.",
+        "shows 'micro avg' in its place; 'overall' is over the rows of these classes. Left out, with "
+        f"{left_out_rows} of {n_rows} rows: {listed(left_out)}.",
         "",
     )
