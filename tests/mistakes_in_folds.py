@@ -148,7 +148,10 @@ BY_GROUP = list(GroupKFold(3).split(X, Y, GROUPS))
 HALVES = [(rows[::2], rows[1::2]), (rows[1::2], rows[::2])]
 SIX = np.r_[0:6, 50:56, 100:106]
 
-TORCH = TorchClassifier(max_epochs=1, batch_size=150, random_state=0, diagnose="off")
+
+def net(module):
+    return TorchClassifier(module, max_epochs=1, batch_size=150, random_state=0, diagnose="off")
+
 
 FOLDS = {
     "NaN in X": ("ACC-G2", lambda: audit(LR, np.where(X > 5, np.nan, X))),
@@ -157,7 +160,11 @@ FOLDS = {
     "fit of a pipeline fails in one fold": ("ACC-G2", lambda: audit(make_pipeline(FailsInFit()), MARK)),
     "a module fails in one fold": (
         "ACC-G2",
-        lambda: audit(TORCH.set_params(module=FailsInForward()), MARK.astype("float32"), cv=3),
+        lambda: audit(net(FailsInForward()), MARK.astype("float32"), cv=3),
+    ),
+    "a module that the probe refuses": (
+        "ACC-G2",
+        lambda: audit(net(nn.Sequential(nn.Linear(2, 3), nn.Softmax(dim=1))), X.astype("float32"), cv=2),
     ),
     "predict fails in one fold": ("ACC-G2", lambda: audit(FailsInPredict(), MARK)),
     "predict fails under several scorers": (
@@ -224,7 +231,7 @@ CLEAN_FOLDS = {
     "names that are in every fold": lambda: audit(scoring=recalls),
     "a pipeline": lambda: audit(make_pipeline(StandardScaler(), LR)),
     "a search": lambda: audit(GridSearchCV(NB, {"var_smoothing": [1e-9, 1.0]}, cv=2), cv=2),
-    "a module": lambda: audit(TORCH.set_params(module=nn.Linear(2, 3)), X.astype("float32"), cv=3),
+    "a module": lambda: audit(net(nn.Linear(2, 3)), X.astype("float32"), cv=3),
     "a kernel": lambda: audit(SVC(kernel="precomputed"), X @ X.T),
     "sparse": lambda: audit(LR, csr_matrix(X)),
     "pandas": lambda: audit(X=pd.DataFrame(X), y=pd.Series(Y, dtype="category")),

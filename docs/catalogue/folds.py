@@ -23,9 +23,10 @@ PAGES = [
         "A13",
         "The mean over folds",
         "`cross_val_score(...).mean()` is not the share of test rows that were predicted correctly.",
-        "The folds have different sizes, as groups make them, and in the mean a small fold counts as much as a large one.",
-        "Pool the counts: correct test rows over all test rows, as `cross_val_per_class_accuracy` does; or say that the "
-        "figure is a mean over folds.",
+        "The folds have different sizes, as groups make them, and in the mean a small fold counts as much as a large "
+        "one.",
+        "Pool the counts: correct test rows over all test rows, as `cross_val_per_class_accuracy` does; or say that "
+        "the figure is a mean over folds.",
         FOLDS
         + """
 groups = np.repeat([0, 1, 2], [100, 40, 10])[np.random.default_rng(1).permutation(150)]
@@ -48,8 +49,8 @@ print(audit_cross_validation(clf, X, y, cv=even).codes)
         "A classifier that scikit-learn takes for none",
         "`cross_val_score` gives `[0. 0. 0.]`, though the model fits well.",
         "scikit-learn stratifies the folds of a classifier alone, and asks the estimator's tags whether it is one "
-        "(`is_classifier`). Otherwise an integer `cv` cuts the rows in their order: with sorted labels, each fold tests "
-        "a class that it was not fitted on.",
+        "(`is_classifier`). Otherwise an integer `cv` cuts the rows in their order: with sorted labels, each fold "
+        "tests a class that it was not fitted on.",
         "Inherit from `ClassifierMixin` first and `BaseEstimator` last. In the other order the tag is lost.",
         FOLDS
         + """
