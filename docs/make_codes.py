@@ -15,11 +15,11 @@ import torch
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 
-from catalogue import counting, data, learning, mode, outputs  # noqa: E402
+from catalogue import counting, data, folds, learning, mode, outputs  # noqa: E402
 from catalogue.page import Page  # noqa: E402
 
 TARGET = HERE / "codes"
-PAGES: list[Page] = [*counting.PAGES, *outputs.PAGES, *data.PAGES, *mode.PAGES, *learning.PAGES]
+PAGES: list[Page] = [*counting.PAGES, *outputs.PAGES, *data.PAGES, *mode.PAGES, *learning.PAGES, *folds.PAGES]
 
 _PAGE = """\
 # ACC-{code}: {title}
@@ -30,7 +30,7 @@ _PAGE = """\
 
 **What to do.** {fix}
 
-Both loops below run on this:
+Both {blocks} below run on this:
 
 ```python
 {setup}
@@ -72,8 +72,8 @@ Some entries of the catalogue cannot be shown here, or are not looked for yet:
 - **B9**, float labels that a GPU backend accepts in silence: needs that backend.
 - **E10**, a module instance that was trained before: `TorchClassifier` copies instances, and a loop leaves no trace.
 - **H** (several processes): H1 is named by its figure alone; nothing looks at process groups.
-- **A6, A12, A13, E3, E4, E8, E9, F6** and **G** need to watch a loop, a metric or a search while it runs, or cannot
-  happen with this library.
+- **A6, A12, E3, E4, E8, E9, F6** and **G4** need to watch a loop or a metric while it runs, or cannot happen with this
+  library.
 """
 
 
@@ -103,7 +103,8 @@ def index_text() -> str:
 # The codes
 
 One page per mistake, with the wrong and the right code. [`explain_accuracy`](../why-is-my-accuracy-wrong.md) names them
-from a figure, `diagnose` from a module and its data, and `fit` in errors and warnings.
+from a figure, `diagnose` from a module and its data, `audit_cross_validation` from the folds, and `fit` in errors and
+warnings.
 
 | code | mistake | what you see |
 |---|---|---|

@@ -27,6 +27,7 @@ _HOME = {
     "SktorchAccError": "exceptions",
     "TorchClassifier": "classifier",
     "TrainAccuracy": "callbacks",
+    "audit_cross_validation": "model_selection",
     "classification_report": "metrics",
     "cross_val_per_class_accuracy": "model_selection",
     "diagnose": "doctor",
@@ -76,6 +77,7 @@ if TYPE_CHECKING:
     from sktorch_acc.metrics import worst_class_accuracy_score as worst_class_accuracy_score
     from sktorch_acc.metrics import worst_class_accuracy_scorer as worst_class_accuracy_scorer
     from sktorch_acc.model_selection import PerClassCrossValidation as PerClassCrossValidation
+    from sktorch_acc.model_selection import audit_cross_validation as audit_cross_validation
     from sktorch_acc.model_selection import cross_val_per_class_accuracy as cross_val_per_class_accuracy
     from sktorch_acc.persistence import inspect_model as inspect_model
     from sktorch_acc.persistence import load_model as load_model

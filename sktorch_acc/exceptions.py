@@ -21,8 +21,8 @@ class _CodedError(Exception):
         return message if self.code is None else f"[{self.code}] {message}"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Exceptions travel between joblib's processes: the default would lose the code.
-        return type(self), (self.args[0], self.code)
+        # Exceptions travel between joblib's processes: the default would lose the code. Notes are in the dict.
+        return type(self), (self.args[0], self.code), self.__dict__
 
 
 class SktorchAccError(_CodedError):

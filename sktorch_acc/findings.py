@@ -1,11 +1,17 @@
-"""What a check returns: one mistake, named by its catalogue code."""
+"""What a check returns, one mistake named by its catalogue code, and what an examination returns: all of them."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from html import escape
 from typing import Literal
 
-__all__ = ["Finding"]
+import pandas as pd
+
+__all__ = ["Diagnosis", "Finding", "errors_first"]
+
+_SEVERITIES = ("error", "warning", "info")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,3 +43,73 @@ class Finding:
     def text(self) -> str:
         """Message and advice as one paragraph, without the code."""
         return f"{self.message} {self.advice}".strip()
+
+
+def errors_first(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Sort findings by severity; those of one severity stay in their order."""
+    return tuple(sorted(findings, key=lambda finding: _SEVERITIES.index(finding.severity)))
+
+
+@dataclass(frozen=True, repr=False)
+class Diagnosis:
+    """What an examination found; printed, it is a text to read, in a notebook a small table.
+
+    Parameters
+    ----------
+    findings : tuple of Finding
+        The mistakes, errors first; each with `code`, `severity`, `message` and `advice`. Empty if nothing
+        was found.
+    subject : str
+        What was examined, and on how many rows.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sktorch_acc import diagnose
+    >>> X, y = torch.eye(6).repeat(5, 1), torch.arange(30) % 3
+    >>> found = diagnose(torch.nn.Linear(6, 3), X, y, criterion=torch.nn.CrossEntropyLoss())
+    >>> found.findings
+    ()
+    >>> print(found)
+    Diagnosis of Linear on 30 rows: nothing found.
+    """
+
+    findings: tuple[Finding, ...]
+    subject: str
+
+    @property
+    def codes(self) -> list[str]:
+        """Catalogue codes of the findings, without repetition."""
+        return list(dict.fromkeys(f.code for f in self.findings if f.code is not None))
+
+    def __repr__(self) -> str:
+        if not self.findings:
+            return f"Diagnosis of {self.subject}: nothing found."
+        plural = "" if len(self.findings) == 1 else "s"
+        lines = [f"Diagnosis of {self.subject}: {len(self.findings)} finding{plural}."]
+        for finding in self.findings:
+            code = f"[{finding.code}] " if finding.code else ""
+            lines += ["", f"  {code}{finding.severity}: {finding.message}"]
+            lines += [f"    -> {finding.advice}"] if finding.advice else []
+        return "\n".join(lines)
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return the findings as a table.
+
+        Returns
+        -------
+        frame : DataFrame of shape (n_findings, 4)
+            Columns ``code``, ``severity``, ``message``, ``advice``.
+        """
+        columns = ["code", "severity", "message", "advice"]
+        return pd.DataFrame([[getattr(f, name) for name in columns] for f in self.findings], columns=columns)
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><td>{escape(f.code or '')}</td><td>{escape(f.severity)}</td><td>{escape(f.message)}</td>"
+            f"<td>{escape(f.advice)}</td></tr>"
+            for f in self.findings
+        )
+        head = "<tr><th>code</th><th>severity</th><th>what</th><th>what to do</th></tr>"
+        table = f"<table>{head}{rows}</table>" if rows else "<p>nothing found</p>"
+        return f"<div><p><b>Diagnosis of {escape(self.subject)}</b></p>{table}</div>"

@@ -21,6 +21,8 @@ class Page:
         What you see, why it is so, how to mend it.
     setup, wrong, right : str
         Python. `wrong` prints the wrong number and the code, `right` the right number and no code.
+    blocks : str
+        What to call the two.
     """
 
     code: str
@@ -31,6 +33,7 @@ class Page:
     setup: str
     wrong: str
     right: str
+    blocks: str = "loops"
 
 
 COUNTS = """\

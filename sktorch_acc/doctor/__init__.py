@@ -9,8 +9,9 @@ it as it was, `measure` runs it in the ways that tell mistakes apart, `examine` 
 trains a copy on a few rows; `diagnose` holds the public functions.
 """
 
-from sktorch_acc.doctor.diagnose import Diagnosis, diagnose, overfit_check
+from sktorch_acc.doctor.diagnose import diagnose, overfit_check
 from sktorch_acc.doctor.explain import Explanation, explain_accuracy
 from sktorch_acc.doctor.ranking import Candidate
+from sktorch_acc.findings import Diagnosis
 
 __all__ = ["Candidate", "Diagnosis", "Explanation", "diagnose", "explain_accuracy", "overfit_check"]

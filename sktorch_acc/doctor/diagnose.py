@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from html import escape
 from typing import Any
 
-import pandas as pd
 import torch
 from torch import nn
 
@@ -24,76 +21,9 @@ from sktorch_acc.doctor.subject import (
     subject_of_module,
 )
 from sktorch_acc.exceptions import ModuleOutputError
-from sktorch_acc.findings import Finding
+from sktorch_acc.findings import Diagnosis, Finding, errors_first
 
-__all__ = ["Diagnosis", "diagnose", "overfit_check"]
-
-_SEVERITIES = ("error", "warning", "info")
-
-
-@dataclass(frozen=True, repr=False)
-class Diagnosis:
-    """What `diagnose` found; printed, it is a text to read, in a notebook a small table.
-
-    Parameters
-    ----------
-    findings : tuple of Finding
-        The mistakes, errors first; each with `code`, `severity`, `message` and `advice`. Empty if nothing
-        was found.
-    subject : str
-        What was examined, and on how many rows.
-
-    Examples
-    --------
-    >>> import torch
-    >>> from sktorch_acc import diagnose
-    >>> X, y = torch.eye(6).repeat(5, 1), torch.arange(30) % 3
-    >>> found = diagnose(torch.nn.Linear(6, 3), X, y, criterion=torch.nn.CrossEntropyLoss())
-    >>> found.findings
-    ()
-    >>> print(found)
-    Diagnosis of Linear on 30 rows: nothing found.
-    """
-
-    findings: tuple[Finding, ...]
-    subject: str
-
-    @property
-    def codes(self) -> list[str]:
-        """Catalogue codes of the findings, without repetition."""
-        return list(dict.fromkeys(f.code for f in self.findings if f.code is not None))
-
-    def __repr__(self) -> str:
-        if not self.findings:
-            return f"Diagnosis of {self.subject}: nothing found."
-        plural = "" if len(self.findings) == 1 else "s"
-        lines = [f"Diagnosis of {self.subject}: {len(self.findings)} finding{plural}."]
-        for finding in self.findings:
-            code = f"[{finding.code}] " if finding.code else ""
-            lines += ["", f"  {code}{finding.severity}: {finding.message}"]
-            lines += [f"    -> {finding.advice}"] if finding.advice else []
-        return "\n".join(lines)
-
-    def to_frame(self) -> pd.DataFrame:
-        """Return the findings as a table.
-
-        Returns
-        -------
-        frame : DataFrame of shape (n_findings, 4)
-            Columns ``code``, ``severity``, ``message``, ``advice``.
-        """
-        columns = ["code", "severity", "message", "advice"]
-        return pd.DataFrame([[getattr(f, name) for name in columns] for f in self.findings], columns=columns)
-
-    def _repr_html_(self) -> str:
-        rows = "".join(
-            f"<tr><td>{escape(f.code or '')}</td><td>{escape(f.severity)}</td><td>{escape(f.message)}</td>"
-            f"<td>{escape(f.advice)}</td></tr>"
-            for f in self.findings
-        )
-        head = "<tr><th>code</th><th>severity</th><th>what</th><th>what to do</th></tr>"
-        table = f"<table>{head}{rows}</table>" if rows else "<p>nothing found</p>"
-        return f"<div><p><b>Diagnosis of {escape(self.subject)}</b></p>{table}</div>"
+__all__ = ["diagnose", "overfit_check"]
 
 
 def diagnose(
@@ -185,8 +115,7 @@ def diagnose(
             found.append(refused.finding)
         except ModuleOutputError as refused_by_fit:
             found.append(Finding(refused_by_fit.code, "error", str(refused_by_fit.args[0]), ""))
-    found.sort(key=lambda finding: _SEVERITIES.index(finding.severity))
-    return Diagnosis(tuple(found), f"{name} on {n_rows} rows")
+    return Diagnosis(errors_first(found), f"{name} on {n_rows} rows")
 
 
 def overfit_check(

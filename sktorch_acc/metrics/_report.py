@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from sklearn.metrics import classification_report as sklearn_report
 
 from sktorch_acc._text import listed, shorten
+from sktorch_acc.findings import Finding
 from sktorch_acc.metrics._scores import refuse_unknown_labels
 from sktorch_acc.metrics._table import check_confidence, table_of_pair
 from sktorch_acc.metrics._targets import LabelPair, read_pair
@@ -41,8 +44,9 @@ def classification_report(
     y_pred : array-like of shape (n_samples,)
         Predicted labels of the same rows.
     labels : array-like of shape (n_classes,), default=None
-        The classes wanted, in the order wanted; None: all that occur. With a subset, a line says
-        which classes are left out and how many rows they have.
+        The classes wanted, in the order wanted; None: all that occur. With a subset, scikit-learn
+        shows no accuracy; a line with the code ACC-G5 says which classes are left out and how many
+        rows they have.
     target_names : array-like of shape (n_classes,) of str, default=None
         Names to show instead of the labels, in the same order.
     sample_weight : array-like of shape (n_samples,), default=None
@@ -147,13 +151,24 @@ def _confused(label: Any, width: int) -> str:
 
 
 def _left_out(pair: LabelPair) -> list[str]:
-    """Say which classes a subset of labels leaves out, and how many rows they have."""
+    """Say which classes a subset of labels leaves out."""
     left_out = pair.classes[pair.n_labels :]
-    if len(left_out) == 0:
-        return []
     rows = int((pair.true >= pair.n_labels).sum())
-    text = (
-        f"Covers {pair.n_labels} of {len(pair.classes)} classes, which is why scikit-learn shows 'micro avg' "
-        f"and not the accuracy. Left out, with {rows} of {len(pair.true)} rows: {listed(left_out)}."
+    finding = check_all_classes_shown(left_out, len(pair.classes), rows, len(pair.true))
+    return [] if finding is None else ["", *textwrap.wrap(str(finding), _WIDTH)]
+
+
+def check_all_classes_shown(
+    left_out: Sequence[Any] | npt.NDArray[Any], n_classes: int, left_out_rows: int, n_rows: int
+) -> Finding | None:
+    """Say that scikit-learn's report of some of the classes has no accuracy row (G5)."""
+    if len(left_out) == 0:
+        return None
+    return Finding(
+        "ACC-G5",
+        "info",
+        f"Accuracy not shown: the report covers {n_classes - len(left_out)} of {n_classes} classes, and scikit-learn "
+        "shows 'micro avg' in its place; 'overall' is over the rows of these classes. Left out, with "
+        f"{left_out_rows} of {n_rows} rows: {listed(left_out)}.",
+        "",
     )
-    return ["", *textwrap.wrap(text, _WIDTH)]

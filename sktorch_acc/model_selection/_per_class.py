@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
+from html import escape
 from typing import Any
 
 import numpy as np
@@ -12,12 +13,14 @@ import pandas as pd
 from sklearn.model_selection import cross_validate
 
 from sktorch_acc._rates import rates, wilson_interval
-from sktorch_acc._text import listed
-from sktorch_acc.exceptions import AccuracyWarning
+from sktorch_acc.checks.folds import check_mean_over_folds, check_missing_classes
+from sktorch_acc.exceptions import warn
+from sktorch_acc.findings import Finding
 from sktorch_acc.metrics._counts import confusion_counts, count
 from sktorch_acc.metrics._table import table_of_pair
 from sktorch_acc.metrics._targets import LabelPair, as_labels, read_pair, sorted_union
-from sktorch_acc.model_selection._counting import CountingClassifier, count_rows
+from sktorch_acc.model_selection._counting import CountingClassifier, count_rows, refuse_non_classifier
+from sktorch_acc.model_selection._folds import Folds
 
 __all__ = ["PerClassCrossValidation", "cross_val_per_class_accuracy"]
 
@@ -43,6 +46,9 @@ class PerClassCrossValidation:
         Test rows of all folds: true label by predicted label.
     train : DataFrame or None
         Like `table`, over the training rows of all folds; None without `return_train_score`.
+    findings : tuple of Finding
+        What to know of the folds: codes ``"ACC-D8"``, which is warned of too, and ``"ACC-A13"``, which
+        the printed text says under the table.
 
     See Also
     --------
@@ -53,13 +59,20 @@ class PerClassCrossValidation:
     folds: pd.DataFrame
     confusion: pd.DataFrame
     train: pd.DataFrame | None = None
+    findings: tuple[Finding, ...] = ()
 
     def __repr__(self) -> str:
-        return f"{self._title}\n{self.table.to_string(float_format=_four_digits)}"
+        return "\n".join([self._title, self.table.to_string(float_format=_four_digits), *self._notes])
 
     def _repr_html_(self) -> str:
         table = self.table.to_html(float_format=_four_digits, border=0)
-        return f"<p>{self._title}</p>\n{table}"
+        notes = "".join(f"\n<p>{escape(note)}</p>" for note in self._notes)
+        return f"<p>{self._title}</p>\n{table}{notes}"
+
+    @property
+    def _notes(self) -> list[str]:
+        """What the table alone would hide."""
+        return [f"[{f.code}] {f.message}" for f in self.findings if f.code == "ACC-A13"]
 
     @property
     def _title(self) -> str:
@@ -108,7 +121,11 @@ def cross_val_per_class_accuracy(
     Raises
     ------
     ValueError
-        If `y` does not hold class labels. What ``fit`` or ``predict`` raise in a fold is not caught.
+        If `y` does not hold class labels.
+    TypeError
+        If `estimator` is not a classifier that can be cloned.
+    Exception
+        What ``fit`` or ``predict`` raise in a fold, with a note that says which fold it was (code ACC-G2).
 
     Warns
     -----
@@ -140,6 +157,7 @@ def cross_val_per_class_accuracy(
     2             50       49    0.9800           0.9800
     overall      150      146    0.9733           0.9733
     """
+    refuse_non_classifier(estimator)
     labels = as_labels(y, "y")
     scores = cross_validate(
         CountingClassifier(estimator, n_parts=2 if return_train_score else 1),
@@ -155,15 +173,19 @@ def cross_val_per_class_accuracy(
         error_score="raise",
     )
     counts = [fitted.counts_ for fitted in scores["estimator"]]
-    indices = scores["indices"]
-    _warn_of_missing_classes(labels, indices["train"])
-    table, folds, confusion = _pool([parts[0] for parts in counts], labels, indices["test"])
-    train = _pool([parts[1] for parts in counts], labels, indices["train"])[0] if return_train_score else None
-    return PerClassCrossValidation(table, folds, confusion, train)
+    folds = Folds(labels, scores["indices"]["train"], scores["indices"]["test"])
+    lacking = check_missing_classes([folds.absent(rows) for rows in folds.train])
+    if lacking is not None:
+        warn(lacking.text, lacking.code)
+    table, accuracies, confusion = _pool([parts[0] for parts in counts], labels, folds.test)
+    train = _pool([parts[1] for parts in counts], labels, folds.train)[0] if return_train_score else None
+    mean = check_mean_over_folds(folds.counts([parts[0] for parts in counts]))
+    findings = tuple(finding for finding in (lacking, mean) if finding is not None)
+    return PerClassCrossValidation(table, accuracies, confusion, train, findings)
 
 
 def _pool(
-    counts: list[pd.DataFrame], labels: npt.NDArray[Any], rows: list[npt.NDArray[np.int64]]
+    counts: list[pd.DataFrame], labels: npt.NDArray[Any], rows: Sequence[npt.NDArray[np.int64]]
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """Return table, folds and confusion from the counts of each fold and the rows it counted."""
     pairs = _pairs(counts, labels)
@@ -215,21 +237,3 @@ def _support_of_rows(
     """Count the rows of each class among `rows`, then all of them."""
     codes = np.searchsorted(classes, labels[rows])
     return np.append(np.bincount(codes, minlength=len(classes)), len(rows))
-
-
-def _warn_of_missing_classes(labels: npt.NDArray[Any], train: list[npt.NDArray[np.int64]]) -> None:
-    """Say which folds were fitted without a class: they score 0 on it whatever the model."""
-    classes = sorted_union({"y": labels})
-    missing = {i: classes[~np.isin(classes, labels[rows])] for i, rows in enumerate(train)}
-    lacking = {i: absent for i, absent in missing.items() if len(absent)}
-    if lacking:
-        fold, absent = next(iter(lacking.items()))
-        more = f" ({len(lacking)} of {len(train)} folds lack a class)" if len(lacking) > 1 else ""
-        warnings.warn(
-            AccuracyWarning(
-                f"Fold {fold} was fitted without any row of {listed(absent)}, so it cannot predict "
-                f"{'them' if len(absent) > 1 else 'it'}{more}. Use StratifiedKFold or fewer folds.",
-                code="ACC-D8",
-            ),
-            stacklevel=3,
-        )

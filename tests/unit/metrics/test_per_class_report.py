@@ -37,10 +37,18 @@ def test_ten_classes_with_long_names_fit_in_100_columns(digits, weight):
 
 def test_classes_left_out_by_a_subset_are_named_with_their_rows():
     report = classification_report(["a", "b", "c", "c"], ["a", "b", "c", "b"], labels=["a", "b"])
-    assert "Covers 2 of 3 classes" in report
+    assert "[ACC-G5] Accuracy not shown: the report covers 2 of 3 classes" in report
     assert " ".join(report.split()).endswith("Left out, with 2 of 4 rows: ['c'].")
     assert "micro avg" in report.split("Accuracy within")[0]
     assert "Left out" not in classification_report(["a", "b"], ["a", "b"])
+
+
+@pytest.mark.parametrize("labels", [["a"], ["b", "a"], ["b", "c", "a"], ["c", "d", "b", "a"], None])
+def test_the_accuracy_is_said_to_be_missing_exactly_if_scikit_learn_does_not_show_it(labels):
+    y_true, y_pred = ["a", "b", "c", "d", "a"], ["a", "b", "d", "d", "b"]
+    report = classification_report(y_true, y_pred, labels=labels)
+    upper = report.split("Accuracy within")[0]
+    assert ("micro avg" in upper) == ("[ACC-G5]" in report) == ("\n    accuracy " not in upper)
 
 
 def test_many_classes_left_out_still_fit_in_100_columns():

@@ -17,9 +17,9 @@ from sklearn.model_selection import (
 )
 from sklearn.naive_bayes import GaussianNB
 
-from sktorch_acc.exceptions import AccuracyWarning
+from sktorch_acc.exceptions import AccuracyWarning, ModuleOutputError
 from sktorch_acc.metrics import per_class_accuracy_scorers, per_class_accuracy_table
-from sktorch_acc.model_selection import cross_val_per_class_accuracy
+from sktorch_acc.model_selection import audit_cross_validation, cross_val_per_class_accuracy
 
 X, numbers = load_iris(return_X_y=True)
 X = X[:, :2]  # hard enough to be wrong at times
@@ -109,6 +109,7 @@ def test_a_class_that_a_fold_was_not_fitted_on_is_named():
     assert "3 of 3 folds lack a class" in str(caught[0].message)
     assert caught[0].filename == __file__
     assert caught[0].message.code == "ACC-D8"
+    assert [finding.code for finding in result.findings] == ["ACC-D8"]
     assert result.folds.columns.tolist() == ["setosa", "versicolor", "virginica", "overall"]
     assert result.folds.loc[0].isna().tolist() == [False, True, True, False]
     assert result.table["accuracy"].tolist() == [0.0] * 4
@@ -159,6 +160,76 @@ def test_the_estimator_is_left_unfitted():
 def test_an_error_in_a_fold_is_raised_and_not_turned_into_nan():
     with pytest.raises(ValueError, match="Input X contains NaN"):
         cross_val_per_class_accuracy(CLF, np.where(X > 5, np.nan, X), y)
+
+
+class FailsOnRow(Majority):
+    """Fails in one fold: where the row is among those that fit, or predict, is given."""
+
+    def __init__(self, in_fit=None, in_predict=None, error=None):
+        self.in_fit, self.in_predict, self.error = in_fit, in_predict, error
+
+    def fit(self, X, y):
+        if self.in_fit is not None and not (X_NUMBERED[self.in_fit] == X).any():
+            raise self.error or ZeroDivisionError("that row")
+        return super().fit(X, y)
+
+    def predict(self, X):
+        if self.in_predict is not None and (X_NUMBERED[self.in_predict] == X).any():
+            raise self.error or ZeroDivisionError("that row")
+        return super().predict(X)
+
+
+X_NUMBERED = np.arange(150.0).reshape(-1, 1)
+
+
+@pytest.mark.parametrize("n_jobs", [None, 2])
+def test_an_error_says_which_fold_it_came_from(n_jobs):
+    # Row 149 is tested in the last of the folds, and row 99 too.
+    for clf, stage in [(FailsOnRow(in_fit=149), "fit"), (FailsOnRow(in_predict=99), "predict")]:
+        with pytest.raises(ZeroDivisionError, match="that row") as caught:
+            cross_val_per_class_accuracy(clf, X_NUMBERED, y, cv=5, n_jobs=n_jobs)
+        assert type(caught.value) is ZeroDivisionError
+        assert caught.value.__notes__ == [
+            f"[ACC-G2] Fold 4 failed in {stage}. audit_cross_validation looks at all folds."
+        ]
+        assert audit_cross_validation(clf, X_NUMBERED, y, cv=5).codes == ["ACC-G2"]
+
+
+def test_an_error_of_ours_keeps_code_and_note_between_processes():
+    error = ModuleOutputError("no logits", code="ACC-C1")
+    with pytest.raises(ModuleOutputError) as caught:
+        cross_val_per_class_accuracy(FailsOnRow(in_fit=0, error=error), X_NUMBERED, y, cv=5, n_jobs=2)
+    assert caught.value.code == "ACC-C1"
+    assert caught.value.__notes__[0].startswith("[ACC-G2] Fold 0 failed in fit.")
+
+
+def test_folds_are_numbered_anew_in_every_call():
+    clf = FailsOnRow(in_predict=149)
+    for _ in range(2):
+        with pytest.raises(ZeroDivisionError) as caught:
+            cross_val_per_class_accuracy(clf, X_NUMBERED, y, cv=3)
+        assert caught.value.__notes__[0].startswith("[ACC-G2] Fold 2 ")
+
+
+def test_the_text_says_so_if_mean_and_pooled_accuracy_differ():
+    order = np.random.default_rng(0).permutation(150)
+    uneven = cross_val_per_class_accuracy(CLF, X, y, cv=[(order[30:], order[:30]), (order[:30], order[30:])])
+    overall = uneven.table.loc["overall"]
+    (finding,) = uneven.findings
+    said = (
+        f"Mean of folds {overall['mean_over_folds']:.4f}; pooled {overall['correct']}/150 = {overall['accuracy']:.4f}"
+    )
+    assert finding.message.startswith(said)
+    assert f"\n[ACC-A13] {said}" in repr(uneven)
+    assert f"<p>[ACC-A13] {said}" in uneven._repr_html_()
+    even = cross_val_per_class_accuracy(CLF, X, y)
+    assert even.findings == ()
+    assert "ACC-" not in repr(even) + even._repr_html_()
+
+
+def test_a_class_or_a_module_is_refused_before_any_fold():
+    with pytest.raises(TypeError, match=r"Got the class GaussianNB: pass an instance, GaussianNB\(\)"):
+        cross_val_per_class_accuracy(GaussianNB, X, y)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,141 @@
+"""Run somebody's scorers in every fold and bring back what they returned, or what raised instead."""
+
+from __future__ import annotations
+
+import numbers
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+from sklearn.utils.metadata_routing import get_routing_for_object
+
+from sktorch_acc.checks.folds import Stage
+from sktorch_acc.model_selection._counting import CountingClassifier
+
+__all__ = ["Failure", "RecordingClassifier", "RecordingScorer"]
+
+
+@dataclass(frozen=True)
+class Failure:
+    """What raised in one fold: `error` is the type of the exception and the first line of its message."""
+
+    fold: int
+    stage: Stage
+    scorer: str | None
+    error: str
+
+
+class RecordingClassifier(CountingClassifier):
+    """A counting classifier that notes what raises, so that the other folds are run too.
+
+    Interrupts are not caught.
+    """
+
+    def fit(self, X: Any, y: Any, **params: Any) -> RecordingClassifier:
+        self.failures_: list[Failure] = []
+        self.scores_: Any = None  # dict of numbers by name, or a number
+        self.part_: pd.DataFrame | None = None
+        try:
+            super().fit(X, y, **params)
+        except Exception as error:
+            self.failed("fit", _told(error))
+        return self
+
+    def failed(self, stage: Stage, error: str, scorer: str | None = None) -> None:
+        """Note what raised."""
+        self.failures_.append(Failure(self.fold, stage, scorer, error))
+
+
+class RecordingScorer:
+    """The scorer that ``cross_validate`` is given: counts rows, then calls the user's scorer.
+
+    Parameters
+    ----------
+    scorer : callable
+        From ``check_scoring``, with ``raise_exc=False``: one of several scorers that raises gives
+        the text of its traceback instead of a score.
+    name : str
+        What to call a scorer of one number.
+    several : tuple of str
+        The names of the scorers, if there are several.
+    """
+
+    def __init__(self, scorer: Callable[..., Any], name: str, several: tuple[str, ...]) -> None:
+        self.scorer = scorer
+        self.name = name
+        self.several = several
+
+    def __call__(self, fitted: RecordingClassifier, X: Any, y: Any, **params: Any) -> float:
+        """Count and score the test rows of one fold."""
+        if fitted.failures_:
+            return 0.0
+        unpredicted = None
+        try:
+            fitted.part_ = fitted.count(X, y)
+        except Exception as error:
+            unpredicted = _told(error)
+        for name, reason in self._score(fitted, X, y, params):
+            # A scorer that raises what predict raises: then it is predict that failed.
+            if reason == unpredicted:
+                fitted.failed("predict", reason)
+            else:
+                fitted.failed("score", reason, name)
+        del fitted.estimator_
+        return 0.0  # cross_validate wants a number
+
+    def _score(self, fitted: RecordingClassifier, X: Any, y: Any, params: Any) -> list[tuple[str, str]]:
+        """Keep the scores, and return name and error of each scorer that gave none."""
+        try:
+            scores = self.scorer(fitted.estimator_, X, y, **params)
+        except Exception as error:  # also before the first of several: one that needs a missing method
+            return [(name, _told(error)) for name in self.several or (self.name,)]
+        if not isinstance(scores, dict):
+            fitted.scores_ = _unwrapped(scores)
+            if isinstance(fitted.scores_, numbers.Number):
+                return []
+            fitted.scores_ = None
+            return [(self.name, _no_number(scores))]
+        found = {name: _unwrapped(score) for name, score in scores.items()}
+        fitted.scores_ = {name: score for name, score in found.items() if isinstance(score, numbers.Number)}
+        lost = [(name, score) for name, score in found.items() if name not in fitted.scores_]
+        told = _last_error if self.several else _no_number
+        return [(name, told(score) if isinstance(score, str) else _no_number(score)) for name, score in lost]
+
+    def get_metadata_routing(self) -> Any:
+        """Return the requests of the user's scorer."""
+        return get_routing_for_object(self.scorer)
+
+
+def _unwrapped(score: Any) -> Any:
+    """Turn an array or a tensor of one element into its number, as scikit-learn does."""
+    if hasattr(score, "item"):
+        with suppress(ValueError, RuntimeError):
+            return score.item()
+    return score
+
+
+def _no_number(score: Any) -> str:
+    text = " ".join(repr(score).split())
+    shown = text if len(text) <= 60 else f"{text[:60]}..."
+    return f"ValueError: scoring must return a number, got {shown} ({type(score).__name__})"
+
+
+def _told(error: BaseException) -> str:
+    return _one_line(type(error).__name__, str(error))
+
+
+def _last_error(text: str) -> str:
+    """Read type and message of the exception from the text of its traceback."""
+    lines = text.rstrip().splitlines()
+    frames = [i for i, line in enumerate(lines) if line.startswith("Traceback (most recent call last)")]
+    start = frames[-1] + 1 if frames else 0
+    at = next((i for i in range(start, len(lines)) if not lines[i].startswith(" ")), len(lines) - 1)
+    kind, _, message = "\n".join(lines[at:]).partition(":")
+    return _one_line(kind.strip().rpartition(".")[2], message)
+
+
+def _one_line(kind: str, message: str) -> str:
+    lines = [line.strip() for line in message.splitlines() if line.strip()]
+    return f"{kind}: {lines[0]}" if lines else kind
