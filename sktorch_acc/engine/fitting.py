@@ -20,7 +20,7 @@ from sktorch_acc.engine.loop import check_restored
 from sktorch_acc.engine.objective import Objective
 from sktorch_acc.engine.probe import probe
 from sktorch_acc.engine.run import HeldRows, Plan, Run, epoch_seeds
-from sktorch_acc.engine.schedules import build_schedule
+from sktorch_acc.engine.schedules import Schedule, build_schedule
 from sktorch_acc.engine.session import Session
 from sktorch_acc.engine.steps import StepContext, TrainingRows
 from sktorch_acc.engine.stopping import EarlyStopping, Snapshot, fingerprint, maximised
@@ -89,26 +89,9 @@ def prepare(
     for held in (data, held_out):
         if held is not None and held.weights is not None:
             held.weights = held.weights.to(objective.dtype)
-    batch_rows = min(data.batch_size, len(data.rows))
-    operations = step_operations(session.module, found.row_operations, batch_rows)
+    operations = step_operations(session.module, found.row_operations, min(data.batch_size, len(data.rows)))
     session.n_threads = resolve_threads(params["n_threads"], operations, session.device)
-    monitor = params["monitor"]
-    if held_out is None and monitor.startswith("valid_"):
-        monitor = "train_loss"  # for "plateau"; early stopping has a hold-out
-    schedule = build_schedule(
-        params["lr_scheduler"],
-        split_nested(nested, "lr_scheduler"),
-        session.net.optimizer_,
-        lr=float(params["lr"]),
-        max_epochs=n_epochs,
-        n_steps=data.n_steps,
-        maximise=maximised(monitor),
-    )
-    stopping = None
-    if params["early_stopping"]:
-        stopping = EarlyStopping(maximised(monitor), int(params["n_iter_no_change"]), float(params["tol"]))
-    if stopping is not None or (schedule is not None and schedule.wants_metric):
-        check_monitor(monitor, params["train_accuracy"], held_out is not None, session.labels.classes)
+    monitor, schedule, stopping = _deciders(session, params, nested, held_out is not None, n_epochs, data.n_steps)
     context = StepContext(
         data,
         objective.plain(),
@@ -136,6 +119,36 @@ def prepare(
     if session.n_iter:  # an interrupt in the first epoch goes back to where this run began
         run.held = Snapshot(session.module)
     return run
+
+
+def _deciders(
+    session: Session,
+    params: Mapping[str, Any],
+    nested: Mapping[str, Any],
+    validated: bool,
+    n_epochs: int,
+    n_steps: int,
+) -> tuple[str, Schedule | None, EarlyStopping | None]:
+    """Return the column that is followed, and what follows it: the schedule and early stopping."""
+    monitor: str = params["monitor"]
+    if not validated and monitor.startswith("valid_"):
+        monitor = "train_loss"  # for "plateau"; early stopping has a hold-out
+    maximise = maximised(monitor)
+    schedule = build_schedule(
+        params["lr_scheduler"],
+        split_nested(nested, "lr_scheduler"),
+        session.net.optimizer_,
+        lr=float(params["lr"]),
+        max_epochs=n_epochs,
+        n_steps=n_steps,
+        maximise=maximise,
+    )
+    stopping = None
+    if params["early_stopping"]:
+        stopping = EarlyStopping(maximise, int(params["n_iter_no_change"]), float(params["tol"]))
+    if stopping is not None or (schedule is not None and schedule.wants_metric):
+        check_monitor(monitor, params["train_accuracy"], validated, session.labels.classes)
+    return monitor, schedule, stopping
 
 
 def train(session: Session, run: Run, watch: Watch | None) -> None:
