@@ -16,6 +16,19 @@ def test_the_class_is_the_argmax_of_the_output_not_of_rounded_probabilities():
     assert Meaning("logits", False, 2).classes(z).tolist() == [0, 1]
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("columns", [2, 31, 32, 33, 1000])
+def test_of_ties_the_first_class_whatever_the_width(columns, dtype):
+    draws = torch.Generator().manual_seed(columns)
+    z = torch.randint(-3, 4, (300, columns), generator=draws).to(dtype)  # nearly every row has ties
+    z[0], z[1], z[2, -1], z[3] = 0.0, -torch.inf, torch.inf, torch.tensor([-0.0, *[0.0] * (columns - 1)])
+    firsts = [next(k for k, value in enumerate(row) if value == max(row)) for row in z.tolist()]
+    meaning = Meaning("logits", False, columns)
+    assert meaning.classes(z).tolist() == firsts
+    assert meaning.classes(z.T.contiguous().T).tolist() == firsts  # strided
+    assert meaning.classes(z.clone().requires_grad_()).dtype == torch.int64
+
+
 @pytest.mark.parametrize(
     ("kind", "values", "classes"),
     [
