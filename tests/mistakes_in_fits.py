@@ -56,6 +56,16 @@ def stopped_early():
 ESTIMATORS = {
     "a class without rows": ("ACC-D8", with_an_absent_class),
     "labels not seen in fit": ("ACC-D8", lambda: of_fitted(examined=(X, torch.where(Y == 2, 7, Y)))),
+    "one sparse row, two labels": (
+        "ACC-D6",
+        lambda: diagnose(TorchClassifier(), scipy.sparse.csr_array(COPIES[0].numpy()), noise_labels(2)),
+    ),
+    "sparse copies in the hold-out": (
+        "ACC-D10",
+        lambda: diagnose(
+            TorchClassifier(validation_fraction=0.25), scipy.sparse.csr_array(COPIES[0].numpy()), COPIES[1]
+        ),
+    ),
     "copies in the hold-out": ("ACC-D10", lambda: diagnose(TorchClassifier(validation_fraction=0.25), *COPIES)),
     "a running figure": ("ACC-E2", lambda: of_fitted(max_epochs=1, train_accuracy="running", lr=0.02)),
     "slow batch norm": ("ACC-E5", lambda: of_fitted(module=slow_norm, X=X * 3 + 40)),

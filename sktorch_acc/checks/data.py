@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,21 +18,17 @@ from sktorch_acc.findings import Finding
 
 __all__ = [
     "ColumnScales",
-    "RepeatedRows",
     "check_aligned",
-    "check_ceiling",
     "check_finite_rows",
     "check_grouped",
     "check_known_labels",
     "check_label_range",
-    "check_leak",
     "check_majority",
     "check_scales",
     "check_target_shape",
     "column_scales",
     "normalises_input",
     "one_class_only",
-    "repeated_rows",
 ]
 
 Ints = npt.NDArray[np.int64]
@@ -41,8 +36,6 @@ Ints = npt.NDArray[np.int64]
 _LARGE_SPREAD = 50.0
 _LARGE_RATIO = 100.0
 _SAMPLE = 2**20, 16, 4096  # values, fewest and most rows that the spreads are estimated from
-_BINDING_CEILING = 0.95
-_LEAK = 0.05
 
 # ------------------------------------------------------------------ D4: scales
 
@@ -113,115 +106,6 @@ def check_scales(scales: ColumnScales) -> Finding | None:
         "warning",
         f"X is not scaled: {scales.names[known[largest]]} has a standard deviation of {top:.4g}{others}.",
         "The loss then follows the largest columns alone: put a StandardScaler before the module.",
-    )
-
-
-# ------------------------------------------------------------------ D6, D10: rows that occur more than once
-
-
-@dataclass(frozen=True)
-class RepeatedRows:
-    """Rows with identical features.
-
-    Parameters
-    ----------
-    n_rows : int
-        All rows.
-    mixed_groups, mixed_rows : int
-        Groups of identical rows that carry different labels, and the rows in them.
-    best : int
-        Rows that the best possible model gets right.
-    copies : int
-        Rows that repeat another one, label included.
-    """
-
-    n_rows: int
-    mixed_groups: int
-    mixed_rows: int
-    best: int
-    copies: int
-
-    @property
-    def ceiling(self) -> float:
-        """Highest accuracy that any model can reach."""
-        return float(rates(self.best, self.n_rows))
-
-
-def repeated_rows(X: npt.NDArray[Any], y: Ints) -> RepeatedRows:
-    """Group identical rows of X, (n_rows, ...), and count the labels in each group; y holds class indices."""
-    n_rows = len(X)
-    groups = _groups(X.reshape(n_rows, -1)) if n_rows and X.size else np.zeros(n_rows, dtype=np.int64)
-    if groups is None:
-        return RepeatedRows(n_rows, 0, 0, n_rows, 0)
-    n_classes = int(y.max()) + 1 if n_rows else 1
-    cells, counts = np.unique(groups * n_classes + y, return_counts=True)
-    of_group = cells // n_classes
-    n_groups = int(groups.max()) + 1 if n_rows else 0
-    most = np.zeros(n_groups, dtype=np.int64)
-    np.maximum.at(most, of_group, counts)
-    sizes = np.bincount(groups, minlength=n_groups)
-    mixed = np.bincount(of_group, minlength=n_groups) > 1
-    return RepeatedRows(n_rows, int(mixed.sum()), int(sizes[mixed].sum()), int(most.sum()), int((counts - 1).sum()))
-
-
-def _groups(X: npt.NDArray[Any]) -> Ints | None:
-    """Return the group of each row, identical rows in one; None if all rows differ."""
-    keys = _row_keys(X)
-    ordered = np.sort(keys)
-    if not (ordered[1:] == ordered[:-1]).any():
-        return None
-    _, groups = np.unique(keys, return_inverse=True)
-    order = np.argsort(groups, kind="stable")
-    same_key = np.diff(groups[order]) == 0
-    pairs = np.flatnonzero(same_key)
-    if not (X[order[pairs]] == X[order[pairs + 1]]).all():  # two rows of one key that differ: compare in full
-        _, groups = np.unique(X, axis=0, return_inverse=True)
-    return np.asarray(groups, dtype=np.int64).reshape(-1)
-
-
-def _row_keys(X: npt.NDArray[Any]) -> npt.NDArray[np.uint64]:
-    """Hash each row to 64 bits by integer arithmetic: equal rows get equal keys wherever they stand."""
-    weights = _odd_numbers(X.shape[1])
-    keys = np.empty(len(X), dtype=np.uint64)
-    step = max(1, _SAMPLE[0] // X.shape[1])
-    for start in range(0, len(X), step):
-        part = X[start : start + step]
-        part = part + part.dtype.type(0) if part.dtype.kind == "f" else part.astype(np.int64)  # -0.0 is 0.0
-        bits = np.ascontiguousarray(part).view(f"u{part.dtype.itemsize}").astype(np.uint64)
-        bits ^= bits >> np.uint64(32 if part.dtype.itemsize == 8 else 16)
-        keys[start : start + step] = bits @ weights
-    return keys
-
-
-@functools.lru_cache(maxsize=4)
-def _odd_numbers(n: int) -> npt.NDArray[np.uint64]:
-    return np.random.default_rng(0).integers(1, 2**63, n, dtype=np.uint64) * np.uint64(2) + np.uint64(1)
-
-
-def check_ceiling(repeated: RepeatedRows) -> Finding | None:
-    """Say which accuracy no model can exceed, because identical rows carry different labels (D6)."""
-    if not repeated.mixed_groups:
-        return None
-    return Finding(
-        "ACC-D6",
-        "warning" if repeated.ceiling < _BINDING_CEILING else "info",
-        f"No model can exceed {repeated.ceiling:.4f} on these rows: {repeated.mixed_groups} group(s) of identical rows "
-        f"({repeated.mixed_rows} of {repeated.n_rows} rows) carry different labels.",
-        "Look for a column that was lost, rounded or never measured, and for labels that disagree.",
-    )
-
-
-def check_leak(repeated: RepeatedRows, validation_fraction: float | None) -> Finding | None:
-    """Warn of a random hold-out of rows of which many are copies of others (D10)."""
-    if validation_fraction is None or repeated.copies < _LEAK * repeated.n_rows:
-        return None
-    return Finding(
-        "ACC-D10",
-        "warning",
-        f"{repeated.copies} of {repeated.n_rows} rows repeat another row, label included, and "
-        f"validation_fraction={validation_fraction:g} holds out rows at random: many validation rows also occur in "
-        "training, and valid_acc is too good.",
-        "Drop the copies, or split by what they have in common and pass X_val and y_val.",
     )
 
 

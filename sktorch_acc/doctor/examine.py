@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import scipy.sparse
 import torch
 from torch import nn
 
@@ -21,15 +20,12 @@ from sktorch_acc.checks.counting import (
     check_resampled,
 )
 from sktorch_acc.checks.data import (
-    check_ceiling,
     check_finite_rows,
     check_grouped,
-    check_leak,
     check_majority,
     check_scales,
     column_scales,
     normalises_input,
-    repeated_rows,
 )
 from sktorch_acc.checks.learning import (
     check_constant_output,
@@ -57,6 +53,7 @@ from sktorch_acc.checks.outputs import (
     check_rows,
     output_findings,
 )
+from sktorch_acc.checks.repeated import check_ceiling, check_leak, repeated_rows
 from sktorch_acc.data import Rows
 from sktorch_acc.doctor.measure import (
     classes_as_it_is,
@@ -121,10 +118,9 @@ def _of_the_loader(subject: Subject) -> Iterator[Finding]:
 
 def _of_the_data(subject: Subject) -> Iterator[Finding]:
     known = subject.targets >= 0
-    if not scipy.sparse.issparse(subject.X):
-        X, y = (subject.X, subject.targets) if known.all() else (subject.X[known], subject.targets[known])
-        repeated = repeated_rows(X, y)
-        yield from _present(check_ceiling(repeated), check_leak(repeated, subject.validation_fraction))
+    X, y = (subject.X, subject.targets) if known.all() else (subject.X[known], subject.targets[known])
+    repeated = repeated_rows(X, y)
+    yield from _present(check_ceiling(repeated), check_leak(repeated, subject.validation_fraction))
     if subject.rows.dtype != torch.int64 and not normalises_input(subject.module):
         yield from _present(check_scales(column_scales(subject.X, subject.names)))
     if subject.loader is not None:

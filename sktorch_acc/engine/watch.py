@@ -13,16 +13,10 @@ import torch
 from torch import nn
 
 from sktorch_acc._rates import rates
-from sktorch_acc.checks.data import (
-    check_ceiling,
-    check_majority,
-    check_scales,
-    column_scales,
-    normalises_input,
-    repeated_rows,
-)
+from sktorch_acc.checks.data import check_majority, check_scales, column_scales, normalises_input
 from sktorch_acc.checks.learning import check_flat, long_enough
 from sktorch_acc.checks.mode import check_norm_statistics
+from sktorch_acc.checks.repeated import check_ceiling, repeated_rows
 from sktorch_acc.engine.history import EpochRow
 from sktorch_acc.engine.run import HeldRows, Run
 from sktorch_acc.engine.steps import norm_layers
@@ -77,7 +71,7 @@ class Watch:
 
         Far below it the ceiling explains nothing, and tables of categories have one by nature.
         """
-        if accuracy > _CEILING or not isinstance(fitted.rows.source, torch.Tensor):
+        if accuracy > _CEILING:
             return
         repeated = repeated_rows(_on_host(fitted.rows.source), fitted.indices.cpu().numpy())
         if accuracy >= repeated.ceiling - _NEAR:

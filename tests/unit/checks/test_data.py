@@ -4,94 +4,21 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse
-from hypothesis import given
-from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
 from torch import nn
 
-from sktorch_acc.checks import data
 from sktorch_acc.checks.data import (
     ColumnScales,
     check_aligned,
-    check_ceiling,
     check_finite_rows,
     check_grouped,
     check_known_labels,
     check_label_range,
-    check_leak,
     check_majority,
     check_scales,
     check_target_shape,
     column_scales,
     normalises_input,
-    repeated_rows,
 )
-
-FEW = st.sampled_from([0.0, -0.0, 1.0, -1.5, 3.0])
-
-
-def slow_facts(X, y):
-    """Group rows by their values in a dictionary."""
-    groups = {}
-    for row, label in zip((X + 0).tolist(), y.tolist(), strict=True):
-        groups.setdefault(tuple(row), []).append(label)
-    counts = [pd.Series(labels).value_counts() for labels in groups.values()]
-    mixed = [c for c in counts if len(c) > 1]
-    return (
-        len(mixed),
-        sum(int(c.sum()) for c in mixed),
-        sum(int(c.max()) for c in counts),
-        sum(int((c - 1).sum()) for c in counts),
-    )
-
-
-@given(X=hnp.arrays(np.float64, st.tuples(st.integers(1, 30), st.integers(1, 3)), elements=FEW), seed=st.integers(0, 9))
-@pytest.mark.parametrize("dtype", ["float64", "float32", "float16", "int64", "int8", "bool"])
-def test_repeated_rows_are_those_that_a_dictionary_finds(dtype, X, seed):
-    X = X.astype(dtype)
-    y = np.random.default_rng(seed).integers(0, 3, len(X))
-    found = repeated_rows(X, y)
-    assert (found.mixed_groups, found.mixed_rows, found.best, found.copies) == slow_facts(X, y)
-    assert found.n_rows == len(X)
-
-
-def test_rows_that_differ_are_told_apart_though_their_keys_are_equal(monkeypatch):
-    monkeypatch.setattr(data, "_row_keys", lambda X: np.zeros(len(X), dtype=np.uint64))
-    X = np.array([[0.0, 1.0], [2.0, 3.0], [0.0, 1.0], [4.0, 5.0]])
-    found = repeated_rows(X, np.array([0, 0, 1, 1]))
-    assert (found.mixed_groups, found.mixed_rows, found.best, found.copies) == (1, 2, 3, 0)
-
-
-def test_long_data_are_hashed_in_parts(monkeypatch):
-    X = np.random.default_rng(0).integers(0, 4, (500, 3)).astype("float32")
-    y = np.arange(500) % 2
-    whole = repeated_rows(X, y)
-    monkeypatch.setattr(data, "_SAMPLE", (30, 1, 1))
-    assert repeated_rows(X, y) == whole
-
-
-def test_images_are_rows_too_and_no_rows_are_no_mistake():
-    images = np.zeros((3, 2, 2))
-    assert repeated_rows(images, np.array([0, 1, 0])).mixed_rows == 3
-    assert repeated_rows(np.zeros((2, 0)), np.array([0, 1])).ceiling == 0.5
-
-
-@pytest.mark.parametrize(
-    ("labels", "severity", "ceiling"),
-    [([0, 1], "warning", "0.5000"), ([0] * 99 + [1], "info", "0.9900"), ([0, 0], None, None)],
-)
-def test_the_ceiling(labels, severity, ceiling):
-    found = check_ceiling(repeated_rows(np.ones((len(labels), 2)), np.array(labels)))
-    assert (found and found.severity) == severity
-    assert found is None or (found.code, f"exceed {ceiling}" in found.message) == ("ACC-D6", True)
-
-
-def test_copies_matter_only_if_rows_are_held_out_and_only_if_they_are_many():
-    many = repeated_rows(np.ones((10, 1)), np.zeros(10, dtype=int))
-    assert check_leak(many, None) is None
-    assert "9 of 10 rows repeat" in check_leak(many, 0.1).message
-    few = repeated_rows(np.r_[np.arange(99.0), 0.0][:, None], np.zeros(100, dtype=int))
-    assert check_leak(few, 0.1) is None
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,162 @@
+"""Checks of rows that occur more than once: the ceiling they set (D6), and leaks into a hold-out (D10)."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import scipy.sparse
+
+from sktorch_acc._rates import rates
+from sktorch_acc.findings import Finding
+
+__all__ = ["RepeatedRows", "check_ceiling", "check_leak", "repeated_rows"]
+
+Ints = npt.NDArray[np.int64]
+Keys = npt.NDArray[np.uint64]
+
+_BINDING_CEILING = 0.95
+_LEAK = 0.05
+_AT_ONCE = 2**20  # values that are hashed at once
+
+
+@dataclass(frozen=True)
+class RepeatedRows:
+    """Rows with identical features.
+
+    Parameters
+    ----------
+    n_rows : int
+        All rows.
+    mixed_groups, mixed_rows : int
+        Groups of identical rows that carry different labels, and the rows in them.
+    best : int
+        Rows that the best possible model gets right.
+    copies : int
+        Rows that repeat another one, label included.
+    """
+
+    n_rows: int
+    mixed_groups: int
+    mixed_rows: int
+    best: int
+    copies: int
+
+    @property
+    def ceiling(self) -> float:
+        """Highest accuracy that any model can reach."""
+        return float(rates(self.best, self.n_rows))
+
+
+def repeated_rows(X: Any, y: Ints) -> RepeatedRows:
+    """Group identical rows of X and count the labels in each group.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_rows, ...) or CSR matrix
+        Features.
+    y : ndarray of shape (n_rows,), int64
+        Class indices.
+    """
+    n_rows = X.shape[0]
+    X = X.reshape(n_rows, -1) if isinstance(X, np.ndarray) and X.size else X
+    groups = _groups(X) if n_rows and X.shape[-1] and X.ndim == 2 else np.zeros(n_rows, dtype=np.int64)
+    if groups is None:
+        return RepeatedRows(n_rows, 0, 0, n_rows, 0)
+    n_classes = int(y.max()) + 1 if n_rows else 1
+    cells, counts = np.unique(groups * n_classes + y, return_counts=True)
+    of_group = cells // n_classes
+    n_groups = int(groups.max()) + 1 if n_rows else 0
+    most = np.zeros(n_groups, dtype=np.int64)
+    np.maximum.at(most, of_group, counts)
+    sizes = np.bincount(groups, minlength=n_groups)
+    mixed = np.bincount(of_group, minlength=n_groups) > 1
+    return RepeatedRows(n_rows, int(mixed.sum()), int(sizes[mixed].sum()), int(most.sum()), int((counts - 1).sum()))
+
+
+def _groups(X: Any) -> Ints | None:
+    """Return the group of each row, identical rows in one; None if all rows differ."""
+    sparse = scipy.sparse.issparse(X)
+    if sparse and not X.has_canonical_format:
+        X = X.copy()
+        X.sum_duplicates()
+    keys = _sparse_keys(X) if sparse else _dense_keys(X)
+    ordered = np.sort(keys)
+    if not (ordered[1:] == ordered[:-1]).any():
+        return None
+    _, groups = np.unique(keys, return_inverse=True)
+    order = np.argsort(groups, kind="stable")
+    same_key = np.flatnonzero(np.diff(groups[order]) == 0)
+    first, second = X[order[same_key]], X[order[same_key + 1]]
+    if (first != second).nnz if sparse else not (first == second).all():  # rows of one key that differ
+        groups = _groups_by_value(X)
+    return np.asarray(groups, dtype=np.int64).reshape(-1)
+
+
+def _groups_by_value(X: Any) -> Ints:
+    """Return the group of each row, compared in full: slow, and hardly ever needed."""
+    groups: dict[bytes, int] = {}
+    sparse = scipy.sparse.issparse(X)
+    rows = ((X[[i]].toarray() if sparse else X[i]) for i in range(X.shape[0]))
+    return np.array([groups.setdefault((row + row.dtype.type(0)).tobytes(), len(groups)) for row in rows])
+
+
+def _dense_keys(X: npt.NDArray[Any]) -> Keys:
+    """Hash each row to 64 bits by integer arithmetic: equal rows get equal keys wherever they stand."""
+    weights = _odd_numbers(X.shape[1])
+    keys = np.empty(len(X), dtype=np.uint64)
+    step = max(1, _AT_ONCE // X.shape[1])
+    for start in range(0, len(X), step):
+        keys[start : start + step] = _bits(X[start : start + step]) @ weights
+    return keys
+
+
+def _sparse_keys(X: Any) -> Keys:
+    """Hash each row of a canonical CSR matrix, as if it were dense: zeros add nothing."""
+    sums = np.zeros(X.nnz + 1, dtype=np.uint64)
+    np.cumsum(_bits(X.data) * _odd_numbers(X.shape[1])[X.indices], out=sums[1:])  # modulo 2**64
+    keys: Keys = sums[X.indptr[1:]] - sums[X.indptr[:-1]]
+    return keys
+
+
+def _bits(values: npt.NDArray[Any]) -> Keys:
+    """Return the bits of each value, upper ones mixed into the lower; of 0, and of -0.0, none."""
+    plain = values + values.dtype.type(0) if values.dtype.kind == "f" else values.astype(np.int64)
+    bits = np.ascontiguousarray(plain).view(f"u{plain.dtype.itemsize}").astype(np.uint64)
+    bits ^= bits >> np.uint64(32 if plain.dtype.itemsize == 8 else 16)
+    return bits
+
+
+@functools.lru_cache(maxsize=4)
+def _odd_numbers(n: int) -> Keys:
+    return np.random.default_rng(0).integers(1, 2**63, n, dtype=np.uint64) * np.uint64(2) + np.uint64(1)
+
+
+def check_ceiling(repeated: RepeatedRows) -> Finding | None:
+    """Say which accuracy no model can exceed, because identical rows carry different labels (D6)."""
+    if not repeated.mixed_groups:
+        return None
+    return Finding(
+        "ACC-D6",
+        "warning" if repeated.ceiling < _BINDING_CEILING else "info",
+        f"No model can exceed {repeated.ceiling:.4f} on these rows: {repeated.mixed_groups} group(s) of identical rows "
+        f"({repeated.mixed_rows} of {repeated.n_rows} rows) carry different labels.",
+        "Look for a column that was lost, rounded or never measured, and for labels that disagree.",
+    )
+
+
+def check_leak(repeated: RepeatedRows, validation_fraction: float | None) -> Finding | None:
+    """Warn of a random hold-out of rows of which many are copies of others (D10)."""
+    if validation_fraction is None or repeated.copies < _LEAK * repeated.n_rows:
+        return None
+    return Finding(
+        "ACC-D10",
+        "warning",
+        f"{repeated.copies} of {repeated.n_rows} rows repeat another row, label included, and "
+        f"validation_fraction={validation_fraction:g} holds out rows at random: many validation rows also occur in "
+        "training, and valid_acc is too good.",
+        "Drop the copies, or split by what they have in common and pass X_val and y_val.",
+    )
