@@ -28,7 +28,7 @@ from sktorch_acc.findings import Finding
 
 __all__ = ["Diagnosis", "diagnose", "overfit_check"]
 
-_SEVERITIES = ("error", "warning", "info")
+SEVERITIES = ("error", "warning", "info")
 
 
 @dataclass(frozen=True, repr=False)
@@ -185,7 +185,7 @@ def diagnose(
             found.append(refused.finding)
         except ModuleOutputError as refused_by_fit:
             found.append(Finding(refused_by_fit.code, "error", str(refused_by_fit.args[0]), ""))
-    found.sort(key=lambda finding: _SEVERITIES.index(finding.severity))
+    found.sort(key=lambda finding: SEVERITIES.index(finding.severity))
     return Diagnosis(tuple(found), f"{name} on {n_rows} rows")
 
 
