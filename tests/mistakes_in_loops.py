@@ -649,8 +649,8 @@ for name, run in METERS.items():
     CLEAN[f"{name}_reset"] = lambda run=run: run(reset=True)
 
 
-def counted_by_hand(reset_right=True, reset_total=True, percent=1, digits=None):
-    """Counts over an evaluation that also computes the loss."""
+def counted_by_hand(reset_right=True, reset_total=True, percent=1, digits=None, with_loss=True):
+    """Counts over an evaluation, which may compute the loss too."""
     model, optimizer = parts(DropNorm(6, 3))
     with audit_loop(model, optimizer, criterion=CE) as audit:
         right = total = 0
@@ -663,7 +663,8 @@ def counted_by_hand(reset_right=True, reset_total=True, percent=1, digits=None):
             with torch.no_grad():
                 for x, y in batches(50):
                     z = model(x)
-                    CE(z, y).item()
+                    if with_loss:
+                        CE(z, y).item()
                     right += (z.argmax(dim=1) == y).sum().item()
                     total += len(y)
             figure = percent * right / total
@@ -675,7 +676,9 @@ MISTAKES["counts_never_reset"] = ("ACC-A6", lambda: counted_by_hand(False, False
 MISTAKES["counts_never_reset_in_percent"] = ("ACC-A6", lambda: counted_by_hand(False, False, 100))
 MISTAKES["counts_never_reset_rounded"] = ("ACC-A6", lambda: counted_by_hand(False, False, 1, 4))
 MISTAKES["right_rows_never_reset"] = ("ACC-A6", lambda: counted_by_hand(False, True))
+MISTAKES["counts_without_a_loss_never_reset"] = ("ACC-A6", lambda: counted_by_hand(False, False, with_loss=False))
 CLEAN["counts_reset"] = counted_by_hand
+CLEAN["counts_without_a_loss_reset"] = lambda: counted_by_hand(with_loss=False)
 CLEAN["counts_reset_in_percent"] = lambda: counted_by_hand(percent=100)
 CLEAN["counts_reset_rounded"] = lambda: counted_by_hand(percent=100, digits=2)
 
@@ -756,17 +759,6 @@ CLEAN["a_wrong_threshold_throughout"] = lambda: two_classes(Knows(0.5))
 
 
 # ------------------------------------------------------------------ E2, E3, A1: figures of other weights
-
-
-def reported(figure, model=None, size=32, epochs=3, data=None, **loop):
-    """A loop that reports what `figure` makes of each batch: (right, rows) after `step`."""
-    model, optimizer = parts(model, **loop)
-    with audit_loop(model, optimizer, criterion=CE) as audit:
-        for _ in range(epochs):
-            model.train()
-            made = [figure(model, *step(model, optimizer, x, y), x, y) for x, y in batches(size, *(data or (X, Y)))]
-            audit.epoch(made)
-    return audit
 
 
 class Reports:

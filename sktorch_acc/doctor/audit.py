@@ -145,9 +145,7 @@ class LoopAudit:
         assert self._given is not None
         model, optimizer, _ = self._given
         try:
-            self._at_end = list(self._of_the_steps(self._watcher, model, optimizer, finished=err is None))
-            if err is None and self._watcher.began:
-                self._watcher.end_epoch(None)
+            self._hooks.guard(self._end, self._watcher, model, optimizer, err is None)
         finally:
             self._stop()
 
@@ -174,7 +172,7 @@ class LoopAudit:
             raise RuntimeError("epoch() belongs into the block: with audit_loop(...) as audit: ... audit.epoch(...)")
         figure = _figure(accuracy)
         self._with_graph |= isinstance(accuracy, torch.Tensor) and accuracy.requires_grad
-        self._watcher.end_epoch(figure)
+        self._hooks.guard(self._watcher.end_epoch, figure)
         if self._metric is not None:
             self._metric.end_epoch()
 
@@ -220,18 +218,15 @@ class LoopAudit:
             ]
         yield from (finding for finding in findings if finding is not None)
 
-    @staticmethod
-    def _of_the_steps(
-        watcher: Watcher, model: nn.Module, optimizer: torch.optim.Optimizer, *, finished: bool
-    ) -> Iterator[Finding]:
+    def _end(self, watcher: Watcher, model: nn.Module, optimizer: torch.optim.Optimizer, finished: bool) -> None:
         """Ask, while module and optimizer are at hand, whether anything moved; a loop that raised is not asked."""
-        other = check_optimizer(model, optimizer)
-        if other is not None:
-            yield other
-        elif finished:
+        found = check_optimizer(model, optimizer)
+        if found is None and finished:
             gradients = watcher.gradients
-            still = check_steps_taken(gradients.backwards, gradients.steps, not gradients.nothing_moved())
-            yield from () if still is None else (still,)
+            found = check_steps_taken(gradients.backwards, gradients.steps, not gradients.nothing_moved())
+        self._at_end = [] if found is None else [found]
+        if finished and watcher.began:
+            watcher.end_epoch(None)
 
     def _stop(self) -> None:
         """Take everything off, and let go of what was given."""

@@ -21,6 +21,7 @@ __all__ = ["Counts", "Epoch", "of_the_figures"]
 _NOISE, _ROUNDED = 1e-6, 0.5e-4
 # One figure says something if it is one of so many possible ones.
 _FEWEST_ROWS = 100
+_ACCIDENT = 1e-3
 
 
 @dataclass(frozen=True)
@@ -130,7 +131,7 @@ def _cause(epochs: Sequence[Epoch], scale: int) -> Finding | None:
         found = _of_earlier_epochs(told, counts)
         if found is not None:
             return found
-    return None
+    return _of_earlier_evaluations(told)
 
 
 def _of_a_moving_model(told: _Told, running: list[Counts], fitted: list[Counts]) -> Finding | None:
@@ -160,6 +161,29 @@ def _of_earlier_epochs(told: _Told, counts: list[Counts]) -> Finding | None:
     if epoch == 0 or any(map(told.by, own)) or not any(map(told.by, candidates)):
         return None
     return check_cumulative_figure(told.figure(epoch), counts[epoch].n_right, counts[epoch].n_rows, epoch + 1)
+
+
+def _of_earlier_evaluations(told: _Told) -> Finding | None:
+    """A6 by arithmetic, where targets are not known: with n rows an epoch, figure e is a multiple of 1 / (e * n).
+
+    None of them need be one of 1 / n. How often that happens by accident is counted, and must be next to never.
+    """
+    sizes = told.sizes()
+    for n_rows in sorted(set.intersection(*sizes)):
+        right = [round(told.figure(i) * (i + 1) * n_rows) if i in told.epochs else None for i in range(len(told.all))]
+        accident = float(len(sizes[0]))
+        for i in told.epochs:
+            if not told.counts_of(i, (i + 1) * n_rows):
+                break
+            if not told.counts_of(i, n_rows):
+                accident *= 2 * told.tolerance(i) * (i + 1) * n_rows
+        else:
+            last = told.last
+            before = right[last - 1] if last else None
+            grown = None if before is None else (right[last] or 0) - before
+            if accident < _ACCIDENT and grown is not None and 0 <= grown <= n_rows:
+                return check_cumulative_figure(told.figure(last), grown, n_rows, last + 1)
+    return None
 
 
 def _of(epochs: Sequence[Epoch], name: str) -> list[Counts]:
@@ -196,26 +220,30 @@ class _Told:
 
     def by(self, values: Sequence[float | None]) -> bool:
         """Whether these values, one for each epoch, are the figures."""
-        return all(self._is(i, values[i]) for i in self.epochs)
+        return all(self.is_near(i, values[i]) for i in self.epochs)
 
     def may_be_an_evaluation(self) -> bool:
         """Whether the figures are, or can be, those of the model as it was between two steps."""
-        if all(any(self._is(i, c.pooled) for c in self.all[i].evaluated) for i in self.epochs):
+        if all(any(self.is_near(i, c.pooled) for c in self.all[i].evaluated) for i in self.epochs):
             return True
-        sizes: list[set[int]] = [
-            {n for rows in self.all[i].unlabelled for n in _prefixes(rows) if self._counts_of(i, n)}
-            for i in self.epochs
-        ]
-        return bool(set.intersection(*sizes))
+        common = set.intersection(*self.sizes())
+        return any(all(self.counts_of(i, n) for i in self.epochs) for n in common)
 
-    def _is(self, epoch: int, value: float | None) -> bool:
-        return value is not None and abs(self.figure(epoch) - value) <= self._tolerance(epoch)
+    def sizes(self) -> list[set[int]]:
+        """Return how many rows the evaluations of each reported epoch can have had, where targets are unknown."""
+        return [{n for rows in self.all[i].unlabelled for n in _prefixes(rows)} for i in self.epochs]
 
-    def _counts_of(self, epoch: int, n_rows: int) -> bool:
+    def is_near(self, epoch: int, value: float | None) -> bool:
+        """Whether a value is the figure of an epoch."""
+        return value is not None and abs(self.figure(epoch) - value) <= self.tolerance(epoch)
+
+    def counts_of(self, epoch: int, n_rows: int) -> bool:
+        """Whether the figure is a whole number of so many rows."""
         right = self.figure(epoch) * n_rows
-        return right <= n_rows and abs(right - round(right)) <= self._tolerance(epoch) * n_rows
+        return right <= n_rows and abs(right - round(right)) <= self.tolerance(epoch) * n_rows
 
-    def _tolerance(self, epoch: int) -> float:
+    def tolerance(self, epoch: int) -> float:
+        """Return how far a value may be from the figure."""
         figure = self.figure(epoch)
         return _ROUNDED if round(figure, 4) == figure else _NOISE * max(1.0, figure)
 

@@ -58,6 +58,10 @@ class Hooks:
         hook = Hook(call, self._failed)
         self._made.append((hook, register(hook, **how)))
 
+    def guard(self, call: Callable[..., Any], *args: Any) -> None:
+        """Call in the loop's stead: what fails is kept, not raised."""
+        Hook(call, self._failed)(*args)
+
     def remove(self) -> None:
         """Take all hooks away; those that copies of a module share fall silent."""
         while self._made:
