@@ -1061,3 +1061,52 @@ def empty_batches():
                 step(model, optimizer, x, y, cross_entropy)
             audit.epoch(count(model))
     return audit
+
+
+@clean
+def gradients_of_each_row():
+    model, optimizer = parts()
+
+    def loss(parameters, x, y):
+        return CE(torch.func.functional_call(model, parameters, (x[None],)), y[None])
+
+    with audit_loop(model, optimizer, criterion=CE) as audit:
+        for _ in range(2):
+            for x, y in batches():
+                parameters = {name: p.detach() for name, p in model.named_parameters()}
+                rows = torch.func.vmap(torch.func.grad(loss), in_dims=(None, 0, 0))(parameters, x, y)
+                for name, p in model.named_parameters():
+                    p.grad = rows[name].mean(dim=0)
+                optimizer.step()
+            audit.epoch(count(model))
+    return audit
+
+
+@clean
+def in_half_precision_with_a_scaler():
+    model, optimizer = parts()
+    scaler = torch.amp.GradScaler("cpu")
+    with audit_loop(model, optimizer, criterion=CE) as audit:
+        for x, y in batches():
+            optimizer.zero_grad()
+            with torch.autocast("cpu", dtype=torch.bfloat16):
+                loss = CE(model(x), y)
+            scaler.scale(loss).backward()
+            scaler.unscale_(optimizer)
+            nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            scaler.step(optimizer)
+            scaler.update()
+    return audit
+
+
+@clean
+def averaged_weights_are_evaluated():
+    model, optimizer = parts(DropNorm(6, 3))
+    averaged = torch.optim.swa_utils.AveragedModel(model)
+    with audit_loop(model, optimizer, criterion=CE) as audit:
+        for _ in range(3):
+            for x, y in batches():
+                step(model, optimizer, x, y)
+                averaged.update_parameters(model)
+            audit.epoch(count(averaged))
+    return audit

@@ -150,7 +150,7 @@ def check_fitted_batches(reported: float, before: float | None, batches: int, ep
         "ACC-E3",
         "warning",
         f"The figure of epoch {epoch}, {reported:.4f}, was taken on each of its {batches} batches right after the step "
-        f"on that batch: it shows how well a step fits its own rows, and is too high.{than}",
+        f"on that batch: it shows how well a step fits its own rows, not how good the model is.{than}",
         "After the epoch, count over all rows, with model.eval() and torch.no_grad().",
     )
 

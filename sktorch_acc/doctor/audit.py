@@ -56,7 +56,7 @@ def audit_loop(model: Any, optimizer: Any, *, criterion: Any = None, metric: Any
     ------
     TypeError
         If `model` is no nn.Module, `optimizer` no torch optimizer, `criterion` not callable, or `metric` has
-        not the three methods.
+        not the three methods; or a module is scripted.
     ValueError
         If the module has lazy layers that were never run.
 
@@ -242,6 +242,10 @@ def _refuse(model: Any, optimizer: Any, criterion: Any) -> None:
     if not isinstance(model, nn.Module):
         raise TypeError(f"model must be the nn.Module that the loop calls, but got a {type(model).__name__}.")
     refuse_lazy(model)
+    if isinstance(model, torch.jit.ScriptModule) or isinstance(criterion, torch.jit.ScriptModule):
+        raise TypeError(
+            "A scripted module takes no hooks: audit the loop with the module that torch.jit.script was given."
+        )
     if not isinstance(optimizer, torch.optim.Optimizer):
         name = optimizer.__name__ if isinstance(optimizer, type) else type(optimizer).__name__
         raise TypeError(f"optimizer must be a torch.optim.Optimizer, such as Adam(model.parameters()), but got {name}.")

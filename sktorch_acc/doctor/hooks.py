@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-__all__ = ["Hook", "Hooks", "count_right", "first_tensor", "nodes_of", "tensors_in"]
+__all__ = ["Hook", "Hooks", "count_right", "first_tensor", "inside_transform", "nodes_of", "tensors_in"]
 
 # What a module returns is searched for tensors; more of them than this are not needed to know its batch.
 _MOST_TENSORS = 16
@@ -71,6 +71,11 @@ class Hooks:
 
     def _failed(self, err: Exception) -> None:
         self.error = self.error or err
+
+
+def inside_transform() -> bool:
+    """Whether a transform of torch.func is at work, inside of which tensors have no values to look at."""
+    return torch._C._functorch.maybe_current_level() is not None  # there is no public name for it
 
 
 def tensors_in(value: Any, found: list[torch.Tensor] | None = None) -> list[torch.Tensor]:

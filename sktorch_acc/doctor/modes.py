@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -100,5 +101,5 @@ def _matters(layer: nn.Module) -> bool:
     if type(layer).__module__.startswith("torch.nn."):
         return False
     # A forward of their own, that asks for the mode: F.dropout(x, training=self.training).
-    code = getattr(type(layer).forward, "__code__", None)
+    code = getattr(inspect.getattr_static(type(layer), "forward", None), "__code__", None)
     return code is not None and "training" in code.co_names

@@ -11,7 +11,7 @@ from torch import nn
 from sktorch_acc.doctor.figures import Counts, Epoch
 from sktorch_acc.doctor.gradients import GradientWatch
 from sktorch_acc.doctor.graphs import Graphs, Passed
-from sktorch_acc.doctor.hooks import Hooks, count_right, first_tensor, nodes_of, tensors_in
+from sktorch_acc.doctor.hooks import Hooks, count_right, first_tensor, inside_transform, nodes_of, tensors_in
 from sktorch_acc.doctor.modes import ModeWatch
 from sktorch_acc.outputs import Meaning, meaning_of
 
@@ -123,6 +123,8 @@ class Watcher:
     # ------------------------------------------------------------------ hooks
 
     def _passed(self, _: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
+        if inside_transform():
+            return
         tensors = tensors_in(output)
         rows = len(tensors[0]) if tensors and tensors[0].ndim else 0
         passed = Passed(rows, *self.modes.now())
@@ -149,7 +151,7 @@ class Watcher:
     def _judged(self, _: nn.Module, args: Any, kwargs: Any, loss: Any) -> None:
         output = args[0] if args else kwargs.get("input")
         targets = args[1] if len(args) > 1 else kwargs.get("target")
-        if not isinstance(output, torch.Tensor) or not output.ndim:
+        if not isinstance(output, torch.Tensor) or not output.ndim or inside_transform():
             return
         call = _Call(len(output), count_right(self._meaning, output, targets))
         self._calls.append(call)

@@ -6,6 +6,7 @@ import gc
 import io
 import pickle
 import random
+import warnings
 import weakref
 from contextlib import ExitStack, nullcontext
 from pathlib import Path
@@ -422,6 +423,12 @@ def in_a_block(epoch):
     return audit
 
 
+def scripted():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch.jit is on its way out
+        return torch.jit.script(nn.Linear(2, 2))
+
+
 @pytest.mark.parametrize("figure", [None, 0, 1, 0.5, 54.3, torch.tensor(0.5), np.float32(0.5), np.array(0.5)])
 def test_figures_of_every_kind_are_taken(figure):
     assert in_a_block(lambda audit: audit.epoch(figure)).diagnosis.codes == []
@@ -435,6 +442,7 @@ def test_figures_of_every_kind_are_taken(figure):
         (lambda: audit_loop(mlp(), torch.optim.Adam), TypeError, "but got Adam"),
         (lambda: audit_loop(nn.LazyLinear(3), parts()[1]), ValueError, "lazy layers"),
         (lambda: audit_loop(*parts(), criterion=nn.CrossEntropyLoss), TypeError, "but got CrossEntropyLoss"),
+        (lambda: audit_loop(scripted(), parts()[1]), TypeError, "takes no hooks"),
         (lambda: audit_loop(*parts(), criterion="ce"), TypeError, "criterion must be a loss"),
         (lambda: audit_loop(*parts(), metric=AccuracyCounter), TypeError, "AccuracyCounter: a class, not an object"),
         (lambda: audit_loop(*parts(), metric=count), TypeError, "function: without update, compute, reset"),
