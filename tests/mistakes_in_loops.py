@@ -3,8 +3,8 @@
 A loop is given an open audit and the parts it needs; what it does with them is its own.
 """
 
+import collections
 import copy
-from collections import OrderedDict
 
 import torch
 from torch import nn
@@ -181,6 +181,18 @@ ways = {
 for name, way in ways.items():
     for place in ("first", "middle", "last"):
         CLEAN[f"cleared_{name}_{place}"] = lambda way=way, place=place: clearing_loop(**{f"clear_{place}": way})
+
+
+@clean
+def not_cleared_but_once():
+    model, optimizer = parts()
+    with audit_loop(model, optimizer, criterion=CE) as audit:
+        for i, (x, y) in enumerate(batches()):
+            if i != 3:
+                optimizer.zero_grad()
+            CE(model(x), y).backward()
+            optimizer.step()
+    return audit
 
 
 @clean
@@ -500,7 +512,7 @@ def hidden_states_of_a_dict_collected():
 
         def forward(self, x):
             hidden = self.body(x).relu()
-            return OrderedDict(logits=self.head(hidden), hidden=(hidden,))
+            return collections.OrderedDict(logits=self.head(hidden), hidden=(hidden,))
 
     model, optimizer = parts(Both())
     kept = []
@@ -546,6 +558,16 @@ def evaluated_with_graphs_that_are_dropped():
             for x, y in batches():
                 step(model, optimizer, x, y)
             audit.epoch(sum((model(x).argmax(dim=1) == y).sum().item() for x, y in batches(16)) / 240)
+    return audit
+
+
+@clean
+def a_few_losses_are_kept():
+    model, optimizer = parts()
+    last = collections.deque(maxlen=4)
+    with audit_loop(model, optimizer, criterion=CE) as audit:
+        for x, y in batches(16):
+            last.append(step(model, optimizer, x, y)[1])
     return audit
 
 
@@ -1007,6 +1029,19 @@ def steps_by_hand():
             with torch.no_grad():
                 for p in model.parameters():
                     p.data -= 0.1 * p.grad
+    return audit
+
+
+@clean
+def the_head_first_then_the_body():
+    """What stood still at the start moves, and what moved stands still, before the first step."""
+    model, optimizer = parts()
+    model[2].requires_grad_(False)
+    with audit_loop(model, optimizer, criterion=CE) as audit:
+        model[0].requires_grad_(False)
+        model[2].requires_grad_(True)
+        for x, y in batches():
+            step(model, optimizer, x, y)
     return audit
 
 

@@ -125,7 +125,7 @@ def check_moving_figure(reported: float, right: int, rows: int, epoch: int) -> F
     reported : float
         The figure, which is that of all batches of the epoch as they were trained on.
     right, rows : int
-        Counts of the epoch's last batches alone.
+        Counts of its last batches alone, and of the first ones of the next epoch.
     epoch : int
         From 1.
     """
@@ -135,8 +135,8 @@ def check_moving_figure(reported: float, right: int, rows: int, epoch: int) -> F
     return Finding(
         "ACC-E2",
         "info",
-        f"The figure of epoch {epoch}, {reported:.4f}, was counted while the weights moved: over the last {rows} rows "
-        f"of the epoch it was {late:.4f}. It is the accuracy of no model.",
+        f"The figure of epoch {epoch}, {reported:.4f}, was counted while the weights moved: over the {rows} rows "
+        f"around its end it was {late:.4f}. It is the accuracy of no model.",
         "After the epoch, count once more over all rows, with model.eval() and torch.no_grad().",
     )
 

@@ -199,8 +199,8 @@ class LoopAudit:
             )
         found = {f.code: f for f in [*of_the_figures(watcher.epochs), *self._of_what_was_seen(watcher), *self._at_end]}
         ordered = sorted(found.values(), key=lambda finding: SEVERITIES.index(finding.severity))
-        epochs, steps = len(watcher.epochs) + (self._given is not None and watcher.began), watcher.gradients.steps
-        subject = f"{self._name} in a loop of {_number(epochs, 'epoch')}, {_number(steps, 'step')}"
+        epochs, steps = _number(watcher.n_epochs, "epoch"), _number(watcher.gradients.steps, "step")
+        subject = f"{self._name} in a loop of {epochs}, {steps}"
         return Diagnosis(tuple(ordered), subject)
 
     def _of_what_was_seen(self, watcher: Watcher) -> Iterator[Finding]:

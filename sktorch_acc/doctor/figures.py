@@ -22,6 +22,7 @@ _NOISE, _ROUNDED = 1e-6, 0.5e-4
 # One figure says something if it is one of so many possible ones.
 _FEWEST_ROWS = 100
 _ACCIDENT = 1e-3
+_STILL = 0.02
 
 
 @dataclass(frozen=True)
@@ -58,10 +59,15 @@ class Counts:
         shares = [right / rows for right, rows in zip(self.right, self.rows, strict=True) if rows]
         return sum(shares) / len(shares) if shares else None
 
-    def tail(self) -> Counts:
+    def first_quarter(self) -> Counts:
+        """Return the first quarter of the batches, at least one."""
+        n = max(1, len(self.rows) // 4)
+        return Counts(self.right[:n], self.rows[:n])
+
+    def last_quarter(self) -> Counts:
         """Return the last quarter of the batches, at least one."""
-        start = len(self.rows) - max(1, len(self.rows) // 4)
-        return Counts(self.right[start:], self.rows[start:])
+        n = max(1, len(self.rows) // 4)
+        return Counts(self.right[-n:], self.rows[-n:])
 
     def __add__(self, other: Counts) -> Counts:
         return Counts(self.right + other.right, self.rows + other.rows)
@@ -140,12 +146,16 @@ def _of_a_moving_model(told: _Told, running: list[Counts], fitted: list[Counts])
         epoch = told.last
         return check_fitted_batches(told.figure(epoch), running[epoch].pooled, len(fitted[epoch].rows), epoch + 1)
     several = [i for i in told.epochs if told.all[i].steps > 1]
-    lags = {i: running[i].tail() for i in several}
-    if not lags:
-        return None
+    lags = {
+        i: running[i].last_quarter() + (running[i + 1] if i + 1 < len(running) else _NONE).first_quarter()
+        for i in several
+    }
+    shares = [running[i].pooled or 0.0 for i in several]
+    if not lags or (len(several) > 1 and max(shares) - min(shares) <= _STILL):
+        return None  # weights that hardly move; what differs between batches are the rows
     epoch = max(lags, key=lambda i: abs((lags[i].pooled or 0.0) - (running[i].pooled or 0.0)))
-    tail = lags[epoch]
-    return check_moving_figure(told.figure(epoch), tail.n_right, tail.n_rows, epoch + 1)
+    end = lags[epoch]
+    return check_moving_figure(told.figure(epoch), end.n_right, end.n_rows, epoch + 1)
 
 
 def _of_earlier_epochs(told: _Told, counts: list[Counts]) -> Finding | None:
@@ -168,10 +178,10 @@ def _of_earlier_evaluations(told: _Told) -> Finding | None:
 
     None of them need be one of 1 / n. How often that happens by accident is counted, and must be next to never.
     """
-    sizes = told.sizes()
-    for n_rows in sorted(set.intersection(*sizes)):
+    sizes = told.sizes(told.epochs)
+    for n_rows in sorted(sizes):
         right = [round(told.figure(i) * (i + 1) * n_rows) if i in told.epochs else None for i in range(len(told.all))]
-        accident = float(len(sizes[0]))
+        accident = float(len(sizes))
         for i in told.epochs:
             if not told.counts_of(i, (i + 1) * n_rows):
                 break
@@ -224,14 +234,14 @@ class _Told:
 
     def may_be_an_evaluation(self) -> bool:
         """Whether the figures are, or can be, those of the model as it was between two steps."""
-        if all(any(self.is_near(i, c.pooled) for c in self.all[i].evaluated) for i in self.epochs):
-            return True
-        common = set.intersection(*self.sizes())
-        return any(all(self.counts_of(i, n) for i in self.epochs) for n in common)
+        others = [i for i in self.epochs if not any(self.is_near(i, c.pooled) for c in self.all[i].evaluated)]
+        common = self.sizes(others)
+        return not others or any(all(self.counts_of(i, n) for i in others) for n in common)
 
-    def sizes(self) -> list[set[int]]:
-        """Return how many rows the evaluations of each reported epoch can have had, where targets are unknown."""
-        return [{n for rows in self.all[i].unlabelled for n in _prefixes(rows)} for i in self.epochs]
+    def sizes(self, epochs: Sequence[int]) -> set[int]:
+        """Return how many rows an evaluation in each of these epochs can have had, where targets are unknown."""
+        every = [{n for rows in self.all[i].unlabelled for n in _prefixes(rows)} for i in epochs]
+        return set.intersection(*every) if every else set()
 
     def is_near(self, epoch: int, value: float | None) -> bool:
         """Whether a value is the figure of an epoch."""

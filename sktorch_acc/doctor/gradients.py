@@ -62,7 +62,13 @@ class GradientWatch:
 
     def nothing_moved(self) -> bool:
         """Whether no step had a gradient and no parameter is another than at the start."""
-        return bool(self._held) and not self._seen_one and not any(held.has_moved() for held in self._held)
+        if not self._held or self._seen_one or not all(held.parameter.requires_grad for held in self._held):
+            return False
+        return not any(held.has_moved() for held in self._held)
+
+    def close(self) -> None:
+        """Let go of the parameters."""
+        self._held = []
 
     def _any_is_stale(self) -> bool:
         return any(held.is_stale() for held in self._held)

@@ -102,6 +102,12 @@ class Watcher:
         return len(self.epochs) + 1
 
     @property
+    def n_epochs(self) -> int:
+        """Epochs with a step or a figure, the one that runs included."""
+        complete = sum(epoch.steps > 0 or epoch.reported is not None for epoch in self.epochs)
+        return complete + (self.gradients.steps > self._steps_before)
+
+    @property
     def began(self) -> bool:
         """Whether anything was seen in the epoch that runs."""
         return bool(self._passes or self._calls or self.gradients.steps > self._steps_before or self._open.seen)
@@ -116,6 +122,7 @@ class Watcher:
     def close(self) -> None:
         """Let go of everything that is not a number."""
         self.graphs.close()
+        self.gradients.close()
         self._batch = self._again = None
         self._used.clear()
         self.modes.close()

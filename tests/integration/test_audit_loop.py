@@ -272,7 +272,7 @@ def test_an_audit_keeps_neither_model_nor_rows():
             held += [weakref.ref(tensor) for tensor in (x, y, z, loss)]
             assert sum(ref() is not None for ref in held) <= 8  # this batch, and that of the audit
         audit.epoch(0.5)
-    held += [weakref.ref(thing) for thing in (model, optimizer, criterion, metric)]
+    held += [weakref.ref(thing) for thing in (model, *model.parameters(), optimizer, criterion, metric)]
     del model, optimizer, criterion, metric, x, y, z, loss
     gc.collect()
     assert [ref for ref in held if ref() is not None] == []
@@ -384,6 +384,17 @@ def test_what_was_seen_before_an_error_is_told():
     with pytest.raises(StopError):
         loop()
     assert audit.diagnosis.codes == ["ACC-F6"]
+    assert audit.diagnosis.subject == "Sequential in a loop of 1 epoch, 8 steps"
+
+
+def test_an_evaluation_after_the_loop_is_no_epoch():
+    model, optimizer = parts()
+    with audit_loop(model, optimizer, criterion=CE) as audit:
+        for x, y in batches():
+            step(model, optimizer, x, y)
+        audit.epoch(count(model))
+        count(model)
+    assert audit.diagnosis.subject == "Sequential in a loop of 1 epoch, 8 steps"
 
 
 def test_several_mistakes_are_told_together_errors_first():
