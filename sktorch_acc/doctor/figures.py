@@ -128,7 +128,7 @@ def _cause(epochs: Sequence[Epoch], scale: int) -> Finding | None:
     after = after and all(len(c.rows) > 1 for e, c in zip(epochs, fitted, strict=True) if e.reported is not None)
     before = told.by([c.pooled for c in running])
     if before or after:
-        return _of_a_moving_model(told, running, fitted) if before != after else None
+        return _of_a_moving_model(told, running, fitted)
     for counts in (running, _of(epochs, "held")):
         if told.by([c.mean for c in counts]):
             epoch = told.last

@@ -71,44 +71,47 @@ class GradientWatch:
         self._held = []
 
     def _any_is_stale(self) -> bool:
-        return any(held.is_stale() for held in self._held)
+        return any(held.stale for held in self._held)
 
     def _look_for_one(self) -> None:
         self._seen_one = self._seen_one or any(_is_nonzero(held.parameter.grad) for held in self._held)
 
 
 class _Held:
-    """One parameter, and what is known of the gradient that it holds."""
+    """One parameter, and what is known of the gradient that it holds.
+
+    Attributes
+    ----------
+    arrived : int
+        Gradients that arrived.
+    stale : bool
+        Whether the sum holds one that a step has used.
+    """
 
     def __init__(self, parameter: torch.Tensor) -> None:
         self.parameter = parameter
         self.arrived = 0
         self._start = self._sum()
         self._mark: tuple[int, int] | None = None
-        self._used = self._stale = False
+        self._used = self.stale = False
 
     def before(self, _: Any) -> None:
         """See whether an old gradient is still there, when a new one arrives."""
         self.arrived += 1
         grad = self.parameter.grad
         if self._used:
-            self._stale = self._mark is not None and _state(grad) == self._mark and _is_nonzero(grad)
-        elif self._stale and _state(grad) != self._mark:
-            self._stale = _is_nonzero(grad)  # cleared late, as by the other optimizer of a GAN, or clipped
+            self.stale = self._mark is not None and _state(grad) == self._mark and _is_nonzero(grad)
+        elif self.stale and _state(grad) != self._mark:
+            self.stale = _is_nonzero(grad)  # cleared late, as by the other optimizer of a GAN, or clipped
         self._used = False
 
     def after(self, _: Any) -> None:
         """Remember the sum."""
         self._mark = _state(self.parameter.grad)
 
-    def is_stale(self) -> bool:
-        """Whether the gradient, as it is now, holds one that a step has used."""
-        grad = self.parameter.grad
-        return self._stale and (_state(grad) == self._mark or _is_nonzero(grad))
-
     def use(self) -> None:
         """Note that a step has used what is there."""
-        self._mark, self._used, self._stale = _state(self.parameter.grad), True, False
+        self._mark, self._used, self.stale = _state(self.parameter.grad), True, False
 
     def has_moved(self) -> bool:
         """Whether the parameter is another than at the start, as its sum tells."""

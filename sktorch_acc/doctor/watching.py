@@ -38,7 +38,6 @@ class _Batch:
     version: int | None
     targets: torch.Tensor | None = None
     fitted: bool = False
-    counted: bool = False
 
     def holds(self, rows: torch.Tensor) -> bool:
         """Whether these are the same rows: the same tensor, or on the CPU the same values."""
@@ -147,8 +146,7 @@ class Watcher:
         """See whether these are the rows of the step just taken; else they may be those of the next."""
         batch = self._batch
         if batch is not None and batch.fitted and batch.holds(given):
-            if not batch.counted and batch.targets is not None:
-                batch.counted = True
+            if batch.targets is not None:
                 counts = (count_right(self._meaning, z, batch.targets) for z in output)
                 right = next((c for c in counts if c is not None), None)
                 self._again = None if right is None else (passed, passed.rows, right)
@@ -187,7 +185,7 @@ class Watcher:
         self._used.clear()
         self._close_part(whole=self.gradients.steps == self._steps_before + 1)
         if self._batch is not None:
-            self._batch.fitted, self._batch.counted = True, False
+            self._batch.fitted = True
 
     def _close_part(self, *, whole: bool) -> None:
         """Sort what was seen since the last step: trained on, fitted before, or evaluated.
