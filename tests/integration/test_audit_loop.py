@@ -273,7 +273,7 @@ def test_an_audit_keeps_neither_model_nor_rows():
     with audit_loop(model, optimizer, criterion=criterion, metric=metric) as audit:
         for _ in range(9):
             x, y = X[:37].clone(), Y[:37].clone()
-            z = step(model, optimizer, x, y)[0]
+            z = step(model, optimizer, x, y, criterion)[0]
             metric.update(z, y)
             del x, y, z
         assert tensors_of(37) == 2  # the rows of the last batch, and its targets
