@@ -681,6 +681,21 @@ for name, run in METERS.items():
     CLEAN[f"{name}_reset"] = lambda run=run: run(reset=True)
 
 
+@clean
+def a_metric_computed_after_the_epoch_was_said_to_be_over():
+    model, optimizer = parts()
+    metric = AccuracyCounter(3)
+    with audit_loop(model, optimizer, metric=metric) as audit:
+        for _ in range(3):
+            metric.reset()
+            for x, y in batches():
+                z, _ = step(model, optimizer, x, y)
+                metric.update(z, y)
+            audit.epoch()
+            metric.compute()
+    return audit
+
+
 def counted_by_hand(reset_right=True, reset_total=True, percent=1, digits=None, with_loss=True):
     """Counts over an evaluation, which may compute the loss too."""
     model, optimizer = parts(DropNorm(6, 3))
@@ -914,6 +929,23 @@ def a_figure_of_rows_that_the_audit_does_not_see():
     with audit_loop(model, optimizer, criterion=CE) as audit:
         for _ in range(3):
             for x, y in batches():
+                step(model, optimizer, x, y)
+            audit.epoch(count(copy.deepcopy(model)))
+    return audit
+
+
+@clean
+def one_figure_of_few_rows():
+    return moving(True, rows=60, epochs=1)
+
+
+@clean
+def a_copy_of_a_model_that_stands_still_on_sorted_rows():
+    model, optimizer = parts(lr=1e-9)
+    order = Y.argsort()
+    with audit_loop(model, optimizer, criterion=CE) as audit:
+        for _ in range(3):
+            for x, y in batches(16, X[order], Y[order], shuffle=False):
                 step(model, optimizer, x, y)
             audit.epoch(count(copy.deepcopy(model)))
     return audit

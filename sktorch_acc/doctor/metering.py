@@ -40,7 +40,7 @@ class MetricWatch:
         self.readings = {"logits": 0, "probabilities": 0, "neither": 0}
         self._asked = {True: 0, False: 0}
         self._probe = _probe_of(metric)
-        self._wrapped: dict[str, tuple[_Wrapped, Any]] = {}
+        self._wrapped: dict[str, _Wrapped] = {}
 
     def wrap(self) -> None:
         """Put a wrapper before each method, on this instance alone."""
@@ -49,16 +49,18 @@ class MetricWatch:
             after["forward"] = self._updated
         for name, tell in after.items():
             wrapped = _Wrapped(self._metric, name, self, tell)
-            before = getattr(self._metric, "__dict__", {}).get(name)
             setattr(self._metric, name, wrapped)
-            self._wrapped[name] = (wrapped, before)
+            self._wrapped[name] = wrapped
 
     def unwrap(self) -> None:
         """Give the metric its own methods back."""
-        for name, (wrapped, before) in self._wrapped.items():
+        for name, wrapped in self._wrapped.items():
             wrapped.watch = None
             if vars(self._metric).get(name) is not wrapped:
                 continue  # somebody wrapped it once more and still uses ours, which now only passes on
+            before = wrapped.before
+            while isinstance(before, _Wrapped) and before.watch is None:  # of an audit that ended earlier
+                before = before.before
             if before is None:
                 delattr(self._metric, name)
             else:
@@ -123,11 +125,10 @@ class _Wrapped:
     """A method of the metric, and what is told after it. A copy of the metric has its own method again."""
 
     def __init__(self, metric: Any, name: str, watch: MetricWatch, tell: Callable[..., None]) -> None:
-        self.metric, self.name, self.watch, self.tell = metric, name, watch, tell
-        self.method = getattr(metric, name)
-        self.__wrapped__ = self.method
-
-    watch: MetricWatch | None
+        self.metric, self.name, self.tell = metric, name, tell
+        self.watch: MetricWatch | None = watch
+        self.method = self.__wrapped__ = getattr(metric, name)
+        self.before = vars(metric).get(name)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         watch = self.watch

@@ -113,7 +113,7 @@ class Watcher:
 
     def end_epoch(self, reported: float | None) -> None:
         """Put the counts of an epoch together; this is where the device is waited for."""
-        self._close_part(whole=True)
+        self._close_part()
         steps = self.gradients.steps - self._steps_before
         self.epochs.append(self._open.counted(reported, steps))
         self._open, self._steps_before = _Open(), self.gradients.steps
@@ -183,21 +183,18 @@ class Watcher:
         self.graphs.after_step()
         self.modes.after_step(self._used, self.epoch, self.gradients.steps - self._steps_before)
         self._used.clear()
-        self._close_part(whole=self.gradients.steps == self._steps_before + 1)
+        self._close_part()
         if self._batch is not None:
             self._batch.fitted = True
 
-    def _close_part(self, *, whole: bool) -> None:
-        """Sort what was seen since the last step: trained on, fitted before, or evaluated.
-
-        Before the first step and after the last one a single batch can be a whole evaluation.
-        """
+    def _close_part(self) -> None:
+        """Sort what was seen since the last step: trained on, fitted before, or evaluated."""
         if self._again is not None:
             passed, rows, right = self._again
             if not passed.trained:
                 self._open.fitted.append((rows, right))
             self._again = None
-        self._open.close_part(self._calls, self._passes, 1 if whole else 2)
+        self._open.close_part(self._calls, self._passes)
         self._calls, self._passes = [], []
 
 
@@ -212,7 +209,7 @@ class _Open:
         self.countable = True
         self.seen = False
 
-    def close_part(self, calls: list[_Call], passes: list[Passed], fewest: int) -> None:
+    def close_part(self, calls: list[_Call], passes: list[Passed]) -> None:
         self.seen = self.seen or bool(calls or passes)
         evaluated = []
         for call in calls:
@@ -222,9 +219,9 @@ class _Open:
                 self.running.append((call.rows, call.right))
             else:
                 evaluated.append((call.rows, call.right))
-        self.evaluated += [evaluated] if len(evaluated) >= fewest else []
+        self.evaluated += [evaluated] if evaluated else []
         unlabelled = [p.rows for p in passes if p.rows and not p.trained and not p.labelled]
-        self.unlabelled += [unlabelled] if len(unlabelled) >= fewest else []
+        self.unlabelled += [unlabelled] if unlabelled else []
 
     def counted(self, reported: float | None, steps: int) -> Epoch:
         """Bring all counts to the host, in one copy."""
