@@ -131,7 +131,8 @@ print(diagnose(model, X, y, criterion=criterion, optimizer=optimizer, loader=who
         "Reset the metric, or set the counters to 0, at the start of each epoch.",
         WATCHED,
         """\
-model, optimizer = new()
+model, _ = new()
+optimizer = torch.optim.SGD(model.parameters(), lr=0.02)
 counter = AccuracyCounter(n_classes=3)
 with audit_loop(model, optimizer, criterion=criterion, metric=counter) as audit:
     for epoch in range(3):
@@ -142,11 +143,12 @@ with audit_loop(model, optimizer, criterion=criterion, metric=counter) as audit:
         with torch.no_grad():
             counter.update(model(X), y)
         audit.epoch(counter.compute())
-print(f"{counter.compute():.4f} over {counter.support.sum()} rows; the model has {accuracy(model):.4f}")
+print(f"{counter.compute():.2f} over {counter.support.sum()} rows; the model has {accuracy(model):.2f}")
 print(audit.diagnosis.codes)
 """,
         """\
-model, optimizer = new()
+model, _ = new()
+optimizer = torch.optim.SGD(model.parameters(), lr=0.02)
 with audit_loop(model, optimizer, criterion=criterion, metric=counter) as audit:
     for epoch in range(3):
         for xb, yb in batches:
@@ -157,7 +159,7 @@ with audit_loop(model, optimizer, criterion=criterion, metric=counter) as audit:
         with torch.no_grad():
             counter.update(model(X), y)
         audit.epoch(counter.compute())
-print(f"{counter.compute():.4f} over {counter.support.sum()} rows; the model has {accuracy(model):.4f}")
+print(f"{counter.compute():.2f} over {counter.support.sum()} rows; the model has {accuracy(model):.2f}")
 print(audit.diagnosis.codes)
 """,
     ),
@@ -326,7 +328,7 @@ def score(size, given):
     with torch.no_grad():
         for xb, yb in zip(X.split(size), y.split(size)):
             metric.update(given(model(xb)), yb)
-    return f"{metric.compute():.4f} in batches of {size}"
+    return f"{metric.compute():.2f} in batches of {size}"
 """,
         """\
 with audit_loop(model, optimizer, metric=metric) as audit:

@@ -117,7 +117,7 @@ with audit_loop(model, optimizer, criterion=criterion) as audit:
             criterion(model(xb), yb).backward()
             optimizer.step()
         audit.epoch(accuracy(model))
-print(f"{accuracy(model):.4f}")
+print(f"{accuracy(model):.1f}")
 print(audit.diagnosis.codes)
 """,
         """\
@@ -129,7 +129,7 @@ with audit_loop(model, optimizer, criterion=criterion) as audit:
             criterion(model(xb), yb).backward()
             optimizer.step()
         audit.epoch(accuracy(model))
-print(f"{accuracy(model):.4f}")
+print(f"{accuracy(model):.1f}")
 print(audit.diagnosis.codes)
 """,
     ),

@@ -51,9 +51,10 @@ print(diagnose(clf, X, y).codes)
         "Score all rows after the epoch.",
         WATCHED
         + """
-model, optimizer = new()
-optimizer.param_groups[0]["lr"] = 0.1
-batches = list(zip(X.split(4), y.split(4)))
+
+model, _ = new()
+optimizer = torch.optim.SGD(model.parameters(), lr=0.3)
+batches = list(zip(X.split(2), y.split(2)))
 """,
         """\
 with audit_loop(model, optimizer, criterion=criterion) as audit:
@@ -66,10 +67,12 @@ with audit_loop(model, optimizer, criterion=criterion) as audit:
             with torch.no_grad():
                 correct += (model(xb).argmax(dim=1) == yb).sum().item()
         audit.epoch(correct / len(y))
-print(f"{correct / len(y):.4f} in batches, {accuracy(model):.4f} afterwards")
+print(f"{correct / len(y):.1f} in batches, {accuracy(model):.1f} afterwards")
 print(audit.diagnosis.codes)
 """,
         """\
+model, _ = new()
+optimizer = torch.optim.SGD(model.parameters(), lr=0.3)
 with audit_loop(model, optimizer, criterion=criterion) as audit:
     for epoch in range(3):
         for xb, yb in batches:
@@ -77,7 +80,7 @@ with audit_loop(model, optimizer, criterion=criterion) as audit:
             criterion(model(xb), yb).backward()
             optimizer.step()
         audit.epoch(accuracy(model))
-print(f"{accuracy(model):.4f} afterwards")
+print(f"{accuracy(model):.1f} afterwards")
 print(audit.diagnosis.codes)
 """,
     ),
@@ -200,7 +203,7 @@ with audit_loop(model, optimizer, criterion=criterion) as audit:
         loss.backward()
         optimizer.step()
         total += loss
-print(f"mean loss {total / len(batches):.4f}, with a graph: {total.requires_grad}")
+print(f"mean loss {total / len(batches):.2f}, with a graph: {total.requires_grad}")
 print(audit.diagnosis.codes)
 """,
         """\
@@ -213,7 +216,7 @@ with audit_loop(model, optimizer, criterion=criterion) as audit:
         loss.backward()
         optimizer.step()
         total += loss.item()
-print(f"mean loss {total / len(batches):.4f}, a {type(total).__name__}")
+print(f"mean loss {total / len(batches):.2f}, a {type(total).__name__}")
 print(audit.diagnosis.codes)
 """,
     ),
