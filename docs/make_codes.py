@@ -72,8 +72,7 @@ Some entries of the catalogue cannot be shown here, or are not looked for yet:
 - **B9**, float labels that a GPU backend accepts in silence: needs that backend.
 - **E10**, a module instance that was trained before: `TorchClassifier` copies instances, and a loop leaves no trace.
 - **H** (several processes): H1 is named by its figure alone; nothing looks at process groups.
-- **A6, A12, E3, E4, E8, E9, F6** and **G4** need to watch a loop or a metric while it runs, or cannot happen with this
-  library.
+- **E8** and **G4** cannot happen with this library.
 """
 
 
@@ -103,8 +102,8 @@ def index_text() -> str:
 # The codes
 
 One page per mistake, with the wrong and the right code. [`explain_accuracy`](../why-is-my-accuracy-wrong.md) names them
-from a figure, `diagnose` from a module and its data, `audit_cross_validation` from the folds, and `fit` in errors and
-warnings.
+from a figure, `diagnose` from a module and its data, [`audit_loop`](../i-keep-my-loop.md#watch-it-while-it-runs) from a
+loop while it runs, `audit_cross_validation` from the folds, and `fit` in errors and warnings.
 
 | code | mistake | what you see |
 |---|---|---|

@@ -17,6 +17,7 @@ _HOME = {
     "Diagnosis": "doctor",
     "Explanation": "doctor",
     "Finding": "findings",
+    "LoopAudit": "doctor",
     "ModelFileError": "exceptions",
     "ModuleOutputError": "exceptions",
     "NonFiniteLossError": "exceptions",
@@ -28,6 +29,7 @@ _HOME = {
     "TorchClassifier": "classifier",
     "TrainAccuracy": "callbacks",
     "audit_cross_validation": "model_selection",
+    "audit_loop": "doctor",
     "classification_report": "metrics",
     "cross_val_per_class_accuracy": "model_selection",
     "diagnose": "doctor",
@@ -57,6 +59,8 @@ if TYPE_CHECKING:
     from sktorch_acc.counts import AccuracyCounter as AccuracyCounter
     from sktorch_acc.doctor import Diagnosis as Diagnosis
     from sktorch_acc.doctor import Explanation as Explanation
+    from sktorch_acc.doctor import LoopAudit as LoopAudit
+    from sktorch_acc.doctor import audit_loop as audit_loop
     from sktorch_acc.doctor import diagnose as diagnose
     from sktorch_acc.doctor import explain_accuracy as explain_accuracy
     from sktorch_acc.doctor import overfit_check as overfit_check

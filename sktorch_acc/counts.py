@@ -166,7 +166,8 @@ class AccuracyCounter:
 
     def _zeros(self, device: torch.device) -> torch.Tensor:
         rows = self.n_classes + 1 if self._keep_confusion else 2
-        return torch.zeros((rows, self.n_classes + 1), dtype=torch.int64, device=device)
+        with torch.inference_mode(False):  # a counter first used in inference mode is reset and used outside of it
+            return torch.zeros((rows, self.n_classes + 1), dtype=torch.int64, device=device)
 
     def _host(self) -> npt.NDArray[np.int64]:
         counts = self._zeros(torch.device("cpu")) if self._counts is None else self._counts

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from catalogue.page import COUNTS, LOOP, Page
+from catalogue.page import COUNTS, LOOP, WATCHED, Page
 
 PAGES = [
     Page(
@@ -124,6 +124,46 @@ print(diagnose(model, X, y, criterion=criterion, optimizer=optimizer, loader=who
 """,
     ),
     Page(
+        "A6",
+        "A metric that is never reset",
+        "A curve too smooth: the first, bad epochs drag for ever; training and validation figures look alike.",
+        "The counters go on from epoch to epoch, so that each figure is that of all epochs so far.",
+        "Reset the metric, or set the counters to 0, at the start of each epoch.",
+        WATCHED,
+        """\
+model, _ = new()
+optimizer = torch.optim.SGD(model.parameters(), lr=0.02)
+counter = AccuracyCounter(n_classes=3)
+with audit_loop(model, optimizer, criterion=criterion, metric=counter) as audit:
+    for epoch in range(3):
+        for xb, yb in batches:
+            optimizer.zero_grad()
+            criterion(model(xb), yb).backward()
+            optimizer.step()
+        with torch.no_grad():
+            counter.update(model(X), y)
+        audit.epoch(counter.compute())
+print(f"{counter.compute():.2f} over {counter.support.sum()} rows; the model has {accuracy(model):.2f}")
+print(audit.diagnosis.codes)
+""",
+        """\
+model, _ = new()
+optimizer = torch.optim.SGD(model.parameters(), lr=0.02)
+with audit_loop(model, optimizer, criterion=criterion, metric=counter) as audit:
+    for epoch in range(3):
+        for xb, yb in batches:
+            optimizer.zero_grad()
+            criterion(model(xb), yb).backward()
+            optimizer.step()
+        counter.reset()
+        with torch.no_grad():
+            counter.update(model(X), y)
+        audit.epoch(counter.compute())
+print(f"{counter.compute():.2f} over {counter.support.sum()} rows; the model has {accuracy(model):.2f}")
+print(audit.diagnosis.codes)
+""",
+    ),
+    Page(
         "A7",
         "A counter in low precision",
         "A count that sticks: at 256 in bfloat16, at 2048 in float16, at 16,777,216 in float32.",
@@ -241,6 +281,66 @@ print(explain_accuracy(z, y, reported).code)
 reported = f"{sum(by_class[:2]) / 2:.4f}"
 print(reported)
 print(explain_accuracy(z, y, reported).verdict)
+""",
+    ),
+    Page(
+        "A12",
+        "A metric that guesses whether it is given logits",
+        "The same rows in other batches have another accuracy.",
+        "The metric looks at the values of each batch: all in [0, 1] are taken for probabilities, with a threshold of "
+        "0.5, others for logits, with one of 0. A batch of small positive logits is read the wrong way.",
+        "Give it probabilities or classes, which leave nothing to guess.",
+        """\
+import torch
+from torch import nn
+from sktorch_acc import audit_loop
+
+
+class Guesses:
+    def __init__(self):
+        self.reset()
+
+    def reset(self):
+        self.right = self.rows = 0
+
+    def update(self, z, y):
+        probabilities = z if ((z >= 0) & (z <= 1)).all() else z.sigmoid()
+        self.right += ((probabilities > 0.5) == y).sum().item()
+        self.rows += len(y)
+
+    def compute(self):
+        return self.right / self.rows
+
+
+torch.manual_seed(0)
+X = torch.randn(240, 4)
+y = (X[:, 0] > -0.5).long()
+model, metric = nn.Sequential(nn.Linear(4, 1), nn.Flatten(0)), Guesses()
+optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+for step in range(20):
+    optimizer.zero_grad()
+    nn.functional.binary_cross_entropy_with_logits(model(X), y.float()).backward()
+    optimizer.step()
+
+
+def score(size, given):
+    metric.reset()
+    with torch.no_grad():
+        for xb, yb in zip(X.split(size), y.split(size)):
+            metric.update(given(model(xb)), yb)
+    return f"{metric.compute():.2f} in batches of {size}"
+""",
+        """\
+with audit_loop(model, optimizer, metric=metric) as audit:
+    print(score(240, lambda z: z))
+    print(score(2, lambda z: z))
+print(audit.diagnosis.codes)
+""",
+        """\
+with audit_loop(model, optimizer, metric=metric) as audit:
+    print(score(240, torch.sigmoid))
+    print(score(2, torch.sigmoid))
+print(audit.diagnosis.codes)
 """,
     ),
     Page(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from catalogue.page import LOOP, TABLE, Page
+from catalogue.page import LOOP, TABLE, WATCHED, Page
 
 
 def _fit(more: str) -> str:
@@ -99,6 +99,38 @@ model = nn.Sequential(nn.Linear(4, 16), nn.ReLU(), nn.Linear(16, 3))
 optimizer = train(model, criterion, X, y)
 print(len(model(X).unique(dim=0)), "different outputs")
 print(diagnose(model, X, y, criterion=criterion, optimizer=optimizer).codes)
+""",
+    ),
+    Page(
+        "F6",
+        "Gradients that are never cleared",
+        "Training is unsteady, or gets worse with every epoch; a smaller learning rate seems to help.",
+        "`backward()` adds to the gradients that are there. Without `zero_grad()` each step takes the sum of all "
+        "batches so far.",
+        "`optimizer.zero_grad()` once for each step, before `backward()`.",
+        WATCHED,
+        """\
+model, optimizer = new()
+with audit_loop(model, optimizer, criterion=criterion) as audit:
+    for epoch in range(3):
+        for xb, yb in batches:
+            criterion(model(xb), yb).backward()
+            optimizer.step()
+        audit.epoch(accuracy(model))
+print(f"{accuracy(model):.1f}")
+print(audit.diagnosis.codes)
+""",
+        """\
+model, optimizer = new()
+with audit_loop(model, optimizer, criterion=criterion) as audit:
+    for epoch in range(3):
+        for xb, yb in batches:
+            optimizer.zero_grad()
+            criterion(model(xb), yb).backward()
+            optimizer.step()
+        audit.epoch(accuracy(model))
+print(f"{accuracy(model):.1f}")
+print(audit.diagnosis.codes)
 """,
     ),
     Page(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from catalogue.page import LOOP, TABLE, Page
+from catalogue.page import LOOP, TABLE, WATCHED, Page
 
 PAGES = [
     Page(
@@ -41,6 +41,85 @@ print(diagnose(clf, X, y).codes)
 clf = TorchClassifier(**(settings | {"max_epochs": 1})).fit(X, y)
 print(f"{clf.history_['train_acc'].iloc[-1]:.1f} for {clf.score(X, y):.1f}")
 print(diagnose(clf, X, y).codes)
+""",
+    ),
+    Page(
+        "E3",
+        "Accuracy on the batch just fitted",
+        "A training accuracy that is too high, most of all with small batches; the finished model never has it.",
+        "Each batch is scored right after the step on its own rows.",
+        "Score all rows after the epoch.",
+        WATCHED
+        + """
+
+model, _ = new()
+optimizer = torch.optim.SGD(model.parameters(), lr=0.3)
+batches = list(zip(X.split(2), y.split(2)))
+""",
+        """\
+with audit_loop(model, optimizer, criterion=criterion) as audit:
+    for epoch in range(3):
+        correct = 0
+        for xb, yb in batches:
+            optimizer.zero_grad()
+            criterion(model(xb), yb).backward()
+            optimizer.step()
+            with torch.no_grad():
+                correct += (model(xb).argmax(dim=1) == yb).sum().item()
+        audit.epoch(correct / len(y))
+print(f"{correct / len(y):.1f} in batches, {accuracy(model):.1f} afterwards")
+print(audit.diagnosis.codes)
+""",
+        """\
+model, _ = new()
+optimizer = torch.optim.SGD(model.parameters(), lr=0.3)
+with audit_loop(model, optimizer, criterion=criterion) as audit:
+    for epoch in range(3):
+        for xb, yb in batches:
+            optimizer.zero_grad()
+            criterion(model(xb), yb).backward()
+            optimizer.step()
+        audit.epoch(accuracy(model))
+print(f"{accuracy(model):.1f} afterwards")
+print(audit.diagnosis.codes)
+""",
+    ),
+    Page(
+        "E4",
+        "Still in evaluation mode in the next epoch",
+        "Learning changes after the first epoch: dropout is gone, batch norm stands still.",
+        "`model.eval()` was called to score, and `model.train()` only once, before the first epoch.",
+        "`model.train()` at the start of each epoch.",
+        WATCHED,
+        """\
+model, optimizer = new(nn.Dropout(0.5))
+modes = []
+with audit_loop(model, optimizer, criterion=criterion) as audit:
+    model.train()
+    for epoch in range(3):
+        for xb, yb in batches:
+            modes.append(model.training)
+            optimizer.zero_grad()
+            criterion(model(xb), yb).backward()
+            optimizer.step()
+        audit.epoch(accuracy(model))
+print(f"{sum(modes)} of {len(modes)} steps with dropout")
+print(audit.diagnosis.codes)
+""",
+        """\
+model, optimizer = new(nn.Dropout(0.5))
+modes = []
+with audit_loop(model, optimizer, criterion=criterion) as audit:
+    for epoch in range(3):
+        model.train()
+        for xb, yb in batches:
+            modes.append(model.training)
+            optimizer.zero_grad()
+            criterion(model(xb), yb).backward()
+            optimizer.step()
+        audit.epoch(accuracy(model))
+print(f"{sum(modes)} of {len(modes)} steps with dropout")
+print(audit.diagnosis.codes)
 """,
     ),
     Page(
@@ -104,6 +183,41 @@ print(diagnose(clf, X, y).codes)
 clf = TorchClassifier(**settings).fit(X[:180], y[:180], X_val=X[180:], y_val=y[180:])
 print(clf.class_count_.sum(), "of", len(X[:180]), "rows")
 print(diagnose(clf, X[:180], y[:180]).codes)
+""",
+    ),
+    Page(
+        "E9",
+        "Outputs or losses kept with their graph",
+        "Memory grows with every batch, until there is none.",
+        "A tensor that requires a gradient holds all that it was computed from. A sum or a list of such tensors holds "
+        "that of every batch.",
+        "Add up `loss.item()`, collect `z.detach()`, and evaluate under `torch.no_grad()`.",
+        WATCHED,
+        """\
+model, optimizer = new()
+with audit_loop(model, optimizer, criterion=criterion) as audit:
+    total = 0.0
+    for xb, yb in batches:
+        optimizer.zero_grad()
+        loss = criterion(model(xb), yb)
+        loss.backward()
+        optimizer.step()
+        total += loss
+print(f"mean loss {total / len(batches):.2f}, with a graph: {total.requires_grad}")
+print(audit.diagnosis.codes)
+""",
+        """\
+model, optimizer = new()
+with audit_loop(model, optimizer, criterion=criterion) as audit:
+    total = 0.0
+    for xb, yb in batches:
+        optimizer.zero_grad()
+        loss = criterion(model(xb), yb)
+        loss.backward()
+        optimizer.step()
+        total += loss.item()
+print(f"mean loss {total / len(batches):.2f}, a {type(total).__name__}")
+print(audit.diagnosis.codes)
 """,
     ),
 ]

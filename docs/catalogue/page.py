@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["COUNTS", "LOOP", "ONE_COLUMN", "TABLE", "Page"]
+__all__ = ["COUNTS", "LOOP", "ONE_COLUMN", "TABLE", "WATCHED", "Page"]
 
 
 @dataclass(frozen=True)
@@ -93,4 +93,28 @@ rng = np.random.default_rng(0)
 X = rng.standard_normal((240, 4)).astype("float32")
 y = np.array(["cat", "dog", "fox"])[(X[:, :3] + 0.2 * rng.standard_normal((240, 3))).argmax(axis=1)]
 settings = {"lr": 0.02, "max_epochs": 15, "batch_size": 32, "random_state": 0, "diagnose": "off"}
+"""
+
+WATCHED = """\
+import torch
+from torch import nn
+from sktorch_acc import AccuracyCounter, audit_loop
+
+torch.manual_seed(0)
+X = torch.randn(240, 4)
+y = (X[:, :3] + 0.5 * torch.randn(240, 3)).argmax(dim=1)
+batches = list(zip(X.split(16), y.split(16)))
+criterion = nn.CrossEntropyLoss()
+
+
+def new(*layers):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(4, 32), nn.ReLU(), *layers, nn.Linear(32, 3))
+    return model, torch.optim.Adam(model.parameters(), lr=0.03)
+
+
+def accuracy(model):
+    model.eval()
+    with torch.no_grad():
+        return (model(X).argmax(dim=1) == y).sum().item() / len(y)
 """

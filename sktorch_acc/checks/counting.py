@@ -1,7 +1,8 @@
-"""Checks of what a loader draws, against the rows that an accuracy is divided by (family A; B8, D9)."""
+"""Checks of what is drawn and counted, against the rows that an accuracy is divided by (family A; B8, D9)."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -9,10 +10,14 @@ from sktorch_acc.findings import Finding
 
 __all__ = [
     "LoaderFacts",
+    "check_batch_mean",
+    "check_cumulative_figure",
     "check_drawn_rows",
     "check_dropped_rows",
     "check_last_batch",
+    "check_metric_reset",
     "check_order",
+    "check_readings",
     "check_resampled",
 ]
 
@@ -112,4 +117,66 @@ def check_last_batch(loader: LoaderFacts, fails_on_one_row: bool) -> Finding | N
         f"The last batch has 1 row ({loader.n_drawn} rows in batches of {loader.batch_size}), and in training mode the "
         "module fails on one row: batch norm cannot train on it.",
         "Change batch_size, or use drop_last=True for training.",
+    )
+
+
+# ------------------------------------------------------------------ what a loop counts while it runs
+
+
+def check_batch_mean(reported: float, right: Sequence[int], rows: Sequence[int]) -> Finding | None:
+    """Name a figure that is the mean of batch accuracies (A1): right rows and rows of each batch."""
+    if not rows or len(set(rows)) == 1:
+        return None
+    return Finding(
+        "ACC-A1",
+        "warning",
+        f"The figure of the last epoch, {reported:.4f}, is the mean of its {len(rows)} batch accuracies; "
+        f"{sum(right)}/{sum(rows)} is {sum(right) / sum(rows):.4f}. The last batch has {rows[-1]} rows, the largest "
+        f"{max(rows)}: it should count less.",
+        "Count right rows and rows over all batches, and divide once.",
+    )
+
+
+def check_cumulative_figure(reported: float, right: int, rows: int, epoch: int) -> Finding | None:
+    """Name a figure that is that of all epochs so far (A6); `right` and `rows` are those of its own epoch."""
+    if not rows:
+        return None
+    return Finding(
+        "ACC-A6",
+        "warning",
+        f"The figure of epoch {epoch}, {reported:.4f}, counts the rows of all {epoch} epochs so far; in that epoch "
+        f"{right} of {rows} were right, {right / rows:.4f}.",
+        "Set the counters to 0, or reset the metric, at the start of each epoch.",
+    )
+
+
+def check_metric_reset(seen: int, rows: int) -> Finding | None:
+    """Name a metric that was never reset (A6): rows it has seen since, and those of the epoch."""
+    if not 0 < rows < seen:
+        return None
+    return Finding(
+        "ACC-A6",
+        "warning",
+        f"The metric has seen {seen} rows but the epoch has {rows}: reset it each epoch.",
+        "Call metric.reset() at the start of each epoch.",
+    )
+
+
+def check_readings(as_logits: int, as_probabilities: int, neither: int) -> Finding | None:
+    """Name a metric that decides for each batch whether it was given logits or probabilities (A12).
+
+    Parameters
+    ----------
+    as_logits, as_probabilities, neither : int
+        Batches whose figure only a threshold of 0 gives, only one of 0.5, and none of the two.
+    """
+    if neither or not as_logits or not as_probabilities:
+        return None
+    return Finding(
+        "ACC-A12",
+        "warning",
+        "The metric decides batch by batch, from the values, whether it is given logits or probabilities: of the "
+        f"batches where it matters it read {as_logits} with a threshold of 0 and {as_probabilities}, whose outputs all "
+        "lie in [0, 1], with 0.5. The figure depends on which rows share a batch.",
+        "Give it probabilities throughout, torch.sigmoid(z), or classes, (z > 0).long().",
     )

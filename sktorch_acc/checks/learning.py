@@ -23,6 +23,8 @@ __all__ = [
     "check_memorised",
     "check_optimizer",
     "check_registered",
+    "check_stale_gradients",
+    "check_steps_taken",
     "check_still_loss",
     "long_enough",
 ]
@@ -109,6 +111,35 @@ def check_optimizer(module: nn.Module, optimizer: Any) -> Finding | None:
         f"{type(module).__name__}, and moves {len(foreign)} that are not part of it: the module, or a layer, was "
         "replaced after the optimizer was built.",
         "Build the optimizer after the module: torch.optim.Adam(model.parameters()).",
+    )
+
+
+def check_steps_taken(backwards: int, steps: int, moved: bool) -> Finding | None:
+    """Name a loop that goes back but does not step, or steps without a gradient (F2)."""
+    if moved or (not steps and backwards < 2):
+        return None
+    if not steps:
+        what = f"The loss was backpropagated {backwards} times, but optimizer.step() was never called"
+        advice = "Call optimizer.step() after loss.backward()."
+    elif not backwards:
+        what = f"{steps} steps were taken, but no gradient arrived at a parameter of the optimizer"
+        advice = "Call loss.backward() before the step; look for detach(), no_grad() and frozen parameters."
+    else:
+        what = f"{steps} steps were taken, but each found gradients that were None or zero"
+        advice = "Call zero_grad() before backward() or after step(), not between the two."
+    return Finding("ACC-F2", "error", f"{what}: no parameter has moved.", advice)
+
+
+def check_stale_gradients(stale_steps: int, steps: int) -> Finding | None:
+    """Name steps with a gradient that still holds one which an earlier step has used (F6)."""
+    if stale_steps < 2:
+        return None
+    return Finding(
+        "ACC-F6",
+        "error",
+        f"Gradients are being accumulated; call zero_grad(): in {stale_steps} of {steps} steps the gradient still held "
+        "those of steps before.",
+        "Call optimizer.zero_grad() before loss.backward(), once for each step.",
     )
 
 

@@ -125,3 +125,13 @@ def test_a_row_with_nan_scores_is_wrong_and_no_class():
     assert counter.correct.tolist() == [1, 0]
     assert counter.support.tolist() == [2, 1]
     assert counter.confusion.tolist() == [[1, 0], [0, 0]]
+
+
+def test_a_counter_first_used_in_inference_mode_goes_on_outside_of_it():
+    counter = AccuracyCounter(3)
+    with torch.inference_mode():
+        counter.update(torch.eye(3), torch.arange(3))
+    counter.update(torch.eye(3), torch.tensor([0, 0, 0]))
+    assert counter.compute() == 4 / 6
+    counter.reset()
+    assert counter.support.sum() == 0
