@@ -123,10 +123,19 @@ def report_mistakes(table):
         print("  " + " ".join(columns))
     print("  limits: first|unique >= 0.97 and listed >= 0.99 at 4 and 6; at 2 listed >= 0.85, sure = 0")
     print("\nFirst among the unique, by loop             2      3      4      6   full   (limit 0.90 at 4 and 6)")
+    never = []
     for name, (code, _) in LOOPS.items():
         mine = [[r["first"] for r in rows if r["name"] == name and r["unique"]] for rows in table.values()]
         cells = " ".join(f"{share(flags):>6}" for flags in mine)
-        print(f"  {code:8} {name:36}{cells}   {len(mine[2])} unique at 4")
+        if any(mine):
+            print(f"  {code:8} {name:36}{cells}   {len(mine[2])} unique at 4")
+        else:
+            never.append((name, code))
+    print("\nListed, where other loops always print the same (0 or 1)")
+    for name, code in never:
+        mine = [[r["listed"] for r in rows if r["name"] == name] for rows in table.values()]
+        cells = " ".join(f"{share(flags):>6}" for flags in mine)
+        print(f"  {code:8} {name:36}{cells}   {len(mine[2])} figures")
 
 
 def report_strangers(unrelated, near, near_sure, near_shuffled):

@@ -26,6 +26,7 @@ __all__ = [
     "one_hot_elementwise",
     "rounded_logits",
     "scores_against_labels",
+    "softmax_over_all_rows",
     "softmax_over_rows",
     "whole_batch_argmax",
     "whole_batch_maximum",
@@ -122,18 +123,26 @@ def _batch_figures(hits: Ints, problem: Problem) -> list[float]:
 
 
 def softmax_over_rows(problem: Problem) -> Values:
-    """B4: softmax along the rows (``dim=0``), of all rows or of each batch, before the argmax."""
+    """B4: softmax along the rows (``dim=0``) of each batch before the argmax; all rows if there is one batch."""
+    if not problem.several_batches:
+        return _softmax_over_all(problem)
+    if problem.one_column or not problem.batches_known:
+        return []
+    hits = _hits_of(_softmax_in_batches(problem), problem)
+    return certain(*_batch_figures(hits, problem)) if (hits != problem.hits).any() else []
+
+
+def softmax_over_all_rows(problem: Problem) -> Values:
+    """B4 over the outputs of several batches, joined."""
+    return _softmax_over_all(problem) if problem.several_batches else []
+
+
+def _softmax_over_all(problem: Problem) -> Values:
     if problem.one_column:
         return []
-    figures: list[float] = []
-    whole = _hits_of(torch.softmax(problem.scores, dim=0).argmax(dim=1).numpy(), problem)
-    if (whole != problem.hits).any():  # Else the comparison is the right one.
-        figures.append(float(whole.mean()))
-    if problem.batches_known and problem.several_batches:
-        hits = _hits_of(_softmax_in_batches(problem), problem)
-        if (hits != problem.hits).any():
-            figures += _batch_figures(hits, problem)
-    return certain(*figures)
+    hits = _hits_of(torch.softmax(problem.scores, dim=0).argmax(dim=1).numpy(), problem)
+    # Without a difference the comparison is the right one.
+    return certain(hits.mean()) if (hits != problem.hits).any() else []
 
 
 def _softmax_in_batches(problem: Problem) -> Ints:

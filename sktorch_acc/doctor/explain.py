@@ -107,8 +107,16 @@ def explain_accuracy(
         negative, not whole or beyond the columns of `outputs`, `reported` is no figure, or `batch_size` is
         below 1.
 
-    Notes ----- Mistakes that leave no trace in outputs and targets cannot be found here: a module in
-    training mode, a running figure over a moving model, another split (families D to G of the catalogue).
+    See Also
+    --------
+    diagnose : Looks at the module, its settings and its modes, and at the splits of an estimator.
+
+    Notes
+    -----
+    Mistakes that leave no trace in outputs and targets cannot be found here: a module in training mode, a
+    running figure over a moving model, another split (families D to G of the catalogue). Their figures are
+    counts of rows near the right one. A formula that gives such a count is named only if it is likelier than
+    such a pass, which with few rows it seldom is.
 
     Examples
     --------

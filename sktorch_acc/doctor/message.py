@@ -5,12 +5,14 @@ from __future__ import annotations
 from html import escape
 
 from sktorch_acc.doctor.problem import Problem
-from sktorch_acc.doctor.ranking import NEAR, Candidate
+from sktorch_acc.doctor.ranking import Candidate
 from sktorch_acc.doctor.reported import Figure
 
 __all__ = ["as_html", "as_text", "write_message"]
 
 SHOWN = 3
+# Distance from the accuracy up to which another pass is worth a word.
+NEAR = 0.1
 
 
 def write_message(verdict: str, candidates: tuple[Candidate, ...], problem: Problem, figure: Figure) -> str:
@@ -101,9 +103,10 @@ def _unexplained(candidates: tuple[Candidate, ...], problem: Problem, figure: Fi
         sentences.append("If the loop shuffled its rows, pass shuffled=True.")
     if abs(figure.accuracy(figure.likely_scale) - problem.truth) <= NEAR:
         sentences.append(
-            "A figure this near can have been measured while the weights moved or in training mode (ACC-E2, ACC-E1): "
-            "score the finished module once more after model.eval(). Or on other rows (ACC-E7): compare the number of "
-            f"rows with {problem.n_rows}."
+            "A figure this near can have been measured on a moving model (ACC-E2) or in training mode (ACC-E1): score "
+            "the finished module once more after model.eval(). Or on another split (ACC-E7): compare the number of "
+            f"rows with {problem.n_rows}. To tell: `audit_loop` watches a loop while it runs and knows the figure of a "
+            "moving model; `diagnose` looks at the modes and settings of a module and at the splits of an estimator."
         )
     return sentences
 

@@ -1,16 +1,18 @@
 """How probable each formula is, given the figure: match, weigh, share out.
 
 A formula matches if one of its figures prints as the reported one. Its weight is its prior times the
-probability of that figure. Against all stand "the loop is right" (if the accuracy itself prints so) and
-"something else", which can give any figure: the wider the interval of figures that print the same, the
-likelier. A count of rows that nobody lists gives k/n, so figures of that form are evidence for nothing in
-particular as long as n is small.
+probability of that figure. Against all stand "the loop is right" (if the accuracy itself prints so) and two
+things that are not listed: another mistake, which can give any figure, and another pass over as many rows,
+which gives k/n for a k near the right one. The fewer rows, the likelier that such a pass gives by accident
+what a formula gives.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from statistics import NormalDist
 
 from sktorch_acc.doctor.averages import float32_truths
 from sktorch_acc.doctor.formulas import FORMULAS, Formula
@@ -22,10 +24,11 @@ __all__ = ["Candidate", "Ranking", "rank"]
 # Weights on the scale of the formulas' priors; benchmarks/explain_accuracy.py measures what they do.
 TRUTH_PRIOR = 12.0
 OTHER_PRIOR = 5.0 * len(FORMULAS)
-# Chance of one count k of n rows, times n. A moving model, another mode or a few other rows give counts near the truth.
-COUNT_SHARE = 0.1
-COUNT_SHARE_NEAR = 0.5
-NEAR = 0.1
+# This share of the mistakes that are not listed counts rows and divides by all rows; any count is as likely.
+COUNT_SHARE = 0.05
+# Another pass: weights that moved, dropout, another draw of the rows. Its accuracy drifts by this much, as a fraction.
+PASS_PRIOR = 34.0
+DRIFT = 0.02
 # No accident gives a figure above 1, so that the width of "54" or "54.3" counts for no more than that of "0.54".
 WIDTH_ABOVE_ONE = 0.01
 PERCENT_FACTOR = 0.5
@@ -90,8 +93,10 @@ def rank(problem: Problem, figure: Figure) -> Ranking:
     truth_scale = next((s for s in figure.scales if any(_prints_as(v, figure, s) for v in right)), None)
     truth = 0.0 if truth_scale is None else TRUTH_PRIOR * _scale_factor(figure, truth_scale)
     matches = _likeliest_of_each_code(match for formula in FORMULAS for match in _matches(formula, problem, figure))
-    first_scale = matches[0].scale if matches else figure.likely_scale
-    other = OTHER_PRIOR * _spread(problem, figure, truth_scale or first_scale)
+    scale = truth_scale or (matches[0].scale if matches else figure.likely_scale)
+    other = OTHER_PRIOR * _chance_of_any(problem, figure, scale)
+    if truth_scale is None:
+        other += PASS_PRIOR * _chance_of_a_pass(problem, figure, scale)
     total = truth + other + sum(match.weight for match in matches)
     candidates = tuple(_candidate(match, total) for match in matches)
     return Ranking(candidates, truth / total, other / total, truth_scale)
@@ -106,16 +111,28 @@ def _prints_as(value: float, figure: Figure, scale: int) -> bool:
     return abs(value - figure.accuracy(scale)) <= figure.tolerance(scale)
 
 
-def _spread(problem: Problem, figure: Figure, scale: int) -> float:
-    """Probability, up to a constant, that something else gives this figure."""
+def _is_count(problem: Problem, figure: Figure, scale: int) -> bool:
+    """Whether a number of rows divided by all rows prints as this figure."""
     accuracy = figure.accuracy(scale)
-    if accuracy > 1:
+    return accuracy <= 1 and _prints_as(round(accuracy * problem.n_rows) / problem.n_rows, figure, scale)
+
+
+def _chance_of_any(problem: Problem, figure: Figure, scale: int) -> float:
+    """Probability that a mistake that is not listed gives this figure: any is as likely as any other."""
+    if figure.accuracy(scale) > 1:
         return min(figure.width(scale), WIDTH_ABOVE_ONE)
-    count = round(accuracy * problem.n_rows)
-    if not _prints_as(count / problem.n_rows, figure, scale):
-        return figure.width(scale)
-    share = COUNT_SHARE_NEAR if abs(accuracy - problem.truth) <= NEAR else COUNT_SHARE
-    return max(figure.width(scale), share / problem.n_rows)
+    counted = COUNT_SHARE / problem.n_rows if _is_count(problem, figure, scale) else 0.0
+    return figure.width(scale) + counted
+
+
+def _chance_of_a_pass(problem: Problem, figure: Figure, scale: int) -> float:
+    """Probability that another pass over as many rows gives this figure: normal around the accuracy."""
+    if not _is_count(problem, figure, scale):
+        return 0.0
+    # Both passes are draws of n rows, so that their difference has twice the binomial variance.
+    spread = math.sqrt(2 * problem.truth * (1 - problem.truth) / problem.n_rows + DRIFT**2)
+    density = NormalDist(problem.truth, spread).pdf(figure.accuracy(scale))
+    return density * max(figure.width(scale), 1 / problem.n_rows)
 
 
 def _matches(formula: Formula, problem: Problem, figure: Figure) -> Iterator[_Match]:

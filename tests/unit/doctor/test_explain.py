@@ -111,8 +111,19 @@ def test_a_near_figure_that_nothing_explains_names_the_moving_model_and_the_othe
     found = explain_accuracy(outputs, targets, f"{truth - 0.03171:.5f}", batch_size=64)
     assert (found.verdict, found.code, found.candidates) == ("unexplained", None, ())
     assert found.confidence == 1.0
-    for words in ("ACC-E2", "ACC-E1", "ACC-E7", "1003", "shuffled=True"):
+    for words in ("moving model (ACC-E2)", "training mode (ACC-E1)", "another split (ACC-E7)", "1003", "shuffled=True"):
         assert words in found.message
+    tools = found.message.partition("To tell: ")[2]
+    assert "`audit_loop` watches a loop" in tools
+    assert "`diagnose` looks at the modes and settings of a module and at the splits of an estimator" in tools
+
+
+def test_a_near_count_that_a_formula_could_give_by_chance_names_the_tools_too():
+    outputs, targets = made(n_rows=60, seed=2)  # 45 rows are right; 42 of 60 are 14 of a batch of 20.
+    found = explain_accuracy(outputs, targets, f"{42 / 60:.4f}", batch_size=20, shuffled=True)
+    assert (found.verdict, found.code) == ("unexplained", None)
+    assert "It is also what ACC-A8 would give" in found.message
+    assert "`audit_loop`" in found.message
 
 
 def test_a_far_figure_that_nothing_explains_is_not_called_a_moving_model():
@@ -120,6 +131,7 @@ def test_a_far_figure_that_nothing_explains_is_not_called_a_moving_model():
     found = explain_accuracy(outputs, targets, "0.12345", batch_size=64)
     assert found.verdict == "unexplained"
     assert "ACC-E2" not in found.message
+    assert "audit_loop" not in found.message
 
 
 def test_without_a_batch_size_the_message_asks_for_it():

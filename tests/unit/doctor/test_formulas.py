@@ -51,6 +51,14 @@ def test_a_formula_gives_the_figure_of_its_loop(name):
     assert tried > 0
 
 
+@pytest.mark.parametrize(("batch_size", "shuffled"), [(None, None), (5000, None), (64, False), (64, True)])
+def test_a_softmax_over_all_rows_at_once_is_b4_whatever_the_batches(batch_size, shuffled):
+    outputs, targets, _ = MANY_ROWS
+    figure = (torch.softmax(outputs, dim=0).argmax(dim=1) == targets).double().mean().item()
+    assert figure != true_accuracy(outputs, targets, 64)
+    assert np.isclose(figures("ACC-B4", outputs, targets, batch_size, shuffled), figure, rtol=1e-12).any()
+
+
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_means_of_batches_in_half_precision_are_a1_with_a_short_batch_and_a7_without(dtype):
     outputs, targets, _ = MANY_ROWS

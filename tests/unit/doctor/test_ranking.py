@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from sktorch_acc.doctor.ranking import rank
+from sktorch_acc.doctor.ranking import _chance_of_a_pass, rank
 from sktorch_acc.doctor.reading import read_problem
 from sktorch_acc.doctor.reported import read_figure
 
@@ -54,6 +54,31 @@ def test_a_count_of_few_rows_is_weak_evidence():
         ranking = rank(problem, read_figure(f"{count / n_rows:.6f}"))
         others.append(ranking.other)
     assert others[0] > 10 * others[1]
+
+
+def chances_of_a_pass(problem, counts):
+    return [_chance_of_a_pass(problem, read_figure(f"{count / problem.n_rows:.6f}"), 1) for count in counts]
+
+
+@pytest.mark.parametrize("n_rows", [40, 517, 4000])
+def test_another_pass_gives_some_count_of_rows_and_the_likelier_the_nearer(n_rows):
+    problem = problem_of(n_rows)
+    chances = chances_of_a_pass(problem, range(n_rows + 1))
+    assert sum(chances) == pytest.approx(1.0, abs=0.02)  # Less what lies beyond 0 and 1.
+    assert np.argmax(chances) == problem.correct
+    between = read_figure(f"{(problem.correct + 0.5) / n_rows:.6f}")
+    assert _chance_of_a_pass(problem, between, 1) == 0.0
+
+
+def test_two_decimals_hold_all_the_counts_that_print_so():
+    problem = problem_of(4000)
+    chance = _chance_of_a_pass(problem, read_figure("0.75"), 1)
+    assert chance == pytest.approx(sum(chances_of_a_pass(problem, range(2980, 3020))), rel=0.05)
+
+
+def test_a_right_figure_leaves_nothing_to_another_pass():
+    problem = problem_of(40)
+    assert rank(problem, read_figure(f"{problem.truth:.6f}")).truth > 0.95
 
 
 def test_a_sign_makes_percent_likelier_than_a_bare_figure():
