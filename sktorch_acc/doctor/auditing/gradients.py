@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from sktorch_acc.doctor.hooks import Hooks
+from sktorch_acc.doctor.auditing.hooks import Hooks
 
 __all__ = ["GradientWatch"]
 

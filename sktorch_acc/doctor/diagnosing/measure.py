@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from sktorch_acc.data import Rows
-from sktorch_acc.doctor.subject import Subject
+from sktorch_acc.doctor.diagnosing.subject import Subject
 from sktorch_acc.engine.evaluate import chunk_rows
 from sktorch_acc.engine.objective import Objective
 from sktorch_acc.engine.steps import norm_layers

@@ -13,7 +13,7 @@ from torch import nn
 from sktorch_acc.checks.learning import check_memorised
 from sktorch_acc.checks.outputs import check_parameters
 from sktorch_acc.checks.repeated import repeated_rows
-from sktorch_acc.doctor.subject import Subject
+from sktorch_acc.doctor.diagnosing.subject import Subject
 from sktorch_acc.engine.copying import copied
 from sktorch_acc.engine.objective import Objective
 from sktorch_acc.findings import Finding

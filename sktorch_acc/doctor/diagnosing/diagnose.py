@@ -9,10 +9,10 @@ from torch import nn
 
 from sktorch_acc._state import isolated
 from sktorch_acc.checks.data import check_aligned
-from sktorch_acc.doctor.examine import examine
-from sktorch_acc.doctor.guard import untouched
-from sktorch_acc.doctor.memorise import memorise
-from sktorch_acc.doctor.subject import (
+from sktorch_acc.doctor.diagnosing.examine import examine
+from sktorch_acc.doctor.diagnosing.guard import untouched
+from sktorch_acc.doctor.diagnosing.memorise import memorise
+from sktorch_acc.doctor.diagnosing.subject import (
     Refused,
     is_estimator,
     refuse_lazy,

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from sktorch_acc.doctor.problem import Ints, Problem, Reading
+from sktorch_acc.doctor.explaining.problem import Ints, Problem, Reading
 
 __all__ = ["read_problem"]
 

@@ -8,11 +8,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from sktorch_acc.doctor.figures import Counts, Epoch
-from sktorch_acc.doctor.gradients import GradientWatch
-from sktorch_acc.doctor.graphs import Graphs, Passed
-from sktorch_acc.doctor.hooks import Hooks, count_right, first_tensor, inside_transform, nodes_of, tensors_in
-from sktorch_acc.doctor.modes import ModeWatch
+from sktorch_acc.doctor.auditing.figures import Counts, Epoch
+from sktorch_acc.doctor.auditing.gradients import GradientWatch
+from sktorch_acc.doctor.auditing.graphs import Graphs, Passed
+from sktorch_acc.doctor.auditing.hooks import Hooks, count_right, first_tensor, inside_transform, nodes_of, tensors_in
+from sktorch_acc.doctor.auditing.modes import ModeWatch
 from sktorch_acc.outputs import Meaning, meaning_of
 
 __all__ = ["Watcher"]

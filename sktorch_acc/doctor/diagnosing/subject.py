@@ -16,7 +16,7 @@ from torch import nn
 from sktorch_acc.checks.counting import LoaderFacts
 from sktorch_acc.checks.data import check_finite_rows, check_known_labels, check_label_range, check_target_shape
 from sktorch_acc.data import DenseRows, Door, Labels, Rows, check_labels
-from sktorch_acc.doctor.loaders import read_loader
+from sktorch_acc.doctor.diagnosing.loaders import read_loader
 from sktorch_acc.engine.device import computing_dtype, resolve_device
 from sktorch_acc.engine.session import Session
 from sktorch_acc.findings import Finding

@@ -55,7 +55,7 @@ from sktorch_acc.checks.outputs import (
 )
 from sktorch_acc.checks.repeated import check_ceiling, check_leak, repeated_rows
 from sktorch_acc.data import Rows
-from sktorch_acc.doctor.measure import (
+from sktorch_acc.doctor.diagnosing.measure import (
     classes_as_it_is,
     classes_with_batch_statistics,
     evaluate,
@@ -63,7 +63,7 @@ from sktorch_acc.doctor.measure import (
     loss_and_gradients,
     sampled,
 )
-from sktorch_acc.doctor.subject import Refused, Subject, settle_meaning
+from sktorch_acc.doctor.diagnosing.subject import Refused, Subject, settle_meaning
 from sktorch_acc.findings import Finding
 
 __all__ = ["examine"]
