@@ -1,4 +1,4 @@
-"""Publish `benchmarks/results.json`: the picture and the tables of `docs/speed.md`."""
+"""Publish `benchmarks/results.json`: the picture and the tables of the pages that quote it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from benchmarks import report
 from benchmarks.measure import Row
 from benchmarks.training import LEANEST
 
-__all__ = ["draw", "main", "recorded", "rivals"]
+__all__ = ["draw", "main", "modes", "recorded", "rivals", "threads"]
 
 _HERE = Path(__file__).parent
 _OURS, _RIVAL = "#1f5fa8", "#b9bec6"
@@ -34,12 +34,16 @@ def main() -> None:
     figure = draw(rows)
     figure.savefig(docs / "images" / "speed.png", dpi=130, metadata={"Software": None})
     plt.close(figure)
-    page = (docs / "speed.md").read_text()
-    for name, table in (("rivals", rivals(rows)), ("recorded", recorded(rows))):
-        start, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->"
-        before, _, rest = page.partition(start)
-        page = before + start + table + end + rest.partition(end)[2]
-    (docs / "speed.md").write_text(page)
+    for make in (rivals, recorded, threads):
+        _rewrite(docs / "speed.md", make.__name__, make(rows))
+    _rewrite(docs / "accuracy-and-its-definitions.md", "modes", modes(rows))
+
+
+def _rewrite(page: Path, name: str, table: str) -> None:
+    """Put a table between its two marks."""
+    start, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->"
+    before, _, rest = page.read_text().partition(start)
+    page.write_text(before + start + table + end + rest.partition(end)[2])
 
 
 def rivals(rows: list[Row]) -> str:
@@ -64,6 +68,27 @@ def recorded(rows: list[Row]) -> str:
             against = f", against {row.against}" if row.against else ""
             unit = "" if row.unit == "x" else f" {row.unit}"
             lines.append(f"| {row.case}: {row.contender}{against} | {_with_quartiles(row)}{unit} | {row.target:.4g} |")
+    return "\n".join(lines) + "\n"
+
+
+def modes(rows: list[Row]) -> str:
+    """Return the table of family (b): a line per network, a column per mode."""
+    names = {"None": "`None`", "running": '`"running"`', "exact": '`"exact"`'}
+    chosen = [row for row in rows if row.family == "b"]
+    lines = ["| network, batch, rows | " + " | ".join(names.values()) + " |", "| ---" * (len(names) + 1) + " |"]
+    for case in dict.fromkeys(row.case for row in chosen):
+        medians = {row.contender: f"{row.median:.2f}" for row in chosen if row.case == case}
+        lines.append(f"| {case.partition(': ')[2]} | " + " | ".join(medians[name] for name in names) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def threads(rows: list[Row]) -> str:
+    """Return the table of family (t): two threads against one, by operations per step."""
+    chosen = [row for row in rows if row.family == "t"]
+    head = [f"{row.case.partition(' ')[0]}" for row in chosen]
+    lines = ["| MFLOP a step | " + " | ".join(head) + " |", "|---" * (len(chosen) + 1) + "|"]
+    name = chosen[0].contender if chosen else "more threads"
+    lines.append(f"| {name}, against one | " + " | ".join(_with_quartiles(row) for row in chosen) + " |")
     return "\n".join(lines) + "\n"
 
 

@@ -72,3 +72,14 @@ def test_the_picture_has_a_panel_per_table():
     (ax,) = figure.axes
     assert [label.get_text() for label in ax.get_yticklabels()] == ["skorch", "TorchClassifier, exact"]
     publish.plt.close(figure)
+
+
+def test_the_pages_take_the_tables_of_modes_and_threads(tmp_path):
+    modes = [Row("b", SMALL.title, name, "leanest loop", m, m, m, 5) for name, m in (("None", 0.7), ("running", 0.8))]
+    rows = [*modes, Row("b", SMALL.title, "exact", "leanest loop", 0.9, 0.9, 0.9, 5)]
+    assert publish.modes(rows).splitlines()[2] == "| 12-32-32-3, batch 32, 2,000 rows | 0.70 | 0.80 | 0.90 |"
+    assert "| 4.9 |" in publish.threads([Row("t", "4.9 MFLOP a step", "2 threads", "1 threads", 1.1, 1.0, 1.2, 5)])
+    page = tmp_path / "page.md"
+    page.write_text("before\n<!-- modes -->\nold\n<!-- end of modes -->\nafter\n")
+    publish._rewrite(page, "modes", "new\n")
+    assert page.read_text() == "before\n<!-- modes -->\nnew\n<!-- end of modes -->\nafter\n"
