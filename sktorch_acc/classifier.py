@@ -246,11 +246,8 @@ class TorchClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     # ------------------------------------------------------------ parameters
 
     @classmethod
-    @functools.lru_cache(maxsize=16)
     def _get_param_names(cls) -> list[str]:
-        # Remembered: scikit-learn reads the signature anew at every call, and each fit calls twice.
-        names: list[str] = super()._get_param_names()
-        return names
+        return list(_param_names(cls))  # type: ignore[arg-type]  # mypy looks at the instances' __hash__
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Return all parameters, nested ones too.
@@ -718,11 +715,21 @@ def _warn_of_unheeded(names: list[str]) -> None:
         )
 
 
+@functools.lru_cache(maxsize=16)
+def _param_names(cls: Any) -> tuple[str, ...]:
+    """Return the names of a class's parameters: scikit-learn reads its signature anew each time, twice a fit."""
+    return tuple(super(TorchClassifier, cls)._get_param_names())
+
+
+# To seed a RandomState anew is fifty times faster than to make one.
+_SEEDED, _SEEDING = np.random.RandomState(), threading.Lock()
+
+
 def _draw_seed(random_state: Any) -> int:
     """Return a seed of 62 bits: fresh entropy for None, else drawn as scikit-learn draws."""
     if random_state is None:
         return secrets.randbits(62)
-    if isinstance(random_state, Integral):  # to seed a RandomState anew is fifty times faster than to make one
+    if isinstance(random_state, Integral):
         with _SEEDING:
             _SEEDED.seed(int(random_state))
             return _two_draws(_SEEDED)
@@ -732,6 +739,3 @@ def _draw_seed(random_state: Any) -> int:
 def _two_draws(generator: np.random.RandomState) -> int:
     low, high = generator.randint(0, 2**31, size=2, dtype=np.int64)
     return (int(high) << 31) | int(low)
-
-
-_SEEDED, _SEEDING = np.random.RandomState(), threading.Lock()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +23,7 @@ Keys = npt.NDArray[np.uint64]
 _BINDING_CEILING = 0.95
 _LEAK = 0.05
 _AT_ONCE = 2**20  # values that are hashed at once
+_MIXING = np.uint64(0x9E3779B97F4A7C15)
 
 
 @dataclass(frozen=True)
@@ -97,11 +100,16 @@ def _groups(X: Any) -> Ints | None:
 
 
 def _groups_by_value(X: Any) -> Ints:
-    """Return the group of each row, compared in full: slow, and hardly ever needed."""
-    groups: dict[bytes, int] = {}
-    sparse = scipy.sparse.issparse(X)
-    rows = ((X[[i]].toarray() if sparse else X[i]) for i in range(X.shape[0]))
-    return np.array([groups.setdefault((row + row.dtype.type(0)).tobytes(), len(groups)) for row in rows])
+    """Return the group of each row, compared in full: slow, and next to never needed."""
+    groups: dict[tuple[bytes, ...], int] = {}
+    rows = _sparse_contents(X) if scipy.sparse.issparse(X) else ((row.tobytes(),) for row in X + X.dtype.type(0))
+    return np.array([groups.setdefault(row, len(groups)) for row in rows])  # + 0: of -0.0 and 0.0 the bytes differ
+
+
+def _sparse_contents(X: Any) -> Iterator[tuple[bytes, ...]]:
+    for start, stop in itertools.pairwise(X.indptr):
+        said = X.data[start:stop] != 0
+        yield X.indices[start:stop][said].tobytes(), X.data[start:stop][said].tobytes()
 
 
 def _dense_keys(X: npt.NDArray[Any]) -> Keys:
@@ -123,10 +131,16 @@ def _sparse_keys(X: Any) -> Keys:
 
 
 def _bits(values: npt.NDArray[Any]) -> Keys:
-    """Return the bits of each value, upper ones mixed into the lower; of 0, and of -0.0, none."""
+    """Return 64 bits that depend on all bits of a value; of 0, and of -0.0, none.
+
+    The low bits of a float such as 1.0 are all 0, and a product with an odd number would leave them so.
+    """
     plain = values + values.dtype.type(0) if values.dtype.kind == "f" else values.astype(np.int64)
     bits = np.ascontiguousarray(plain).view(f"u{plain.dtype.itemsize}").astype(np.uint64)
-    bits ^= bits >> np.uint64(32 if plain.dtype.itemsize == 8 else 16)
+    for _ in range(2):
+        bits ^= bits >> np.uint64(32 if plain.dtype.itemsize == 8 else 16)
+        bits *= _MIXING
+    bits ^= bits >> np.uint64(32)
     return bits
 
 

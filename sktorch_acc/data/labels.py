@@ -72,8 +72,10 @@ def check_labels(y: Any, estimator: Any) -> npt.NDArray[Any]:
     if isinstance(y, torch.Tensor):
         y = y.detach().cpu().numpy()
     _refuse_one_hot(y)
-    if isinstance(y, (pd.Series, pd.Index)):
+    if isinstance(y, (pd.Series, pd.Index, pd.api.extensions.ExtensionArray)):
         y = y.to_numpy()  # scikit-learn would make floats of nullable integers and bools
+    if isinstance(y, np.ndarray) and not y.dtype.isnative:
+        y = y.astype(y.dtype.newbyteorder("="))  # pandas looks labels up in this order alone
     if _few_integers(y):
         return y
     y = column_or_1d(y, warn=True, dtype=None)

@@ -14,6 +14,7 @@ from torch import nn
 
 from sktorch_acc._params import accepted_names, check_names, nearest
 from sktorch_acc.data import Rows
+from sktorch_acc.engine.copying import copied
 
 __all__ = ["build_criterion", "build_module", "initialize_lazy_layers", "own_callbacks"]
 
@@ -46,7 +47,7 @@ def build_module(
                 f"module__{next(iter(given))} was set, but module is an instance of {type(module).__name__}, "
                 "which is built already. Pass the class instead, or drop the parameter."
             )
-        return copy.deepcopy(module)
+        return copied(module)
     name = getattr(module, "__name__", repr(module))
     check_names(given, module, "module", exclude=("self",))
     arguments = {**_sizes(module, row_shape, n_classes, one_column), **given}

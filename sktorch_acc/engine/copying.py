@@ -19,6 +19,6 @@ def copied(module: nn.Module) -> nn.Module:
         for value in vars(part).values():
             if isinstance(value, torch.Tensor) and not value.is_leaf:
                 memo[id(value)] = value.detach().clone()
-            elif type(value) in (dict, OrderedDict) and not value:
+            elif type(value) in (dict, OrderedDict) and not value and not getattr(value, "__dict__", None):
                 memo[id(value)] = type(value)()  # the hooks, a dozen in every layer: half of the time of deepcopy
     return copy.deepcopy(module, memo)

@@ -131,7 +131,8 @@ def _deciders(
 ) -> tuple[str, Schedule | None, EarlyStopping | None]:
     """Return the column that is followed, and what follows it: the schedule and early stopping."""
     monitor: str = params["monitor"]
-    if not validated and monitor.startswith("valid_"):
+    unvalidated = not validated and monitor.startswith("valid_")
+    if unvalidated:
         monitor = "train_loss"  # for "plateau"; early stopping has a hold-out
     maximise = maximised(monitor)
     schedule = build_schedule(
@@ -147,7 +148,7 @@ def _deciders(
     if params["early_stopping"]:
         stopping = EarlyStopping(maximise, int(params["n_iter_no_change"]), float(params["tol"]))
     if stopping is not None or (schedule is not None and schedule.wants_metric):
-        check_monitor(monitor, params["train_accuracy"], validated, session.labels.classes)
+        check_monitor(params["monitor"], params["train_accuracy"], validated or unvalidated, session.labels.classes)
     return monitor, schedule, stopping
 
 

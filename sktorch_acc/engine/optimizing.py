@@ -3,8 +3,8 @@
 ``Optimizer.step`` looks its state up anew for every parameter and step, opens a profiler region, walks
 hooks and groups the tensors by device; on a small module that takes longer than forward and loss
 together. Here the lists are made once per epoch, and the same kernel of torch gets the same tensors: the
-same bits. The kernel's name is private, so it is tried out first; where it is missing or does something
-else, torch's functional Adam is called, which is public.
+same bits. The kernel's name is private, so it is tried out first; where torch has renamed it, or lets it
+take or do other things than the functional Adam does around it, the latter is called, which is public.
 """
 
 from __future__ import annotations
@@ -92,17 +92,17 @@ class _Group:
         self.squares = [state["exp_avg_sq"] for state in states]
         self.largest = [state["max_exp_avg_sq"] for state in states] if group["amsgrad"] else []
         self.steps = [state["step"] for state in states]
-        self.kernel = _kernel(bool(group["decoupled_weight_decay"])) if self._is_plain() else None
+        self.kernel = _kernel(bool(group["decoupled_weight_decay"])) if self._in_one_call() else None
 
-    def _is_plain(self) -> bool:
+    def _in_one_call(self) -> bool:
         """Whether all tensors are of one dtype and on the CPU, where the kernel takes them in one call."""
         tensors = [*self.active, *self.steps]
         one_dtype = len({p.dtype for p in self.active}) == 1
         return one_dtype and all(tensor.device.type == "cpu" for tensor in tensors) and not self.options["capturable"]
 
     def gradients(self) -> list[torch.Tensor] | None:
-        """Return the gradients; None if other parameters have one than when the lists were made."""
-        gradients = [g for p in self.active if (g := p.grad) is not None]
+        """Return the gradients; None if other parameters have one than when the lists were made, or one is sparse."""
+        gradients = [g for p in self.active if (g := p.grad) is not None and not g.is_sparse]
         if len(gradients) < len(self.active):
             return None
         for parameter in self.idle:

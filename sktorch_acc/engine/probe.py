@@ -51,7 +51,7 @@ class Probe:
 
 
 def probe(module: nn.Module, objective: Objective, meaning: Meaning, data: TrainingRows) -> Probe:
-    """Run the module on the first batch, without leaving a trace, and refuse what cannot be right.
+    """Run the module on the first batch, without leaving a trace in it, and refuse what cannot be right.
 
     The generators may move: every epoch seeds them anew.
 
@@ -63,7 +63,7 @@ def probe(module: nn.Module, objective: Objective, meaning: Meaning, data: Train
     n_rows = batch_sizes(len(data.rows), data.batch_size)[0]
     batch = data.rows.chunk(0, n_rows)
     subject = _double(module)
-    with _kept_buffers(module) if subject is module else nullcontext():
+    with _kept_buffers(module) if _share(module, subject) else nullcontext():
         subject.eval()
         with torch.no_grad(), _counted(subject, n_rows) as operations:
             output = _forward(subject, batch.clone())
@@ -88,6 +88,12 @@ def _double(module: nn.Module) -> nn.Module:
         return copied(module)
     except Exception:
         return module
+
+
+def _share(module: nn.Module, other: nn.Module) -> bool:
+    """Whether a part of one is a part of the other too: a module may copy itself as it likes."""
+    parts = {*map(id, module.modules()), *map(id, module.buffers())}
+    return not parts.isdisjoint({*map(id, other.modules()), *map(id, other.buffers())})
 
 
 def _targets(objective: Objective, data: TrainingRows, n_rows: int) -> Any:
@@ -204,6 +210,7 @@ def _counted(module: nn.Module, n_rows: int) -> Iterator[list[float]]:
         total[0] += positions * sum(w.numel() for w in weights)
 
     layers = [m for m in module.modules() if any(p.ndim >= 2 for p in m.parameters(recurse=False))]
+    layers = [layer for layer in layers if not isinstance(layer, torch.jit.ScriptModule)]  # which take no hooks
     handles = [layer.register_forward_hook(count) for layer in layers]
     try:
         yield total

@@ -17,6 +17,7 @@ from sktorch_acc.checks.data import check_majority, check_scales, column_scales,
 from sktorch_acc.checks.learning import check_flat, long_enough
 from sktorch_acc.checks.mode import check_norm_statistics
 from sktorch_acc.checks.repeated import check_ceiling, repeated_rows
+from sktorch_acc.data import Rows
 from sktorch_acc.engine.history import EpochRow
 from sktorch_acc.engine.run import HeldRows, Run
 from sktorch_acc.engine.steps import norm_layers
@@ -44,7 +45,7 @@ class Watch:
     def data(self, module: nn.Module, fitted: HeldRows, names: Sequence[str] | None) -> None:
         """Judge the scales of the fitted rows (D4); tokens have none, and a first layer may normalise."""
         if fitted.rows.dtype != torch.int64 and not normalises_input(module):
-            self._say(check_scales(column_scales(_on_host(fitted.rows.source), names)))
+            self._say(check_scales(column_scales(_on_host(fitted.rows), names)))
 
     def result(self, module: nn.Module, run: Run) -> None:
         """Judge the epoch that the net holds: the ceiling (D6), the majority (D7, F1), batch norm (E5)."""
@@ -73,7 +74,7 @@ class Watch:
         """
         if accuracy > _CEILING:
             return
-        repeated = repeated_rows(_on_host(fitted.rows.source), fitted.indices.cpu().numpy())
+        repeated = repeated_rows(_on_host(fitted.rows), fitted.indices.cpu().numpy())
         if accuracy >= repeated.ceiling - _NEAR:
             self._say(check_ceiling(repeated))
 
@@ -95,9 +96,9 @@ def _lagging_norm(module: nn.Module, run: Run, row: EpochRow) -> Finding | None:
     return check_norm_statistics(moving, held, len(run.plan.fitted.rows))
 
 
-def _on_host(source: Any) -> Any:
-    """Return a tensor as an array; a CSR matrix is on the host."""
-    if not isinstance(source, torch.Tensor):
-        return source
-    tensor = source.detach().cpu()
-    return (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy()
+def _on_host(rows: Rows) -> Any:
+    """Return rows as an array or a CSR matrix, in the dtype in which the module sees them."""
+    dtype = torch.float32 if rows.dtype == torch.bfloat16 else rows.dtype
+    if isinstance(rows.source, torch.Tensor):
+        return rows.source.detach().to("cpu", dtype).numpy()
+    return rows.source.astype(str(dtype).removeprefix("torch."), copy=False)

@@ -107,6 +107,12 @@ def test_a_wrong_value_of_every_parameter_is_named(name):
         TorchClassifier(**{name: BAD[name]}).fit(X, Y)
 
 
+def test_the_names_that_are_given_out_are_ones_own():
+    names = TorchClassifier._get_param_names()
+    names.append("bogus")
+    assert "bogus" not in TorchClassifier._get_param_names()
+
+
 def test_the_list_of_wrong_values_is_complete():
     assert set(BAD) == set(TorchClassifier().get_params())
 

@@ -58,6 +58,15 @@ def test_a_sparse_matrix_that_says_a_value_in_parts_is_read_as_what_it_means_and
     assert repeated_rows(scipy.sparse.csr_array((3, 4)), np.array([0, 1, 1])).best == 2
 
 
+@pytest.mark.parametrize("value", [1.0, 2.0, -2.0, 2.0**-30])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_floats_whose_low_bits_are_0_have_keys_of_their_own(value, dtype):
+    X = (np.random.default_rng(0).random((4000, 60)) < 0.5).astype(dtype) * np.array(value, dtype)
+    for keys in (repeated._dense_keys(X), repeated._sparse_keys(scipy.sparse.csr_array(X))):
+        assert len(np.unique(keys & np.uint64(2**32 - 1))) > 3990  # also by half of the bits
+    assert (repeated._dense_keys(X) == repeated._sparse_keys(scipy.sparse.csr_array(X))).all()
+
+
 def test_long_data_are_hashed_in_parts(monkeypatch):
     X = np.random.default_rng(0).integers(0, 4, (500, 3)).astype("float32")
     y = np.arange(500) % 2

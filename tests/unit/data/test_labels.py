@@ -34,6 +34,23 @@ def test_decoding_gives_back_what_was_encoded(kind):
     assert labels.encode(y).tolist() == [1, 0, 1]
 
 
+@pytest.mark.parametrize(
+    "y",
+    [
+        np.array([1, 2, 3, 1, 2, 3] * 4, dtype=">i4"),
+        np.array([1.0, 2, 3, 1, 2, 3] * 4, dtype=">f8"),
+        pd.array([1, 2, 3, 1, 2, 3] * 4, dtype="Int8"),
+        pd.array(["a", "b", "c"] * 8, dtype="string"),
+    ],
+)
+def test_labels_of_any_order_of_bytes_and_nullable_ones_are_found_again(y):
+    checked = check_labels(y, None)
+    labels, indices = Labels.learn(checked)
+    assert labels.classes.dtype.kind in ("i", "f", "O", "T")
+    assert (labels.classes.dtype.kind == "f") == (getattr(y.dtype, "kind", "") == "f")
+    assert labels.encode(check_labels(y, None)).tolist() == indices.tolist() == [0, 1, 2] * 8
+
+
 def test_bools_and_the_integers_they_equal_are_one_label():
     labels, _ = Labels.learn(np.array([False, True]))
     assert labels.encode(np.array([1, 0, 2])).tolist() == [1, 0, -1]

@@ -49,12 +49,16 @@ class CountsSteps(nn.Module):
         ({"early_stopping": True, "monitor": "valid_accuracy"}, "'valid_accuracy' is no column"),
         ({"early_stopping": True, "monitor": "train_acc", "train_accuracy": "running"}, "'train_acc' is no column"),
         ({"lr_scheduler": "plateau", "monitor": "valid_acc[z]"}, r"'valid_acc\[z\]' is no column"),
+        (
+            {"lr_scheduler": "plateau", "monitor": "valid_acc[z]", "validation_fraction": None},
+            r"'valid_acc\[z\]' is no column",
+        ),
     ],
 )
 def test_a_wrong_monitor_is_refused_before_the_first_step(settings, message):
     CountsSteps.steps = 0
     with pytest.raises(ValueError, match=message):
-        TorchClassifier(CountsSteps, validation_fraction=0.25, max_epochs=2, **settings).fit(X, Y)
+        TorchClassifier(CountsSteps, **{"validation_fraction": 0.25, "max_epochs": 2, **settings}).fit(X, Y)
     assert CountsSteps.steps == 0
 
 

@@ -176,3 +176,16 @@ def test_schedulers_see_the_steps():
     optimizer.param_groups[0]["params"][0].grad = torch.ones(2)
     step()
     scheduler.step()  # warns if no step was seen
+
+
+def test_gradients_that_turn_sparse_get_the_optimizers_own_error():
+    layer = nn.Embedding(5, 3)
+    optimizer = torch.optim.AdamW(layer.parameters(), fused=True)
+    step = step_of(optimizer)
+    layer(torch.tensor([0, 1])).sum().backward()
+    step()
+    optimizer.zero_grad()
+    layer.sparse = True
+    layer(torch.tensor([0, 1])).sum().backward()
+    with pytest.raises(RuntimeError, match="does not support sparse gradients"):
+        step()

@@ -1,5 +1,6 @@
 """What is refused before epoch 1, with its code, and what is not."""
 
+import copy
 import pickle
 
 import numpy as np
@@ -177,6 +178,56 @@ def test_the_probe_leaves_no_trace():
     built = DropNorm(6, 3)
     first = TorchClassifier(built, lr=1e-30, max_epochs=1, optimizer=torch.optim.SGD).fit(X[:16], Y[:16])
     assert int(first.module_.layers[1].num_batches_tracked) == 1  # the step, not the probe
+
+
+class Shared(nn.Module):
+    """A backbone that several modules hold together: it copies itself by not doing so."""
+
+    def __init__(self):
+        super().__init__()
+        self.norm = nn.BatchNorm1d(6)
+
+    def forward(self, X):
+        return self.norm(X)
+
+    def __deepcopy__(self, memo):
+        return self
+
+
+def test_the_probe_leaves_no_trace_in_a_part_that_is_not_copied():
+    backbone = Shared()
+    before = backbone.norm.running_mean.clone()
+    wrong = nn.Sequential(backbone, nn.Linear(6, 3), nn.Softmax(dim=1)).eval()
+    with pytest.raises(ModuleOutputError, match="ACC-C1"):
+        TorchClassifier(wrong).fit(X, Y)
+    assert torch.equal(backbone.norm.running_mean, before)
+    assert int(backbone.norm.num_batches_tracked) == 0
+    assert not backbone.training
+    TorchClassifier(nn.Sequential(backbone, nn.Linear(6, 3)), max_epochs=2, batch_size=10).fit(X, Y)
+    assert int(backbone.norm.num_batches_tracked) == 8
+
+
+class KeepsGraph(nn.Linear):
+    """Remembers its last output, graph and all: deepcopy refuses it."""
+
+    def forward(self, X):
+        self.last = super().forward(X)
+        return self.last
+
+
+def test_an_instance_that_was_run_and_kept_its_graph_can_be_given():
+    module = KeepsGraph(6, 3)
+    module(torch.from_numpy(X))
+    with pytest.raises(RuntimeError, match="deepcopy"):
+        copy.deepcopy(module)
+    TorchClassifier(module, max_epochs=1).fit(X, Y)
+    assert module.last.requires_grad
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+def test_a_scripted_module_trains():
+    clf = TorchClassifier(lambda: torch.jit.script(nn.Linear(6, 3)), max_epochs=1, random_state=0).fit(X, Y)
+    assert clf.predict(X).shape == (40,)
 
 
 def test_batches_of_one_row_run_batch_norm_in_evaluation_mode_with_one_warning():

@@ -44,6 +44,13 @@ MISTAKES = {
 }
 
 
+def test_rows_are_compared_as_the_module_sees_them_dense_or_sparse():
+    almost = BINS + 1 + 1e-12 * rng.standard_normal(BINS.shape)  # float64; the module computes in float32
+    for rows in (almost, scipy.sparse.csr_array(almost)):
+        with pytest.warns(AccuracyWarning, match=r"No model can exceed 0\.6500"):
+            classifier(lambda: nn.Sequential(nn.Linear(2, 64), nn.ReLU(), nn.Linear(64, 3))).fit(rows, Y)
+
+
 @pytest.mark.parametrize("case", MISTAKES)
 def test_a_mistake_is_named_once_with_its_code_at_the_users_line(case):
     code, features, y, settings, message = MISTAKES[case]
