@@ -52,6 +52,11 @@ class FailsInFit(GaussianNB):
         return super().fit(X, y, sample_weight)
 
 
+class ReturnsNothing(GaussianNB):
+    def fit(self, X, y, sample_weight=None):
+        super().fit(X, y, sample_weight)
+
+
 class FailsInPredict(GaussianNB):
     def predict(self, X):
         if seen(X):
@@ -217,6 +222,8 @@ FOLDS = {
 }
 
 CLEAN_FOLDS = {
+    "a fit that returns nothing": lambda: audit(ReturnsNothing()),
+    "groups": lambda: audit(groups=rows % 5, cv=GroupKFold(5)),
     "the default": lambda: audit(),
     "a name": lambda: audit(LR, scoring="balanced_accuracy"),
     "a list": lambda: audit(LR, scoring=["accuracy", "precision_macro", "roc_auc_ovr"]),

@@ -99,7 +99,7 @@ def check_missing_classes(missing: Sequence[npt.NDArray[Any]]) -> Finding | None
         "warning",
         f"Fold {lacking[0]} was fitted without any row of {listed(absent)}, so it cannot predict "
         f"{'them' if len(absent) > 1 else 'it'}{more}.",
-        "Use StratifiedKFold or fewer folds.",
+        "Use StratifiedKFold, StratifiedGroupKFold if rows come in groups, or fewer folds.",
     )
 
 
@@ -169,7 +169,7 @@ def check_failed_folds(failed: FailedFolds) -> Finding:
     place: str = failed.stage
     if failed.stage == "score":
         one = len(failed.scorers) == 1
-        place = f"the scorer {failed.scorers[0]!r}" if one else f"the scorers {listed(failed.scorers)}"
+        place = f"the scorer {failed.scorers[0]!r}" if one else f"the scorers {listed(failed.scorers)}, or one of them,"
     return Finding(
         "ACC-G2",
         "error",
@@ -282,7 +282,8 @@ def check_score_names(names: Mapping[int, Sequence[str] | None]) -> Finding | No
 
 def _numbers_and_dicts(names: Mapping[int, Any], first: int, numbers: list[int]) -> Finding:
     dicts = [fold for fold in names if fold not in numbers]
-    outcome = "returns an array of objects" if first in numbers else "raises TypeError: 'float' is not subscriptable"
+    returns = "returns an array of objects (a search raises TypeError)"
+    outcome = returns if first in numbers else "raises TypeError: a number is not subscriptable"
     return _unequal_names(f"a number in {_folds(numbers)}, a dict in {_folds(dicts)}", outcome)
 
 

@@ -164,11 +164,12 @@ def check_all_classes_shown(
     """Say that scikit-learn's report of some of the classes has no accuracy row (G5)."""
     if len(left_out) == 0:
         return None
+    whose = "the rows of these classes" if left_out_rows else "all rows: it is the accuracy"
     return Finding(
         "ACC-G5",
         "info",
         f"Accuracy not shown: the report covers {n_classes - len(left_out)} of {n_classes} classes, and scikit-learn "
-        "shows 'micro avg' in its place; 'overall' is over the rows of these classes. Left out, with "
+        f"shows 'micro avg' in its place; 'overall' is over {whose}. Left out, with "
         f"{left_out_rows} of {n_rows} rows: {listed(left_out)}.",
         "",
     )

@@ -35,6 +35,7 @@ def audit_cross_validation(
     X: Any,
     y: Any,
     *,
+    groups: Any = None,
     cv: Any = None,
     scoring: Any = None,
     n_jobs: int | None = None,
@@ -53,6 +54,8 @@ def audit_cross_validation(
         The features.
     y : array-like of shape (n_samples,)
         The labels.
+    groups : array-like of shape (n_samples,), default=None
+        For splitters of groups, such as ``GroupKFold``; with metadata routing they go into `params`.
     cv : int, splitter, iterable of (train, test) or None, default=None
         None: five stratified folds.
     scoring : str, callable, list, tuple, dict or None, default=None
@@ -79,7 +82,9 @@ def audit_cross_validation(
     Raises
     ------
     TypeError
-        If `estimator` is not a classifier that can be cloned.
+        If `estimator` is not a classifier.
+    RuntimeError
+        If it cannot be cloned, in scikit-learn's words.
     ValueError
         If `y` does not hold class labels, or as ``cross_validate`` does before the first fold.
 
@@ -117,6 +122,7 @@ def audit_cross_validation(
         RecordingClassifier(estimator),
         X,
         y,
+        groups=groups,
         scoring=RecordingScorer(scorer, _name(scoring), several),
         cv=cv,
         n_jobs=n_jobs,
@@ -126,7 +132,7 @@ def audit_cross_validation(
         error_score="raise",
     )
     recorded: list[RecordingClassifier] = results["estimator"]
-    folds = Folds(labels, results["indices"]["train"], results["indices"]["test"])
+    folds = Folds.of(labels, results["indices"])
     found = [
         *_failures(recorded, folds),
         *_nan_scores(recorded, folds),

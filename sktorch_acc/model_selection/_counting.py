@@ -56,7 +56,9 @@ class CountingClassifier(BaseEstimator):
         """Fit a clone of the classifier."""
         self.counts_: list[pd.DataFrame] = []
         with self._noted("fit"):
-            self.estimator_ = clone(self.estimator).fit(X, y, **params)
+            fitted = clone(self.estimator)
+            fitted.fit(X, y, **params)  # may return nothing: scikit-learn does not ask
+        self.estimator_ = fitted
         return self
 
     def count(self, X: Any, y: Any) -> pd.DataFrame:

@@ -36,6 +36,15 @@ class Folds:
     train: Rows
     test: Rows
 
+    @classmethod
+    def of(cls, labels: Labels, indices: dict[str, Any]) -> Folds:
+        """Return the folds of ``cross_validate(..., return_indices=True)``; a part may be a mask."""
+
+        def rows(part: Any) -> Rows:
+            return tuple(np.flatnonzero(one) if one.dtype == bool else one for one in part)
+
+        return cls(labels, rows(indices["train"]), rows(indices["test"]))
+
     @cached_property
     def classes(self) -> Labels:
         """The sorted labels."""

@@ -88,6 +88,7 @@ def cross_val_per_class_accuracy(
     X: Any,
     y: Any,
     *,
+    groups: Any = None,
     cv: Any = None,
     n_jobs: int | None = None,
     params: dict[str, Any] | None = None,
@@ -103,13 +104,15 @@ def cross_val_per_class_accuracy(
         The features.
     y : array-like of shape (n_samples,)
         The labels.
+    groups : array-like of shape (n_samples,), default=None
+        For splitters of groups, such as ``GroupKFold``; with metadata routing they go into `params`.
     cv : int, splitter, iterable of (train, test) or None, default=None
         As in ``sklearn.model_selection.cross_validate``; None: five stratified folds.
     n_jobs : int or None, default=None
         Folds fitted at a time.
     params : dict, default=None
         Passed to ``fit``, arrays with one value per row cut to the fold; routed if metadata routing
-        is enabled. Groups need metadata routing, or ``cv=list(GroupKFold().split(X, y, groups))``.
+        is enabled.
     return_train_score : bool, default=False
         Also predict and count the training rows of each fold.
 
@@ -123,7 +126,9 @@ def cross_val_per_class_accuracy(
     ValueError
         If `y` does not hold class labels.
     TypeError
-        If `estimator` is not a classifier that can be cloned.
+        If `estimator` is not a classifier.
+    RuntimeError
+        If it cannot be cloned, in scikit-learn's words.
     Exception
         What ``fit`` or ``predict`` raise in a fold, with a note that says which fold it was (code ACC-G2).
 
@@ -163,6 +168,7 @@ def cross_val_per_class_accuracy(
         CountingClassifier(estimator, n_parts=2 if return_train_score else 1),
         X,
         y,
+        groups=groups,
         scoring=count_rows,
         cv=cv,
         n_jobs=n_jobs,
@@ -173,7 +179,7 @@ def cross_val_per_class_accuracy(
         error_score="raise",
     )
     counts = [fitted.counts_ for fitted in scores["estimator"]]
-    folds = Folds(labels, scores["indices"]["train"], scores["indices"]["test"])
+    folds = Folds.of(labels, scores["indices"])
     lacking = check_missing_classes([folds.absent(rows) for rows in folds.train])
     if lacking is not None:
         warn(lacking.text, lacking.code)

@@ -123,7 +123,11 @@ def _no_number(score: Any) -> str:
 
 
 def _told(error: BaseException) -> str:
-    return _one_line(type(error).__name__, str(error))
+    try:
+        message = str(error)
+    except Exception:  # its own __str__ raises
+        message = ""
+    return _one_line(type(error).__name__, message)
 
 
 def _last_error(text: str) -> str:

@@ -31,6 +31,10 @@ def write_message(verdict: str, candidates: tuple[Candidate, ...], problem: Prob
     return " ".join(sentences)
 
 
+def _is_near(problem: Problem, figure: Figure) -> bool:
+    return abs(figure.accuracy(figure.likely_scale) - problem.truth) <= NEAR
+
+
 def _accuracy(problem: Problem) -> str:
     return f"{problem.correct} of {problem.n_rows} rows are right: {problem.truth:.4f}"
 
@@ -51,8 +55,15 @@ def _true(candidates: tuple[Candidate, ...], problem: Problem, figure: Figure) -
 
 def _explained(candidates: tuple[Candidate, ...], problem: Problem, figure: Figure) -> list[str]:
     first = candidates[0]
-    degree = "is" if first.share >= 0.9 else "is most likely"
-    return [f"{figure.text} {degree} {first.name} ({first.code}). {first.reason} {_accuracy(problem)}."]
+    sure = first.share >= 0.9
+    degree = "is" if sure else "is most likely"
+    sentences = [f"{figure.text} {degree} {first.name} ({first.code}). {first.reason} {_accuracy(problem)}."]
+    if not sure and _is_near(problem, figure):
+        sentences.append(
+            "Not surely: it may also be a count of another pass over as many rows, on a moving model (ACC-E2) or on "
+            "another split (ACC-E7), which `audit_loop` and `diagnose` tell."
+        )
+    return sentences
 
 
 def _ambiguous(candidates: tuple[Candidate, ...], problem: Problem, figure: Figure) -> list[str]:
@@ -101,7 +112,7 @@ def _unexplained(candidates: tuple[Candidate, ...], problem: Problem, figure: Fi
         sentences.append("Pass batch_size: without it only formulas over all rows are tried.")
     elif not problem.shuffled:
         sentences.append("If the loop shuffled its rows, pass shuffled=True.")
-    if abs(figure.accuracy(figure.likely_scale) - problem.truth) <= NEAR:
+    if _is_near(problem, figure):
         sentences.append(
             "A figure this near can have been measured on a moving model (ACC-E2) or in training mode (ACC-E1): score "
             "the finished module once more after model.eval(). Or on another split (ACC-E7): compare the number of "

@@ -71,7 +71,7 @@ def test_failed_folds():
     assert found.message == "Fold 2 failed: ValueError: no. Raised by fit in 2 of 5 folds."
     assert "error_score='raise'" in found.advice
     found = check_failed_folds(FailedFolds("score", ("a", "b"), (0,), 5, "ValueError: no"))
-    assert found.message.endswith("Raised by the scorers ['a', 'b'] in 1 of 5 folds.")
+    assert found.message.endswith("Raised by the scorers ['a', 'b'], or one of them, in 1 of 5 folds.")
     assert str(failed_fold(3, "predict")).startswith("[ACC-G2] Fold 3 failed in predict.")
 
 
@@ -115,7 +115,7 @@ def test_nan_scores():
         ),
         ({0: ("a",), 1: ("b",)}, "'a' is missing in fold 1; 'b' is only in fold 1. scikit-learn takes"),
         ({0: (), 1: tuple("abcdefg")}, "'e' is only in fold 1, and 2 more. scikit-learn"),
-        ({0: None, 1: ("a",)}, "a number in fold 0, a dict in fold 1. scikit-learn returns an array of objects."),
+        ({0: None, 1: ("a",)}, "a number in fold 0, a dict in fold 1. scikit-learn returns an array of objects"),
         ({0: ("a",), 1: None}, "a number in fold 1, a dict in fold 0. scikit-learn raises TypeError"),
     ],
 )

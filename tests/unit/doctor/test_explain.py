@@ -54,6 +54,19 @@ def test_a_right_average_that_float32_rounded_many_times_is_true():
     assert max(strayed) > 5e-7  # more than one rounding to float32
 
 
+def test_an_answer_that_is_not_sure_and_near_the_truth_says_what_else_it_can_be():
+    generator, unsure = torch.Generator(), 0
+    for seed in range(40):
+        outputs = torch.randn(60, 3, generator=generator.manual_seed(seed))
+        targets = torch.where(torch.rand(60, generator=generator) < 0.8, outputs.argmax(dim=1), torch.arange(60) % 3)
+        right = int((outputs.argmax(dim=1) == targets).sum())
+        found = explain_accuracy(outputs, targets, f"{(right - 2) / 60:.4f}", batch_size=16)
+        if found.verdict == "explained":
+            assert ("Not surely: it may also be a count of another pass" in found.message) == (found.confidence < 0.9)
+            unsure += found.confidence < 0.9
+    assert unsure > 0
+
+
 @pytest.mark.parametrize(("form", "scale"), [("{:.4f}", 1), ("{:.6f}", 1), ("{:.2%}", 100)])
 def test_a_mean_of_batches_is_explained_with_both_codes_to_compare(form, scale):
     outputs, targets = made()

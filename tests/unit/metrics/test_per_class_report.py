@@ -41,6 +41,8 @@ def test_classes_left_out_by_a_subset_are_named_with_their_rows():
     assert " ".join(report.split()).endswith("Left out, with 2 of 4 rows: ['c'].")
     assert "micro avg" in report.split("Accuracy within")[0]
     assert "Left out" not in classification_report(["a", "b"], ["a", "b"])
+    stray = " ".join(classification_report(["a", "b"], ["a", "c"], labels=["a", "b"]).split())
+    assert "'overall' is over all rows: it is the accuracy. Left out, with 0 of 2 rows: ['c']." in stray
 
 
 @pytest.mark.parametrize("labels", [["a"], ["b", "a"], ["b", "c", "a"], ["c", "d", "b", "a"], None])

@@ -90,9 +90,8 @@ def test_a_scorer_that_raises_because_predict_does_is_not_blamed(scoring):
 def test_the_scorer_that_raises_is_named():
     assert "Raised by the scorer 'fails_on_the_mark' in 1 of" in said(X=MARK, scoring=fails_on_the_mark)[0]
     assert "Raised by the scorer 'own' in 1 of" in said(X=MARK, scoring={"own": fails_on_the_mark, "a": "accuracy"})[0]
-    assert (
-        "Raised by the scorers ['precision', 'recall'] in" in said(scoring=["recall_macro", "precision", "recall"])[0]
-    )
+    both = "Raised by the scorers ['precision', 'recall'], or one of them, in 5 of"
+    assert both in said(scoring=["recall_macro", "precision", "recall"])[0]
 
 
 @pytest.mark.parametrize(
@@ -442,3 +441,28 @@ def test_a_warning_of_a_metric_reaches_the_user():
     rows = np.arange(150)
     with pytest.warns(UndefinedMetricWarning):
         audit(y=TWO, scoring="roc_auc", cv=[(rows[::2], rows[1:50:2])])
+
+
+def test_a_part_may_be_a_mask():
+    rows = np.arange(150)
+    parts = [(rows >= 20, rows < 20), (rows < 20, rows >= 20)]  # the second cannot know two of the classes
+    by_mask = audit_cross_validation(NB, X, Y, cv=parts)
+    by_index = audit_cross_validation(NB, X, Y, cv=[tuple(map(np.flatnonzero, part)) for part in parts])
+    assert by_mask.findings == by_index.findings
+    assert "pooled" in by_mask.findings[-1].message
+    assert by_mask.codes == ["ACC-D8", "ACC-A13"]
+
+
+class UnspeakableError(Exception):
+    def __str__(self):
+        raise RuntimeError("no words")
+
+
+class FailsWithoutWords(GaussianNB):
+    def fit(self, X, y, sample_weight=None):
+        raise UnspeakableError
+
+
+def test_an_exception_that_cannot_be_put_in_words_is_named_by_its_type():
+    message = said(estimator=FailsWithoutWords())[0]
+    assert message.startswith("Fold 0 failed: UnspeakableError. Raised by fit in 5 of 5 folds.")

@@ -7,6 +7,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.datasets import load_iris
 from sklearn.metrics import confusion_matrix
 from sklearn.model_selection import (
+    GroupKFold,
     KFold,
     RepeatedStratifiedKFold,
     StratifiedKFold,
@@ -262,3 +263,13 @@ def test_it_is_shown_as_text_and_as_html():
     assert "<table" in html
     assert "&lt;b&gt;" in html
     assert "<b>" not in html
+
+
+def test_groups_and_masks_go_where_scikit_learn_takes_them():
+    groups = np.arange(150) % 7
+    by_group = cross_val_per_class_accuracy(CLF, X, y, groups=groups, cv=GroupKFold(3))
+    by_index = cross_val_per_class_accuracy(CLF, X, y, cv=list(GroupKFold(3).split(X, y, groups)))
+    pd.testing.assert_frame_equal(by_group.table, by_index.table)
+    masks = [(groups != g, groups == g) for g in range(3)]
+    by_mask = cross_val_per_class_accuracy(CLF, X, y, cv=masks)
+    assert by_mask.table.loc["overall", "support"] == sum(int(test.sum()) for _, test in masks)
