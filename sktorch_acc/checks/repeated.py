@@ -67,36 +67,40 @@ def repeated_rows(X: Any, y: Ints) -> RepeatedRows:
     n_rows = X.shape[0]
     X = X.reshape(n_rows, -1) if isinstance(X, np.ndarray) and X.size else X
     groups = _groups(X) if n_rows and X.shape[-1] and X.ndim == 2 else np.zeros(n_rows, dtype=np.int64)
-    if groups is None:
+    sizes = np.bincount(groups)
+    among = sizes[groups] > 1
+    if not among.any():
         return RepeatedRows(n_rows, 0, 0, n_rows, 0)
-    n_classes = int(y.max()) + 1 if n_rows else 1
-    cells, counts = np.unique(groups * n_classes + y, return_counts=True)
+    n_classes = int(y.max()) + 1
+    cells, counts = np.unique(groups[among] * n_classes + y[among], return_counts=True)
     of_group = cells // n_classes
-    n_groups = int(groups.max()) + 1 if n_rows else 0
-    most = np.zeros(n_groups, dtype=np.int64)
-    np.maximum.at(most, of_group, counts)
-    sizes = np.bincount(groups, minlength=n_groups)
-    mixed = np.bincount(of_group, minlength=n_groups) > 1
-    return RepeatedRows(n_rows, int(mixed.sum()), int(sizes[mixed].sum()), int(most.sum()), int((counts - 1).sum()))
+    starts = np.flatnonzero(np.append(True, of_group[1:] != of_group[:-1]))
+    best, rows = np.maximum.reduceat(counts, starts), np.add.reduceat(counts, starts)
+    mixed = best < rows
+    alone = n_rows - int(among.sum())
+    return RepeatedRows(
+        n_rows, int(mixed.sum()), int(rows[mixed].sum()), alone + int(best.sum()), int((counts - 1).sum())
+    )
 
 
-def _groups(X: Any) -> Ints | None:
-    """Return the group of each row, identical rows in one; None if all rows differ."""
+def _groups(X: Any) -> Ints:
+    """Return the group of each row, identical rows in one."""
     sparse = scipy.sparse.issparse(X)
     if sparse and not X.has_canonical_format:
         X = X.copy()
         X.sum_duplicates()
     keys = _sparse_keys(X) if sparse else _dense_keys(X)
-    ordered = np.sort(keys)
+    ordered = np.sort(keys)  # without their places four times as fast, and mostly enough
     if not (ordered[1:] == ordered[:-1]).any():
-        return None
-    _, groups = np.unique(keys, return_inverse=True)
-    order = np.argsort(groups, kind="stable")
-    same_key = np.flatnonzero(np.diff(groups[order]) == 0)
-    first, second = X[order[same_key]], X[order[same_key + 1]]
+        return np.arange(len(keys))
+    order = np.argsort(keys, kind="stable")
+    same = ordered[1:] == ordered[:-1]
+    first, second = X[order[:-1][same]], X[order[1:][same]]
     if (first != second).nnz if sparse else not (first == second).all():  # rows of one key that differ
-        groups = _groups_by_value(X)
-    return np.asarray(groups, dtype=np.int64).reshape(-1)
+        return _groups_by_value(X)
+    groups = np.empty(len(keys), dtype=np.int64)
+    groups[order] = np.append(0, np.cumsum(~same))
+    return groups
 
 
 def _groups_by_value(X: Any) -> Ints:
@@ -114,34 +118,44 @@ def _sparse_contents(X: Any) -> Iterator[tuple[bytes, ...]]:
 
 def _dense_keys(X: npt.NDArray[Any]) -> Keys:
     """Hash each row to 64 bits by integer arithmetic: equal rows get equal keys wherever they stand."""
-    weights = _odd_numbers(X.shape[1])
     keys = np.empty(len(X), dtype=np.uint64)
     step = max(1, _AT_ONCE // X.shape[1])
     for start in range(0, len(X), step):
-        keys[start : start + step] = _bits(X[start : start + step]) @ weights
+        words = _words(X[start : start + step])
+        keys[start : start + step] = _mixed(words) @ _odd_numbers(words.shape[1])
     return keys
 
 
+def _words(X: npt.NDArray[Any]) -> Keys:
+    """Return the bytes of each row as 64-bit words, padded with zeros; those of a -0.0 are those of 0.0."""
+    rows = np.ascontiguousarray(X + X.dtype.type(0) if X.dtype.kind == "f" else X)
+    n_bytes = rows.shape[1] * rows.itemsize
+    if n_bytes % 8 == 0:
+        return rows.view(np.uint64) if rows.dtype.kind == "f" else rows.copy().view(np.uint64)
+    padded = np.zeros((len(rows), -(-n_bytes // 8) * 8), dtype=np.uint8)
+    padded[:, :n_bytes] = rows.view(np.uint8)
+    return padded.view(np.uint64)
+
+
 def _sparse_keys(X: Any) -> Keys:
-    """Hash each row of a canonical CSR matrix, as if it were dense: zeros add nothing."""
+    """Hash each row of a canonical CSR matrix; a zero that is stored adds nothing."""
+    values = X.data + X.data.dtype.type(0) if X.data.dtype.kind == "f" else X.data.astype(np.int64)
+    bits = values.view(f"u{values.itemsize}").astype(np.uint64)
     sums = np.zeros(X.nnz + 1, dtype=np.uint64)
-    np.cumsum(_bits(X.data) * _odd_numbers(X.shape[1])[X.indices], out=sums[1:])  # modulo 2**64
+    np.cumsum(_mixed(bits) * _odd_numbers(X.shape[1])[X.indices], out=sums[1:])  # modulo 2**64
     keys: Keys = sums[X.indptr[1:]] - sums[X.indptr[:-1]]
     return keys
 
 
-def _bits(values: npt.NDArray[Any]) -> Keys:
-    """Return 64 bits that depend on all bits of a value; of 0, and of -0.0, none.
+def _mixed(words: Keys) -> Keys:
+    """Let each bit change all of the lower half, in place; 0 stays 0.
 
-    The low bits of a float such as 1.0 are all 0, and a product with an odd number would leave them so.
+    The low bits of a float such as 1.0 are all 0, and products with odd numbers would leave them so.
     """
-    plain = values + values.dtype.type(0) if values.dtype.kind == "f" else values.astype(np.int64)
-    bits = np.ascontiguousarray(plain).view(f"u{plain.dtype.itemsize}").astype(np.uint64)
-    for _ in range(2):
-        bits ^= bits >> np.uint64(32 if plain.dtype.itemsize == 8 else 16)
-        bits *= _MIXING
-    bits ^= bits >> np.uint64(32)
-    return bits
+    words ^= words >> np.uint64(32)
+    words *= _MIXING
+    words ^= words >> np.uint64(32)
+    return words
 
 
 @functools.lru_cache(maxsize=4)

@@ -64,7 +64,16 @@ def test_floats_whose_low_bits_are_0_have_keys_of_their_own(value, dtype):
     X = (np.random.default_rng(0).random((4000, 60)) < 0.5).astype(dtype) * np.array(value, dtype)
     for keys in (repeated._dense_keys(X), repeated._sparse_keys(scipy.sparse.csr_array(X))):
         assert len(np.unique(keys & np.uint64(2**32 - 1))) > 3990  # also by half of the bits
-    assert (repeated._dense_keys(X) == repeated._sparse_keys(scipy.sparse.csr_array(X))).all()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int8", "uint8", "bool"])
+@pytest.mark.parametrize("columns", [1, 2, 3, 8, 9])
+def test_the_rows_given_are_not_changed(dtype, columns):
+    X = np.random.default_rng(0).integers(0, 2, (50, columns)).astype(dtype)
+    before = X.copy()
+    for rows in (X, np.asfortranarray(X), X[::-1]):
+        repeated_rows(rows, np.arange(50) % 2)
+        assert (before == X).all()
 
 
 def test_long_data_are_hashed_in_parts(monkeypatch):
