@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -91,7 +92,13 @@ def history_frame(rows: Sequence[EpochRow], labels: npt.NDArray[Any]) -> pd.Data
         blocks.append(np.stack([rates(*row.counts[measure]) for row in rows]))
         names += [f"{measure}[{label}]" for label in labels]
     values = np.concatenate(blocks, axis=1) if blocks else np.empty((0, 0))
-    return pd.DataFrame(values, index=index, columns=names)
+    return pd.DataFrame(values, index=index, columns=_columns(tuple(names)).view())
+
+
+@functools.lru_cache(maxsize=16)
+def _columns(names: tuple[str, ...]) -> pd.Index[str]:
+    """Return the names as an index: the folds of a cross-validation have the same."""
+    return pd.Index(names)
 
 
 def joined(earlier: pd.DataFrame, later: pd.DataFrame) -> pd.DataFrame:
