@@ -316,6 +316,70 @@ def a_penalty_on_the_gradient():
     return audit
 
 
+def by_autograd_grad(put, penalty=False):
+    """Gradients are computed without being added to what is there, and put there by hand."""
+    model, optimizer = parts()
+    with audit_loop(model, optimizer, criterion=CE) as audit:
+        for _ in range(2):
+            for x, y in batches():
+                parameters = list(model.parameters())
+                gradients = torch.autograd.grad(CE(model(x), y), parameters, create_graph=penalty)
+                for p, g in zip(parameters, gradients, strict=True):
+                    put(p, g.detach())
+                if penalty:  # added to what was put there
+                    sum(g.square().sum() for g in gradients).backward()
+                optimizer.step()
+            audit.epoch(count(model))
+    return audit
+
+
+def assign(p, g):
+    p.grad = g
+
+
+def copy_into(p, g):
+    if p.grad is None:
+        p.grad = torch.zeros_like(p)
+    p.grad.copy_(g)
+
+
+def copy_behind_the_back(p, g):
+    if p.grad is None:
+        p.grad = torch.zeros_like(p)
+    p.grad.data.copy_(g)
+
+
+CLEAN["gradients_assigned"] = lambda: by_autograd_grad(assign)
+CLEAN["gradients_copied"] = lambda: by_autograd_grad(copy_into)
+CLEAN["gradients_copied_behind_the_back"] = lambda: by_autograd_grad(copy_behind_the_back)
+CLEAN["gradients_assigned_and_a_penalty_added"] = lambda: by_autograd_grad(assign, penalty=True)
+
+
+@clean
+def a_sum_that_is_replaced_before_the_step():
+    """A sum holds the gradient of the step before, but the step uses another."""
+    model, optimizer = parts()
+    with audit_loop(model, optimizer, criterion=CE) as audit:
+        for x, y in batches():
+            CE(model(x), y).backward()
+            for p, g in zip(model.parameters(), torch.autograd.grad(CE(model(x), y), model.parameters()), strict=True):
+                p.grad = g
+            optimizer.step()
+    return audit
+
+
+@mistake("ACC-F6")
+def not_cleared_beside_a_penalty_by_autograd_grad():
+    model, optimizer = parts()
+    with audit_loop(model, optimizer, criterion=CE) as audit:
+        for x, y in batches():
+            loss = CE(model(x), y)
+            slopes = torch.autograd.grad(loss, list(model.parameters()), create_graph=True)
+            (loss + 0.1 * sum(g.square().sum() for g in slopes)).backward()
+            optimizer.step()
+    return audit
+
+
 # ------------------------------------------------------------------ E4: train() not restored
 
 
