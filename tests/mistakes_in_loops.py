@@ -5,6 +5,7 @@ A loop is given an open audit and the parts it needs; what it does with them is 
 
 import collections
 import copy
+import warnings
 
 import torch
 from torch import nn
@@ -657,6 +658,32 @@ def the_first_output_of_each_epoch_is_kept():
     return audit
 
 
+@clean
+def the_hardest_of_many_batches_is_trained_on():
+    model, optimizer = parts()
+    with audit_loop(model, optimizer, criterion=CE) as audit:
+        for _ in range(6):
+            optimizer.zero_grad()
+            losses = [CE(model(x), y) for x, y in batches(16)]
+            max(losses).backward()
+            optimizer.step()
+    return audit
+
+
+@mistake("ACC-E9")
+def the_losses_of_all_candidates_are_kept():
+    model, optimizer = parts()
+    kept = []
+    with audit_loop(model, optimizer, criterion=CE) as audit:
+        for _ in range(6):
+            optimizer.zero_grad()
+            losses = [CE(model(x), y) for x, y in batches(16)]
+            max(losses).backward()
+            optimizer.step()
+            kept += losses
+    return audit
+
+
 # ------------------------------------------------------------------ A6: never reset
 
 
@@ -1266,3 +1293,120 @@ def averaged_weights_are_evaluated():
                 averaged.update_parameters(model)
             audit.epoch(count(averaged))
     return audit
+
+
+@clean
+def a_probe_with_a_temperature_outside_of_the_module():
+    model, _ = parts()
+    temperature = nn.Parameter(torch.ones(()))
+    optimizer = torch.optim.Adam([*model[2].parameters(), temperature])
+    with audit_loop(model, optimizer, criterion=CE) as audit:
+        for _ in range(2):
+            for x, y in batches():
+                model.zero_grad()
+                optimizer.zero_grad()
+                CE(model(x) * temperature, y).backward()
+                optimizer.step()
+            audit.epoch(count(model))
+    return audit
+
+
+@clean
+def the_second_of_two_optimizers_moves_weights_of_the_losses():
+    model, _ = parts()
+    weight = nn.Parameter(torch.zeros(()))
+    of_body = torch.optim.SGD(model[0].parameters(), lr=0.1)
+    of_head = torch.optim.Adam([*model[2].parameters(), weight])
+    with audit_loop(model, of_head, criterion=CE) as audit:
+        for x, y in batches():
+            of_body.zero_grad()
+            of_head.zero_grad()
+            (CE(model(x), y) * torch.exp(-weight) + weight).backward()
+            of_body.step()
+            of_head.step()
+    return audit
+
+
+@clean
+def a_projector_outside_of_a_module_with_an_unused_head():
+    """More parameters than are watched: whether the module's own are trained cannot be told from a few of them."""
+    body = nn.Sequential(nn.Linear(6, 8), nn.ReLU())
+    model = nn.ModuleDict({"body": body, "unused": nn.Linear(8, 3)})
+    model.forward = lambda x: body(x)
+    projector = nn.Sequential(*[nn.Linear(8, 8) for _ in range(40)], nn.Linear(8, 3))
+    torch.manual_seed(0)
+    optimizer = torch.optim.Adam([*projector.parameters(), *body.parameters()])
+    with audit_loop(model, optimizer, criterion=CE) as audit:
+        for x, y in batches():
+            optimizer.zero_grad()
+            CE(projector(model(x)), y).backward()
+            optimizer.step()
+    return audit
+
+
+@clean
+def an_evaluation_with_an_optimizer_that_takes_no_step():
+    model, _ = parts()
+    temperature = nn.Parameter(torch.ones(()))
+    with audit_loop(model, torch.optim.Adam([*model[2].parameters(), temperature])) as audit:
+        audit.epoch(count(model))
+    return audit
+
+
+class Sparse(nn.Module):
+    """A linear layer for rows that are sparse."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(0.1 * torch.ones(6, 3))
+
+    def forward(self, x):
+        return torch.sparse.mm(x, self.weight)
+
+
+class Nested(nn.Module):
+    """A linear layer for rows that are nested."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(6, 3)
+
+    def forward(self, x):
+        return torch.stack([self.layer(row) for row in x.unbind()])
+
+
+def unusual(make):
+    """Make rows of a kind that torch calls a prototype, with a warning."""
+
+    def rows(x):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return make(x)
+
+    return rows
+
+
+def odd_rows(model, make, clear=True):
+    model, optimizer = parts(model)
+    with audit_loop(model, optimizer, criterion=CE) as audit:
+        for _ in range(2):
+            right = 0
+            for x, y in batches():
+                if clear:
+                    optimizer.zero_grad()
+                CE(model(make(x)), y).backward()
+                optimizer.step()
+                with torch.no_grad():
+                    right += (model(make(x)).argmax(dim=1) == y).sum().item()
+            audit.epoch(right / 240)
+    return audit
+
+
+KINDS = {
+    "sparse": lambda **how: odd_rows(Sparse(), torch.Tensor.to_sparse, **how),
+    "sparse_csr": lambda **how: odd_rows(Sparse(), unusual(torch.Tensor.to_sparse_csr), **how),
+    "nested": lambda **how: odd_rows(Nested(), unusual(lambda x: torch.nested.nested_tensor(list(x))), **how),
+}
+for name, run in KINDS.items():
+    CLEAN[f"{name}_rows"] = run
+    MISTAKES[f"{name}_rows_and_gradients_that_are_not_cleared"] = ("ACC-F6", lambda run=run: run(clear=False))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -36,6 +37,7 @@ class GradientWatch:
         parameters = [p for group in optimizer.param_groups for p in group["params"] if p.requires_grad and p.is_leaf]
         stride = -(-len(parameters) // _MOST) or 1
         self._held = [_Held(p) for p in parameters[::stride]]
+        self._all = {id(p) for p in parameters}
         self._seen_one = self._stale = False
         self.steps = self.stale_steps = 0
         for held in self._held:
@@ -65,6 +67,12 @@ class GradientWatch:
         if not self._held or self._seen_one or not all(held.parameter.requires_grad for held in self._held):
             return False
         return not any(held.has_moved() for held in self._held)
+
+    def may_train(self, parameters: Iterable[torch.Tensor]) -> bool:
+        """Whether these get gradients, or move, in the loop; or whether that cannot be told of them."""
+        own = {id(p) for p in parameters}
+        watched = [held for held in self._held if id(held.parameter) in own]
+        return any(held.arrived or held.has_moved() for held in watched) or (not watched and bool(own & self._all))
 
     def close(self) -> None:
         """Let go of the parameters."""

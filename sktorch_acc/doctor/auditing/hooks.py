@@ -32,8 +32,8 @@ class Hook:
         self.call, self.failed = call, failed
 
     def __call__(self, *args: Any) -> None:
-        """Do it, and change nothing."""
-        if self.call is None:
+        """Do it, and change nothing; in what torch.compile or torch.export takes up, do nothing."""
+        if self.call is None or torch.compiler.is_compiling():
             return
         try:
             self.call(*args)
