@@ -350,6 +350,18 @@ def test_compiled_parts_of_a_loop_are_compiled_as_without_the_audit(how, codes):
     assert audit.diagnosis.subject.endswith("1 epoch, 14 steps")
 
 
+def test_a_module_that_is_watched_cannot_be_scripted_and_the_error_says_so():
+    model, optimizer = parts()
+    with audit_loop(model, optimizer), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with pytest.raises(AttributeError, match="before or after the block"):
+            torch.jit.script(model)
+        exported = torch.export.export(model, (X,))
+        assert torch.equal(exported.module()(X), model(X))
+        traced = torch.jit.trace(model, X)
+        assert torch.equal(traced(X), model(X))
+
+
 # ------------------------------------------------------------------ odd modules, and what goes wrong
 
 

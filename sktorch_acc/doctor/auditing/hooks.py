@@ -42,6 +42,13 @@ class Hook:
             if self.failed is not None:
                 self.failed(err)
 
+    @property
+    def __name__(self) -> str:
+        # torch.jit.script compiles the hooks of a module, by name; others ask whether there is one.
+        raise AttributeError(
+            "A module cannot be scripted while audit_loop watches it: call torch.jit.script before or after the block."
+        )
+
     def __reduce__(self) -> tuple[Any, ...]:
         return Hook, ()
 
