@@ -5,6 +5,7 @@ A loop is given an open audit and the parts it needs; what it does with them is 
 
 import collections
 import copy
+import warnings
 
 import torch
 from torch import nn
@@ -316,6 +317,70 @@ def a_penalty_on_the_gradient():
     return audit
 
 
+def by_autograd_grad(put, penalty=False):
+    """Gradients are computed without being added to what is there, and put there by hand."""
+    model, optimizer = parts()
+    with audit_loop(model, optimizer, criterion=CE) as audit:
+        for _ in range(2):
+            for x, y in batches():
+                parameters = list(model.parameters())
+                gradients = torch.autograd.grad(CE(model(x), y), parameters, create_graph=penalty)
+                for p, g in zip(parameters, gradients, strict=True):
+                    put(p, g.detach())
+                if penalty:  # added to what was put there
+                    sum(g.square().sum() for g in gradients).backward()
+                optimizer.step()
+            audit.epoch(count(model))
+    return audit
+
+
+def assign(p, g):
+    p.grad = g
+
+
+def copy_into(p, g):
+    if p.grad is None:
+        p.grad = torch.zeros_like(p)
+    p.grad.copy_(g)
+
+
+def copy_behind_the_back(p, g):
+    if p.grad is None:
+        p.grad = torch.zeros_like(p)
+    p.grad.data.copy_(g)
+
+
+CLEAN["gradients_assigned"] = lambda: by_autograd_grad(assign)
+CLEAN["gradients_copied"] = lambda: by_autograd_grad(copy_into)
+CLEAN["gradients_copied_behind_the_back"] = lambda: by_autograd_grad(copy_behind_the_back)
+CLEAN["gradients_assigned_and_a_penalty_added"] = lambda: by_autograd_grad(assign, penalty=True)
+
+
+@clean
+def a_sum_that_is_replaced_before_the_step():
+    """A sum holds the gradient of the step before, but the step uses another."""
+    model, optimizer = parts()
+    with audit_loop(model, optimizer, criterion=CE) as audit:
+        for x, y in batches():
+            CE(model(x), y).backward()
+            for p, g in zip(model.parameters(), torch.autograd.grad(CE(model(x), y), model.parameters()), strict=True):
+                p.grad = g
+            optimizer.step()
+    return audit
+
+
+@mistake("ACC-F6")
+def not_cleared_beside_a_penalty_by_autograd_grad():
+    model, optimizer = parts()
+    with audit_loop(model, optimizer, criterion=CE) as audit:
+        for x, y in batches():
+            loss = CE(model(x), y)
+            slopes = torch.autograd.grad(loss, list(model.parameters()), create_graph=True)
+            (loss + 0.1 * sum(g.square().sum() for g in slopes)).backward()
+            optimizer.step()
+    return audit
+
+
 # ------------------------------------------------------------------ E4: train() not restored
 
 
@@ -593,6 +658,32 @@ def the_first_output_of_each_epoch_is_kept():
     return audit
 
 
+@clean
+def the_hardest_of_many_batches_is_trained_on():
+    model, optimizer = parts()
+    with audit_loop(model, optimizer, criterion=CE) as audit:
+        for _ in range(6):
+            optimizer.zero_grad()
+            losses = [CE(model(x), y) for x, y in batches(16)]
+            max(losses).backward()
+            optimizer.step()
+    return audit
+
+
+@mistake("ACC-E9")
+def the_losses_of_all_candidates_are_kept():
+    model, optimizer = parts()
+    kept = []
+    with audit_loop(model, optimizer, criterion=CE) as audit:
+        for _ in range(6):
+            optimizer.zero_grad()
+            losses = [CE(model(x), y) for x, y in batches(16)]
+            max(losses).backward()
+            optimizer.step()
+            kept += losses
+    return audit
+
+
 # ------------------------------------------------------------------ A6: never reset
 
 
@@ -723,11 +814,26 @@ MISTAKES["counts_never_reset"] = ("ACC-A6", lambda: counted_by_hand(False, False
 MISTAKES["counts_never_reset_in_percent"] = ("ACC-A6", lambda: counted_by_hand(False, False, 100))
 MISTAKES["counts_never_reset_rounded"] = ("ACC-A6", lambda: counted_by_hand(False, False, 1, 4))
 MISTAKES["right_rows_never_reset"] = ("ACC-A6", lambda: counted_by_hand(False, True))
-MISTAKES["counts_without_a_loss_never_reset"] = ("ACC-A6", lambda: counted_by_hand(False, False, with_loss=False))
+MISTAKES["counts_never_reset_rounded_in_percent"] = ("ACC-A6", lambda: counted_by_hand(False, False, 100, 2))
 CLEAN["counts_reset"] = counted_by_hand
 CLEAN["counts_without_a_loss_reset"] = lambda: counted_by_hand(with_loss=False)
 CLEAN["counts_reset_in_percent"] = lambda: counted_by_hand(percent=100)
+# Where the criterion is not called, right rows are not known, and what seems cumulative may be something else.
+CLEAN["counts_without_a_loss_never_reset_are_not_seen"] = lambda: counted_by_hand(False, False, with_loss=False)
 CLEAN["counts_reset_rounded"] = lambda: counted_by_hand(percent=100, digits=2)
+
+
+@clean
+def right_labels_of_which_each_row_has_two():
+    """After the first epoch an even number of 360, then an odd one, as if it were the rows of two epochs."""
+    model, optimizer = parts()
+    with audit_loop(model, optimizer, criterion=CE) as audit:
+        for right in (230, 281):
+            for x, y in batches():
+                step(model, optimizer, x, y)
+            count(model, X[:180], Y[:180], 180)
+            audit.epoch(right / 360)
+    return audit
 
 
 @mistake("ACC-A6")
@@ -1187,3 +1293,120 @@ def averaged_weights_are_evaluated():
                 averaged.update_parameters(model)
             audit.epoch(count(averaged))
     return audit
+
+
+@clean
+def a_probe_with_a_temperature_outside_of_the_module():
+    model, _ = parts()
+    temperature = nn.Parameter(torch.ones(()))
+    optimizer = torch.optim.Adam([*model[2].parameters(), temperature])
+    with audit_loop(model, optimizer, criterion=CE) as audit:
+        for _ in range(2):
+            for x, y in batches():
+                model.zero_grad()
+                optimizer.zero_grad()
+                CE(model(x) * temperature, y).backward()
+                optimizer.step()
+            audit.epoch(count(model))
+    return audit
+
+
+@clean
+def the_second_of_two_optimizers_moves_weights_of_the_losses():
+    model, _ = parts()
+    weight = nn.Parameter(torch.zeros(()))
+    of_body = torch.optim.SGD(model[0].parameters(), lr=0.1)
+    of_head = torch.optim.Adam([*model[2].parameters(), weight])
+    with audit_loop(model, of_head, criterion=CE) as audit:
+        for x, y in batches():
+            of_body.zero_grad()
+            of_head.zero_grad()
+            (CE(model(x), y) * torch.exp(-weight) + weight).backward()
+            of_body.step()
+            of_head.step()
+    return audit
+
+
+@clean
+def a_projector_outside_of_a_module_with_an_unused_head():
+    """More parameters than are watched: whether the module's own are trained cannot be told from a few of them."""
+    body = nn.Sequential(nn.Linear(6, 8), nn.ReLU())
+    model = nn.ModuleDict({"body": body, "unused": nn.Linear(8, 3)})
+    model.forward = lambda x: body(x)
+    projector = nn.Sequential(*[nn.Linear(8, 8) for _ in range(40)], nn.Linear(8, 3))
+    torch.manual_seed(0)
+    optimizer = torch.optim.Adam([*projector.parameters(), *body.parameters()])
+    with audit_loop(model, optimizer, criterion=CE) as audit:
+        for x, y in batches():
+            optimizer.zero_grad()
+            CE(projector(model(x)), y).backward()
+            optimizer.step()
+    return audit
+
+
+@clean
+def an_evaluation_with_an_optimizer_that_takes_no_step():
+    model, _ = parts()
+    temperature = nn.Parameter(torch.ones(()))
+    with audit_loop(model, torch.optim.Adam([*model[2].parameters(), temperature])) as audit:
+        audit.epoch(count(model))
+    return audit
+
+
+class Sparse(nn.Module):
+    """A linear layer for rows that are sparse."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(0.1 * torch.ones(6, 3))
+
+    def forward(self, x):
+        return torch.sparse.mm(x, self.weight)
+
+
+class Nested(nn.Module):
+    """A linear layer for rows that are nested."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(6, 3)
+
+    def forward(self, x):
+        return torch.stack([self.layer(row) for row in x.unbind()])
+
+
+def unusual(make):
+    """Make rows of a kind that torch calls a prototype, with a warning."""
+
+    def rows(x):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return make(x)
+
+    return rows
+
+
+def odd_rows(model, make, clear=True):
+    model, optimizer = parts(model)
+    with audit_loop(model, optimizer, criterion=CE) as audit:
+        for _ in range(2):
+            right = 0
+            for x, y in batches():
+                if clear:
+                    optimizer.zero_grad()
+                CE(model(make(x)), y).backward()
+                optimizer.step()
+                with torch.no_grad():
+                    right += (model(make(x)).argmax(dim=1) == y).sum().item()
+            audit.epoch(right / 240)
+    return audit
+
+
+KINDS = {
+    "sparse": lambda **how: odd_rows(Sparse(), torch.Tensor.to_sparse, **how),
+    "sparse_csr": lambda **how: odd_rows(Sparse(), unusual(torch.Tensor.to_sparse_csr), **how),
+    "nested": lambda **how: odd_rows(Nested(), unusual(lambda x: torch.nested.nested_tensor(list(x))), **how),
+}
+for name, run in KINDS.items():
+    CLEAN[f"{name}_rows"] = run
+    MISTAKES[f"{name}_rows_and_gradients_that_are_not_cleared"] = ("ACC-F6", lambda run=run: run(clear=False))

@@ -161,13 +161,13 @@ def check_left_in_evaluation(epoch: int, step: int, steps: int, layers: Sequence
     Parameters
     ----------
     epoch, step : int
-        Where it began, both from 1; `step` 0: it did not.
+        Where it began, both from 1.
     steps : int
         How many there were.
     layers : sequence of str
         Types of the layers that behave in another way then.
     """
-    if not step or not steps or not layers:
+    if not steps or not layers:
         return None
     start = f"at the start of epoch {epoch}" if step == 1 else f"at step {step} of epoch {epoch}"
     taken = "1 step was" if steps == 1 else f"{steps} steps were"
@@ -176,7 +176,7 @@ def check_left_in_evaluation(epoch: int, step: int, steps: int, layers: Sequence
         "warning",
         f"Module still in eval mode {start}: {taken} taken with {some(layers)} as in evaluation, after others in "
         "training mode.",
-        "Call model.train() at the start of each epoch, and again after each evaluation.",
+        "If that is not meant: call model.train() at the start of each epoch, and again after each evaluation.",
     )
 
 

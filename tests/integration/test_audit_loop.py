@@ -171,6 +171,19 @@ def unwatched(*_, **__):
     return nullcontext()
 
 
+class Draws(Metric):
+    """A metric of a part of the rows, which it draws; it starts anew from a generator too."""
+
+    def reset(self):
+        super().reset()
+        self.offset = random.random()
+
+    def update(self, outputs, targets):
+        rows = torch.randperm(len(outputs))[: np.random.randint(1, len(outputs))]  # noqa: NPY002
+        self.right += ((outputs if outputs.ndim == 1 else outputs.argmax(dim=1))[rows] == targets[rows]).sum()
+        self.rows += len(rows)
+
+
 OPTIMIZERS = {
     "SGD": lambda p: torch.optim.SGD(p, lr=0.05, momentum=0.9, weight_decay=0.01),
     "Adam": lambda p: torch.optim.Adam(p, lr=0.02),
@@ -181,6 +194,7 @@ HOW = {
     "a plain loop": {},
     "accumulation": {"accumulate": 2},
     "a metric of another library": {"metric": Forwards},
+    "a metric that draws": {"metric": Draws},
     "an error": {"raises": StopError()},
     "Ctrl-C": {"raises": KeyboardInterrupt()},
     "a generator that is closed": {"raises": GeneratorExit()},
@@ -198,6 +212,24 @@ def test_a_loop_does_the_same_bits_with_and_without_an_audit(optimizer, how):
 def test_a_closure_does_the_same_bits():
     lbfgs = lambda p: torch.optim.LBFGS(p, lr=0.1, max_iter=3)  # noqa: E731
     assert train(audit_loop, lbfgs, closure=True) == train(unwatched, lbfgs, closure=True)
+
+
+def test_batches_that_a_copy_of_the_metric_is_asked_for_move_no_generator():
+    def updated(audit):
+        torch.manual_seed(0)
+        random.seed(0)
+        np.random.seed(0)  # noqa: NPY002
+        model, optimizer = parts()
+        metric = Draws()
+        with audit(model, optimizer, metric=metric) as watch:
+            for i in range(6):
+                metric.update(torch.tensor([0.2, 0.7, 0.3, 2.0 * (i % 2)]), torch.tensor([1, 0, 1, 0]))
+        asked = None if watch is None else sum(watch._metric._asked.values())
+        return asked, (bits(torch.get_rng_state()), str(np.random.get_state()), random.getstate())  # noqa: NPY002
+
+    asked, generators = updated(audit_loop)
+    assert asked == 6
+    assert generators == updated(unwatched)[1]
 
 
 def test_two_audits_of_one_loop_see_the_same_and_change_nothing():
@@ -283,6 +315,51 @@ def test_an_audit_keeps_neither_model_nor_rows():
     assert tensors_of(37) == 0
     assert [ref for ref in held if ref() is not None] == []
     assert audit.diagnosis.codes == []
+
+
+# ------------------------------------------------------------------ compilation
+
+
+def compiled_loop(audit, how):
+    """A loop of which a part is compiled as a whole, so that nothing in it may break the graph."""
+    model, optimizer = parts(DropNorm(6, 3))
+    criterion = nn.CrossEntropyLoss()
+    whole = {"fullgraph": True, "backend": "eager"}
+    called = torch.compile(model, **whole) if how == "module" else model
+    loss_of = lambda x, y: criterion(called(x), y)  # noqa: E731
+    loss_of = torch.compile(loss_of, **whole) if how == "function" else loss_of
+    torch.manual_seed(0)
+    with audit(called if how == "module" else model, optimizer, criterion=criterion) as watch:
+        for _ in range(2):
+            for x, y in batches()[:-1]:
+                optimizer.zero_grad()
+                loss_of(x, y).backward()
+                optimizer.step()
+            count(called)
+    return watch, bits(model.state_dict())
+
+
+@pytest.mark.parametrize(("how", "codes"), [("function", []), ("module", ["ACC-E4"])])
+def test_compiled_parts_of_a_loop_are_compiled_as_without_the_audit(how, codes):
+    compiled_loop(unwatched, how)  # what torch does the first time in a process moves its generator
+    torch.compiler.reset()
+    audit, weights = compiled_loop(audit_loop, how)
+    torch.compiler.reset()
+    assert weights == compiled_loop(unwatched, how)[1]
+    assert audit.diagnosis.codes == codes  # inside of what is compiled nothing is seen
+    assert audit.diagnosis.subject.endswith("1 epoch, 14 steps")
+
+
+def test_a_module_that_is_watched_cannot_be_scripted_and_the_error_says_so():
+    model, optimizer = parts()
+    with audit_loop(model, optimizer), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with pytest.raises(AttributeError, match="before or after the block"):
+            torch.jit.script(model)
+        exported = torch.export.export(model, (X,))
+        assert torch.equal(exported.module()(X), model(X))
+        traced = torch.jit.trace(model, X)
+        assert torch.equal(traced(X), model(X))
 
 
 # ------------------------------------------------------------------ odd modules, and what goes wrong
@@ -440,6 +517,11 @@ def in_a_block(epoch):
     return audit
 
 
+class WithoutInit(torch.optim.Optimizer):
+    def __init__(self):
+        self.param_groups = []
+
+
 def scripted():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch.jit is on its way out
@@ -458,6 +540,7 @@ def test_figures_of_every_kind_are_taken(figure):
         (lambda: audit_loop(mlp(), "adam"), TypeError, r"torch.optim.Optimizer, such as .* but got str"),
         (lambda: audit_loop(mlp(), torch.optim.Adam), TypeError, "but got Adam"),
         (lambda: audit_loop(nn.LazyLinear(3), parts()[1]), ValueError, "lazy layers"),
+        (lambda: audit_loop(mlp(), WithoutInit()), TypeError, r"WithoutInit did not call super\(\).__init__"),
         (lambda: audit_loop(*parts(), criterion=nn.CrossEntropyLoss), TypeError, "but got CrossEntropyLoss"),
         (lambda: audit_loop(scripted(), parts()[1]), TypeError, "takes no hooks"),
         (lambda: audit_loop(*parts(), criterion="ce"), TypeError, "criterion must be a loss"),

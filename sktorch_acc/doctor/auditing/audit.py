@@ -44,7 +44,7 @@ def audit_loop(model: Any, optimizer: Any, *, criterion: Any = None, metric: Any
         no figure can be explained; everything else works.
     metric : object or None, default=None
         The metric object of the loop, with `update`, `compute` and `reset`: an `AccuracyCounter`, one of
-        torchmetrics, or your own.
+        torchmetrics, or your own. A copy of it is asked for the figures of some single batches.
 
     Returns
     -------
@@ -54,8 +54,8 @@ def audit_loop(model: Any, optimizer: Any, *, criterion: Any = None, metric: Any
     Raises
     ------
     TypeError
-        If `model` is no nn.Module, `optimizer` no torch optimizer, `criterion` not callable, or `metric` has
-        not the three methods; or a module is scripted.
+        If `model` is no nn.Module, `optimizer` no torch optimizer or one without ``super().__init__()``,
+        `criterion` not callable, or `metric` has not the three methods; or a module is scripted.
     ValueError
         If the module has lazy layers that were never run.
 
@@ -68,7 +68,9 @@ def audit_loop(model: Any, optimizer: Any, *, criterion: Any = None, metric: Any
     -----
     Weights, gradients, generators and the state of the optimizer are the same bits as without the audit, and
     after the block, also one that raised, no hook is left. Kept are counts and the last batch. What it costs
-    is about one argmax per batch and two calls of a hook for each parameter (of at most 32).
+    is about one argmax per batch and two calls of a hook for each parameter (of at most 32). Under
+    ``torch.compile`` no hook does anything, so that the graph is the same, and what is inside is not seen;
+    ``torch.jit.script(model)`` fails inside the block.
 
     Examples
     --------
@@ -217,10 +219,16 @@ class LoopAudit:
         yield from (finding for finding in findings if finding is not None)
 
     def _end(self, watcher: Watcher, model: nn.Module, optimizer: torch.optim.Optimizer, finished: bool) -> None:
-        """Ask, while module and optimizer are at hand, whether anything moved; a loop that raised is not asked."""
-        found = check_optimizer(model, optimizer)
+        """Ask, while module and optimizer are at hand, whether anything moved; a loop that raised is not asked.
+
+        An optimizer over a part of the module and something else, such as a temperature, is right if that part is
+        trained.
+        """
+        gradients = watcher.gradients
+        found = None
+        if gradients.steps and not gradients.may_train(model.parameters()):
+            found = check_optimizer(model, optimizer)
         if found is None and finished:
-            gradients = watcher.gradients
             found = check_steps_taken(gradients.backwards, gradients.steps, not gradients.nothing_moved())
         self._at_end = [] if found is None else [found]
         if finished and watcher.began:
@@ -247,6 +255,11 @@ def _refuse(model: Any, optimizer: Any, criterion: Any) -> None:
     if not isinstance(optimizer, torch.optim.Optimizer):
         name = optimizer.__name__ if isinstance(optimizer, type) else type(optimizer).__name__
         raise TypeError(f"optimizer must be a torch.optim.Optimizer, such as Adam(model.parameters()), but got {name}.")
+    if not hasattr(optimizer, "param_groups") or not hasattr(optimizer, "_optimizer_step_pre_hooks"):
+        raise TypeError(
+            f"optimizer takes no hooks: {type(optimizer).__name__} did not call super().__init__(params, defaults). "
+            "Call it in its __init__, or audit the loop with the optimizer that it wraps."
+        )
     if criterion is not None and (isinstance(criterion, type) or not callable(criterion)):
         name = criterion.__name__ if isinstance(criterion, type) else type(criterion).__name__
         raise TypeError(f"criterion must be a loss, such as nn.CrossEntropyLoss(), or None, but got {name}.")

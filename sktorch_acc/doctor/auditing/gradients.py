@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -17,10 +18,10 @@ _MOST = 32
 class GradientWatch:
     """Gradients of the parameters of an optimizer.
 
-    A hook on a parameter runs before its new gradient is added to ``.grad``, another one after it. What
-    ``.grad`` was after the last step is compared with what it is then: the same tensor that nobody wrote to,
-    and not zero, is carried on into the next step. The values are read only then: a loop that clears its
-    gradients pays nothing.
+    A hook on a parameter runs before its new gradient is added to ``.grad``, another one after it; of
+    ``torch.autograd.grad``, which adds nothing, the first alone. What ``.grad`` was after the last step is
+    compared with what it is then: the same tensor that nobody wrote to, and not zero, is carried on into the
+    next step. The values are read only then: a loop that clears its gradients pays nothing.
 
     Attributes
     ----------
@@ -36,6 +37,7 @@ class GradientWatch:
         parameters = [p for group in optimizer.param_groups for p in group["params"] if p.requires_grad and p.is_leaf]
         stride = -(-len(parameters) // _MOST) or 1
         self._held = [_Held(p) for p in parameters[::stride]]
+        self._all = {id(p) for p in parameters}
         self._seen_one = self._stale = False
         self.steps = self.stale_steps = 0
         for held in self._held:
@@ -66,12 +68,18 @@ class GradientWatch:
             return False
         return not any(held.has_moved() for held in self._held)
 
+    def may_train(self, parameters: Iterable[torch.Tensor]) -> bool:
+        """Whether these get gradients, or move, in the loop; or whether that cannot be told of them."""
+        own = {id(p) for p in parameters}
+        watched = [held for held in self._held if id(held.parameter) in own]
+        return any(held.arrived or held.has_moved() for held in watched) or (not watched and bool(own & self._all))
+
     def close(self) -> None:
         """Let go of the parameters."""
         self._held = []
 
     def _any_is_stale(self) -> bool:
-        return any(held.stale for held in self._held)
+        return any(held.is_still_stale() for held in self._held)
 
     def _look_for_one(self) -> None:
         self._seen_one = self._seen_one or any(_is_nonzero(held.parameter.grad) for held in self._held)
@@ -83,9 +91,9 @@ class _Held:
     Attributes
     ----------
     arrived : int
-        Gradients that arrived.
+        Gradients that were added to the sum.
     stale : bool
-        Whether the sum holds one that a step has used.
+        Whether the sum, when the last one was added, held one that a step has used.
     """
 
     def __init__(self, parameter: torch.Tensor) -> None:
@@ -93,21 +101,29 @@ class _Held:
         self.arrived = 0
         self._start = self._sum()
         self._mark: tuple[int, int] | None = None
-        self._used = self.stale = False
+        self._used = self._untouched = self.stale = False
 
     def before(self, _: Any) -> None:
-        """See whether an old gradient is still there, when a new one arrives."""
-        self.arrived += 1
+        """See whether an old gradient is still there, when a new one was computed."""
         grad = self.parameter.grad
         if self._used:
-            self.stale = self._mark is not None and _state(grad) == self._mark and _is_nonzero(grad)
+            self._untouched = self._mark is not None and _state(grad) == self._mark and _is_nonzero(grad)
         elif self.stale and _state(grad) != self._mark:
             self.stale = _is_nonzero(grad)  # cleared late, as by the other optimizer of a GAN, or clipped
-        self._used = False
 
     def after(self, _: Any) -> None:
-        """Remember the sum."""
+        """Remember the sum, to which the new one was added."""
+        self.arrived += 1
+        if self._used:
+            self.stale, self._used = self._untouched, False
         self._mark = _state(self.parameter.grad)
+
+    def is_still_stale(self) -> bool:
+        """Whether the sum is still in ``.grad``: another tensor was put there by hand, zeros were cleared late."""
+        grad = self.parameter.grad
+        if not self.stale or grad is None or self._mark is None:
+            return False
+        return _state(grad) == self._mark or (id(grad) == self._mark[0] and _is_nonzero(grad))  # or: clipped
 
     def use(self) -> None:
         """Note that a step has used what is there."""

@@ -7,32 +7,14 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["Graphs", "Passed"]
+from sktorch_acc.doctor.auditing.passed import Passed
+
+__all__ = ["Graphs"]
 
 # A graph is old once two more steps were taken: variables of the last batch may live on until the next.
 _OLD_STEPS = 2
 # One that nobody went back through is kept for nothing once so many others were made.
 _OLD_FORWARDS = 3
-
-
-class Passed:
-    """One forward pass of the module.
-
-    Parameters
-    ----------
-    rows : int
-        Rows of its output.
-    training : bool
-        Whether the module was in training mode.
-    modes : tuple of bool
-        The same for the layers to which the mode matters.
-    """
-
-    __slots__ = ("labelled", "modes", "rows", "trained", "training")
-
-    def __init__(self, rows: int, training: bool, modes: tuple[bool, ...]) -> None:
-        self.rows, self.training, self.modes = rows, training, modes
-        self.trained = self.labelled = False
 
 
 class _Sentinel:
@@ -69,7 +51,7 @@ class Graphs:
         Forward passes that made a graph.
     kept : int
         Most graphs that were alive at one time although they were of no use any more: two steps older than
-        the last one, or never gone back through while others were made.
+        the last one, or never gone back through while others were made and no step was taken.
     """
 
     def __init__(self) -> None:
@@ -119,7 +101,11 @@ class Graphs:
             self.kept = max(self.kept, 1 + len(self._unused()))
 
     def _is_unused(self, ref: _Ref) -> bool:
-        return not ref.passed.trained and self.made - ref.made >= _OLD_FORWARDS
+        """Whether nobody went back through it while others were made.
+
+        After a step it may have been one that the step chose among, which lives until the next choice.
+        """
+        return not ref.passed.trained and self.made - ref.made >= _OLD_FORWARDS and ref.step == self._step
 
     def _unused(self) -> list[_Ref]:
         return [ref for ref in list(self._alive) if self._is_unused(ref)]

@@ -32,8 +32,8 @@ class Hook:
         self.call, self.failed = call, failed
 
     def __call__(self, *args: Any) -> None:
-        """Do it, and change nothing."""
-        if self.call is None:
+        """Do it, and change nothing; in what torch.compile or torch.export takes up, do nothing."""
+        if self.call is None or torch.compiler.is_compiling():
             return
         try:
             self.call(*args)
@@ -41,6 +41,13 @@ class Hook:
             self.call = None
             if self.failed is not None:
                 self.failed(err)
+
+    @property
+    def __name__(self) -> str:
+        # torch.jit.script compiles the hooks of a module, by name; others ask whether there is one.
+        raise AttributeError(
+            "A module cannot be scripted while audit_loop watches it: call torch.jit.script before or after the block."
+        )
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Hook, ()

@@ -8,6 +8,8 @@ from typing import Any
 
 import torch
 
+from sktorch_acc._state import guarded_generators
+
 __all__ = ["MetricWatch"]
 
 _METHODS = ("update", "compute", "reset")
@@ -82,7 +84,10 @@ class MetricWatch:
         rows = int(shape[0]) if shape else 0
         self._seen, self._rows = self._seen + rows, self._rows + rows
         if len(values) == 2 and all(isinstance(value, torch.Tensor) for value in values):
-            self._ask(values[0].detach(), values[1].detach(), args, kwargs)
+            try:
+                self._ask(values[0].detach(), values[1].detach(), args, kwargs)
+            except Exception:  # tensors of a kind that cannot be compared
+                self._probe = None
 
     def _computed(self, *_: Any) -> None:
         if self._rows and self._seen - self._rows > self.worst[0] - self.worst[1]:
@@ -101,7 +106,7 @@ class MetricWatch:
         if figures[0] == figures[1] or self._asked[inside] >= _MOST_BATCHES:
             return
         self._asked[inside] += 1
-        given = self._figure(args, kwargs)
+        given = self._figure(args, kwargs, outputs.device)
         if given is not None:
             near = [abs(given - figure) <= _NOISE for figure in figures]
             self.readings["logits" if near[0] else "probabilities" if near[1] else "neither"] += 1
@@ -109,9 +114,9 @@ class MetricWatch:
     def _wanted(self) -> bool:
         return min(self._asked.values()) < _MOST_BATCHES
 
-    def _figure(self, args: Any, kwargs: Any) -> float | None:
+    def _figure(self, args: Any, kwargs: Any, device: torch.device) -> float | None:
         try:
-            with torch.no_grad():
+            with guarded_generators(device), torch.no_grad():
                 self._probe.update(*copy.deepcopy(_detached(args)), **copy.deepcopy(_detached(kwargs)))
                 figure = self._probe.compute()
                 self._probe.reset()
@@ -161,10 +166,11 @@ def _probe_of(metric: Any) -> Any:
     if not hasattr(metric, "__dict__"):
         raise TypeError(f"{type(metric).__name__} has __slots__: its methods cannot be watched. Leave metric=None.")
     try:
-        probe = copy.deepcopy(metric)
-        if any(name in vars(probe) and vars(probe)[name] is vars(metric).get(name) for name in _METHODS):
-            return None
-        probe.reset()
+        with guarded_generators(torch.device("cpu")):
+            probe = copy.deepcopy(metric)
+            if any(name in vars(probe) and vars(probe)[name] is vars(metric).get(name) for name in _METHODS):
+                return None
+            probe.reset()
     except Exception:  # what cannot be copied is not asked
         return None
     return probe

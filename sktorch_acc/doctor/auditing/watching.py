@@ -10,9 +10,10 @@ from torch import nn
 
 from sktorch_acc.doctor.auditing.figures import Counts, Epoch
 from sktorch_acc.doctor.auditing.gradients import GradientWatch
-from sktorch_acc.doctor.auditing.graphs import Graphs, Passed
+from sktorch_acc.doctor.auditing.graphs import Graphs
 from sktorch_acc.doctor.auditing.hooks import Hooks, count_right, first_tensor, inside_transform, nodes_of, tensors_in
 from sktorch_acc.doctor.auditing.modes import ModeWatch
+from sktorch_acc.doctor.auditing.passed import Passed
 from sktorch_acc.outputs import Meaning, meaning_of
 
 __all__ = ["Watcher"]
@@ -41,13 +42,23 @@ class _Batch:
 
     def holds(self, rows: torch.Tensor) -> bool:
         """Whether these are the same rows: the same tensor, or on the CPU the same values."""
-        if _version(self.rows) != self.version or rows.shape != self.rows.shape or rows.dtype != self.rows.dtype:
+        if (
+            _is_odd(rows)
+            or _version(self.rows) != self.version
+            or rows.shape != self.rows.shape
+            or rows.dtype != self.rows.dtype
+        ):
             return False
         if rows.device != self.rows.device:
             return False
         if rows.data_ptr() == self.rows.data_ptr() and rows.stride() == self.rows.stride():
             return True
         return rows.device.type == "cpu" and torch.equal(rows, self.rows)  # elsewhere it would wait for the device
+
+
+def _is_odd(tensor: torch.Tensor) -> bool:
+    """Whether a tensor is sparse or nested, so that it has no strides to compare."""
+    return tensor.is_nested or tensor.layout is not torch.strided
 
 
 def _version(tensor: torch.Tensor) -> int | None:
@@ -140,7 +151,10 @@ class Watcher:
             self.graphs.watch(nodes, passed, self._trained)
         given = first_tensor(args, kwargs)
         if self._meaning is not None and given is not None:
-            self._look_at(given, passed, tensors, bool(nodes))
+            try:
+                self._look_at(given, passed, tensors, bool(nodes))
+            except Exception:  # tensors of a kind that cannot be compared: what else is seen is not lost
+                self._batch = self._again = None
 
     def _look_at(self, given: torch.Tensor, passed: Passed, output: list[torch.Tensor], trains: bool) -> None:
         """See whether these are the rows of the step just taken; else they may be those of the next."""
@@ -151,7 +165,7 @@ class Watcher:
                 right = next((c for c in counts if c is not None), None)
                 self._again = None if right is None else (passed, passed.rows, right)
         elif trains:
-            self._batch = _Batch(given.detach(), _version(given))
+            self._batch = None if _is_odd(given) else _Batch(given.detach(), _version(given))
 
     def _judged(self, _: nn.Module, args: Any, kwargs: Any, loss: Any) -> None:
         output = args[0] if args else kwargs.get("input")
