@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from sktorch_acc import TorchClassifier
-from sktorch_acc.engine.watch import Watch
+from sktorch_acc.engine.fit_checks import FitChecks
 
 ROUNDS = 7
 
@@ -43,7 +43,7 @@ def timed(method, spent):
 def main():
     module = nn.Sequential(nn.Linear(30, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 3))
     spent = []
-    Watch.data, Watch.result = timed(Watch.data, spent), timed(Watch.result, spent)
+    FitChecks.data, FitChecks.result = timed(FitChecks.data, spent), timed(FitChecks.result, spent)
     torch.set_num_threads(1)
     for kind in ("clean", "half of the rows repeated"):
         X, y = problem(kind)

@@ -19,19 +19,19 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
+from sktorch_acc._global_state import isolated
 from sktorch_acc._params import PREFIXES, is_nested, nearest
 from sktorch_acc._pickling import pickled_versions, warn_of_other_versions
 from sktorch_acc._sklearn_callbacks import CallbackSupportMixin, EpochTasks, has_callbacks
-from sktorch_acc._state import isolated
-from sktorch_acc.data import Door, Labels, check_labels, check_weights, class_factors, row_weights
+from sktorch_acc.data import FeatureSchema, Labels, check_labels, check_weights, class_factors, row_weights
 from sktorch_acc.engine.device import resolve_device
+from sktorch_acc.engine.epoch_table import EpochTable
+from sktorch_acc.engine.fit_checks import FitChecks
 from sktorch_acc.engine.fitting import GivenRows, prepare, train
 from sktorch_acc.engine.history import history_frame, joined
 from sktorch_acc.engine.net import Net
 from sktorch_acc.engine.run import Run
 from sktorch_acc.engine.session import Session
-from sktorch_acc.engine.table import EpochTable
-from sktorch_acc.engine.watch import Watch
 from sktorch_acc.exceptions import NonFiniteLossError, warn
 from sktorch_acc.metrics._table import table_of_estimator
 from sktorch_acc.outputs import only_binary
@@ -398,16 +398,16 @@ class TorchClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         classes: Any = None,
         partial: bool = False,
     ) -> Self:
-        """Take rows through the door, train a new session or continue one, and publish the result."""
+        """Check the rows, train a new session or continue one, and publish the result."""
         if "nested" in self._nested:
             raise TypeError("TorchClassifier has no parameter 'nested': pass module__<name>=... instead.")
         checked_y = check_labels(y, self)
-        door, checked = (session.door, session.door.check(self, X)) if session else Door.learn(self, X)
+        schema, checked = (session.schema, session.schema.check(self, X)) if session else FeatureSchema.learn(self, X)
         check_consistent_length(checked, checked_y)
         labels, indices = self._encode(checked_y, session, classes)
         weights = check_weights(sample_weight, len(checked_y))
         given = GivenRows(checked, indices, row_weights(labels, indices, weights, self.class_weight))
-        held_out = self._validation_rows(door, labels, *valid)
+        held_out = self._validation_rows(schema, labels, *valid)
         if held_out is not None and self.class_weight is not None:
             held_out.weights = class_factors(labels, indices, weights, self.class_weight)[held_out.indices]
         holdout = None if partial or held_out is not None else self.validation_fraction
@@ -418,7 +418,7 @@ class TorchClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             _warn_of_unheeded(session.unheeded(params, self._nested))
         with isolated(device):
             if session is None:
-                session = Session.build(params, self._nested, door, labels, device, seed, checked)
+                session = Session.build(params, self._nested, schema, labels, device, seed, checked)
             elif not session.continued:
                 session.renew_optimizer(params)
             session.continued = partial or self.warm_start
@@ -452,7 +452,7 @@ class TorchClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             raise ValueError(unseen)
         return labels, indices
 
-    def _validation_rows(self, door: Door, labels: Labels, X_val: Any, y_val: Any) -> GivenRows | None:
+    def _validation_rows(self, schema: FeatureSchema, labels: Labels, X_val: Any, y_val: Any) -> GivenRows | None:
         if X_val is None and y_val is None:
             return None
         if X_val is None or y_val is None:
@@ -464,7 +464,7 @@ class TorchClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             )
         y_val = check_labels(y_val, self)
         try:
-            checked = door.check(self, X_val)
+            checked = schema.check(self, X_val)
         except ValueError as err:
             raise ValueError(f"X_val: {err}") from err
         check_consistent_length(checked, y_val)
@@ -474,11 +474,11 @@ class TorchClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             raise ValueError(f"y_val: {unseen}")
         return GivenRows(checked, indices)
 
-    def _watch(self, session: Session, run: Run) -> Watch | None:
+    def _watch(self, session: Session, run: Run) -> FitChecks | None:
         """Judge the data; return what will judge the result."""
         if self.diagnose == "off":
             return None
-        watch = Watch(self.diagnose)
+        watch = FitChecks(self.diagnose)
         watch.data(session.module, run.plan.fitted, getattr(self, "feature_names_in_", None))
         return watch
 
@@ -501,7 +501,7 @@ class TorchClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         run.listeners.append(tasks)
         return tasks
 
-    def _run(self, session: Session, run: Run, watch: Watch | None) -> None:
+    def _run(self, session: Session, run: Run, watch: FitChecks | None) -> None:
         """Train and publish the epochs that were completed.
 
         A failure makes the estimator unfitted; in a continued fit it leaves what was complete, but for a
@@ -544,7 +544,7 @@ class TorchClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
 
     def _predict(self, X: Any, convert: Callable[[torch.Tensor], torch.Tensor]) -> npt.NDArray[Any]:
         check_is_fitted(self)
-        checked = self._session.door.check(self, X)
+        checked = self._session.schema.check(self, X)
         session: Session = self._session
         return session.predict(checked, convert, type(self).__name__)
 
@@ -562,7 +562,7 @@ class TorchClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             Labels, in the dtype of `classes_`.
         """
         check_is_fitted(self)
-        indices = self._predict(X, self._session.meaning.classes)
+        indices = self._predict(X, self._session.spec.classes)
         labels: Labels = self._session.labels
         return labels.decode(indices)
 
@@ -580,7 +580,7 @@ class TorchClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             In [0, 1], rows sum to 1; columns in the order of `classes_`.
         """
         check_is_fitted(self)
-        return self._predict(X, self._session.meaning.probabilities)
+        return self._predict(X, self._session.spec.probabilities)
 
     def predict_log_proba(self, X: Any) -> npt.NDArray[Any]:
         """Predict the logarithm of the probability of each class.
@@ -596,7 +596,7 @@ class TorchClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             At most 0; computed without taking the logarithm of a rounded probability where that is possible.
         """
         check_is_fitted(self)
-        return self._predict(X, self._session.meaning.log_probabilities)
+        return self._predict(X, self._session.spec.log_probabilities)
 
     def decision_function(self, X: Any) -> npt.NDArray[Any]:
         """Return decision values.
@@ -613,7 +613,7 @@ class TorchClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             classes their difference, positive for ``classes_[1]``.
         """
         check_is_fitted(self)
-        return self._predict(X, self._session.meaning.decision)
+        return self._predict(X, self._session.spec.decision)
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Return the accuracy on rows.
@@ -633,7 +633,7 @@ class TorchClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             In [0, 1]; equals ``accuracy_score(y, predict(X))`` to the last bit.
         """
         check_is_fitted(self)
-        predicted = self._predict(X, self._session.meaning.classes)
+        predicted = self._predict(X, self._session.spec.classes)
         y = check_labels(y, self)
         check_consistent_length(predicted, y)
         weights = check_weights(sample_weight, len(y))

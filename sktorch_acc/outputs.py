@@ -1,4 +1,4 @@
-"""What a module's output means: decided once, from the criterion, never from the values.
+"""What a module's output is: decided once, from the criterion, never from the values.
 
 The same object turns outputs into class indices, probabilities and decision values during `fit` and in
 `predict`, so that the two cannot disagree.
@@ -12,7 +12,7 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-__all__ = ["Meaning", "OutputKind", "meaning_of", "only_binary"]
+__all__ = ["OutputSpec", "OutputKind", "output_spec", "only_binary"]
 
 OutputKind = Literal["logits", "log_probabilities", "probabilities"]
 
@@ -24,7 +24,7 @@ _KINDS: tuple[tuple[type[nn.Module], OutputKind, bool], ...] = (
 )
 
 
-def meaning_of(criterion: Any, output: OutputKind | None, n_classes: int) -> Meaning:
+def output_spec(criterion: Any, output: OutputKind | None, n_classes: int) -> OutputSpec:
     """Decide what outputs mean, from the criterion or, for one of the user's own, from `output`.
 
     Raises
@@ -39,14 +39,14 @@ def meaning_of(criterion: Any, output: OutputKind | None, n_classes: int) -> Mea
                 raise ValueError(
                     f"output={output!r} contradicts criterion {name}, which takes {kind!r}. Leave output=None."
                 )
-            return Meaning(output or kind, one_column, n_classes)
+            return OutputSpec(output or kind, one_column, n_classes)
     if output is None:
         raise ValueError(
             f"The criterion {name} is not one whose inputs are known (CrossEntropyLoss, NLLLoss, "
             "BCEWithLogitsLoss, BCELoss). Say what the module returns: output='logits', "
             "'log_probabilities' or 'probabilities'."
         )
-    return Meaning(output, None, n_classes)
+    return OutputSpec(output, None, n_classes)
 
 
 def only_binary(criterion: Any) -> bool:
@@ -56,8 +56,8 @@ def only_binary(criterion: Any) -> bool:
 
 
 @dataclass(frozen=True)
-class Meaning:
-    """The meaning of outputs of shape (n, n_classes), (n,), (n, 1) or (n, members, columns).
+class OutputSpec:
+    """What outputs are, of shape (n, n_classes), (n,), (n, 1) or (n, members, columns).
 
     Parameters
     ----------

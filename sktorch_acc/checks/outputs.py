@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from sktorch_acc.findings import Finding
-from sktorch_acc.outputs import Meaning
+from sktorch_acc.outputs import OutputSpec
 
 __all__ = [
     "LossFacts",
@@ -40,7 +40,7 @@ class OutputFacts:
         What ``forward`` returned; should be a tensor.
     n_rows : int
         Rows of the probe batch.
-    meaning : Meaning
+    spec : OutputSpec
         What the criterion assumes.
     criterion : str
         Class name of the criterion.
@@ -52,7 +52,7 @@ class OutputFacts:
 
     output: Any
     n_rows: int
-    meaning: Meaning
+    spec: OutputSpec
     criterion: str
     module: nn.Module
     mode: str
@@ -94,14 +94,14 @@ def check_is_tensor(facts: OutputFacts) -> Finding | None:
         return Finding(
             None,
             "error",
-            f"The module must return one tensor of {facts.meaning.kind}, but {facts.who} returned {facts.came}.",
+            f"The module must return one tensor of {facts.spec.kind}, but {facts.who} returned {facts.came}.",
             "Return the tensor alone, or wrap the module in one that does.",
         )
     if not facts.output.is_floating_point():
         return Finding(
             "ACC-B6",
             "error",
-            f"The module must return floating {facts.meaning.kind}, but {facts.who} returned {facts.came}.",
+            f"The module must return floating {facts.spec.kind}, but {facts.who} returned {facts.came}.",
             "Return the scores; the class is taken from them.",
         )
     return None
@@ -120,22 +120,22 @@ def check_rows(facts: OutputFacts) -> Finding | None:
         return Finding("ACC-B8", "error", message, "A squeeze() drops the batch axis of one row: name its dim.")
     if not shape:
         return Finding("ACC-B7", "error", message, "A reduction without dim returns one number for the batch.")
-    if shape[0] == facts.meaning.n_classes:
+    if shape[0] == facts.spec.n_classes:
         return Finding("ACC-B4", "error", message, "The rows look like classes: an operation took dim=0 for dim=1.")
     return Finding("ACC-B4", "error", message, "Keep the batch on axis 0; flatten the other axes.")
 
 
 def check_columns(facts: OutputFacts) -> Finding | None:
     """Refuse a wrong number of columns, either way (C7, C8); one class passes."""
-    n_classes, shape = facts.meaning.n_classes, tuple(facts.output.shape)
+    n_classes, shape = facts.spec.n_classes, tuple(facts.output.shape)
     if n_classes == 1:
         return None
     columns = 1 if len(shape) == 1 else shape[-1]
-    if facts.meaning.one_column:
+    if facts.spec.one_column:
         return _one_column(facts, columns)
     if columns == n_classes and len(shape) > 1:
         return None
-    if columns == 1 and n_classes == 2 and facts.meaning.one_column is None:
+    if columns == 1 and n_classes == 2 and facts.spec.one_column is None:
         return None
     if columns == 1:
         return Finding(
@@ -155,13 +155,13 @@ def check_columns(facts: OutputFacts) -> Finding | None:
 
 
 def _one_column(facts: OutputFacts, columns: int) -> Finding | None:
-    if facts.meaning.n_classes > 2:
+    if facts.spec.n_classes > 2:
         return Finding(
             "ACC-C8",
             "error",
-            f"{facts.criterion} is for two classes, but y has {facts.meaning.n_classes}.",
+            f"{facts.criterion} is for two classes, but y has {facts.spec.n_classes}.",
             # scikit-learn's checks look for the first words.
-            f"Only binary classification is supported with it: use CrossEntropyLoss with {facts.meaning.n_classes} "
+            f"Only binary classification is supported with it: use CrossEntropyLoss with {facts.spec.n_classes} "
             "outputs.",
         )
     if columns == 1:
@@ -175,7 +175,7 @@ def _one_column(facts: OutputFacts, columns: int) -> Finding | None:
 
 
 def _wanted(facts: OutputFacts, shape: str) -> str:
-    return f"The module must return {facts.meaning.kind} of shape {shape}, but {facts.who} returned {facts.came}."
+    return f"The module must return {facts.spec.kind} of shape {shape}, but {facts.who} returned {facts.came}."
 
 
 def check_finite(facts: OutputFacts) -> Finding | None:
@@ -183,7 +183,7 @@ def check_finite(facts: OutputFacts) -> Finding | None:
     if torch.isfinite(facts.output.sum()):  # one pass over wide outputs instead of five
         return None
     bad = ~torch.isfinite(facts.output)
-    if facts.meaning.kind == "log_probabilities":
+    if facts.spec.kind == "log_probabilities":
         bad &= facts.output != -math.inf
     if not bad.any():
         return None
@@ -198,9 +198,9 @@ def check_finite(facts: OutputFacts) -> Finding | None:
 
 def check_softmax_twice(facts: OutputFacts) -> Finding | None:
     """Refuse softmax or sigmoid in the module before a criterion that applies it again (C1)."""
-    if facts.meaning.kind != "logits" or facts.meaning.n_classes == 1:
+    if facts.spec.kind != "logits" or facts.spec.n_classes == 1:
         return None
-    z, n_classes = facts.per_member, facts.meaning.n_classes
+    z, n_classes = facts.per_member, facts.spec.n_classes
     if bool((z < 0).any()) or bool((z > 1).any()):
         return None
     if isinstance(_last_layer(facts.module), nn.Sigmoid):
@@ -231,7 +231,7 @@ def _last_layer(module: nn.Module) -> nn.Module | None:
 
 def check_log_probabilities(facts: OutputFacts) -> Finding | None:
     """Refuse anything but log-probabilities where these are assumed (C2, C10)."""
-    if facts.meaning.kind != "log_probabilities" or facts.meaning.n_classes == 1:
+    if facts.spec.kind != "log_probabilities" or facts.spec.n_classes == 1:
         return None
     z = facts.per_member
     if z.shape[1] == 1:
@@ -259,7 +259,7 @@ def check_log_probabilities(facts: OutputFacts) -> Finding | None:
 
 def check_probabilities(facts: OutputFacts) -> Finding | None:
     """Refuse values outside [0, 1] (C4) and rows that do not sum to 1 (C9) where probabilities are assumed."""
-    if facts.meaning.kind != "probabilities" or facts.meaning.n_classes == 1:
+    if facts.spec.kind != "probabilities" or facts.spec.n_classes == 1:
         return None
     z = facts.per_member
     low, high = float(z.min()), float(z.max())

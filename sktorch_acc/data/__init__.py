@@ -1,14 +1,14 @@
-"""The one door for data: what comes in is checked, remembered and turned into tensors here."""
+"""Data on its way in: checked, remembered and turned into tensors."""
 
 from sktorch_acc.data.batches import batch_sizes, row_blocks
-from sktorch_acc.data.door import Door
 from sktorch_acc.data.labels import Labels, check_labels, check_weights, class_factors, row_weights
 from sktorch_acc.data.rows import DenseRows, Rows, SparseRows
+from sktorch_acc.data.schema import FeatureSchema
 from sktorch_acc.data.split import stratified_holdout
 
 __all__ = [
     "DenseRows",
-    "Door",
+    "FeatureSchema",
     "Labels",
     "Rows",
     "SparseRows",

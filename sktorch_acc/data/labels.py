@@ -1,4 +1,4 @@
-"""The door for y and the weights: labels to class indices and back, weights per row."""
+"""Labels to class indices and back, and the weight of each row."""
 
 from __future__ import annotations
 

@@ -4,10 +4,10 @@
 `diagnosing`. *What does this loop do while it runs?* `auditing`.
 """
 
-from sktorch_acc.doctor.auditing.audit import LoopAudit, audit_loop
-from sktorch_acc.doctor.diagnosing.diagnose import diagnose, overfit_check
-from sktorch_acc.doctor.explaining.explain import Explanation, explain_accuracy
-from sktorch_acc.doctor.explaining.ranking import Candidate
+from sktorch_acc.doctor.audit.audit import LoopAudit, audit_loop
+from sktorch_acc.doctor.diagnosis.diagnose import diagnose, overfit_check
+from sktorch_acc.doctor.explain.explain import Explanation, explain_accuracy
+from sktorch_acc.doctor.explain.ranking import Candidate
 from sktorch_acc.findings import Diagnosis
 
 __all__ = [

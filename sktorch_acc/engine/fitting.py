@@ -11,20 +11,20 @@ import numpy.typing as npt
 import torch
 from skorch.dataset import Dataset
 
+from sktorch_acc._global_state import thread_limit
 from sktorch_acc._params import split_nested
-from sktorch_acc._state import thread_limit
 from sktorch_acc.data import Rows, stratified_holdout
 from sktorch_acc.engine.device import resolve_threads, step_operations
+from sktorch_acc.engine.fit_checks import FitChecks
 from sktorch_acc.engine.history import check_monitor
 from sktorch_acc.engine.loop import check_restored
-from sktorch_acc.engine.objective import Objective
+from sktorch_acc.engine.loss import Loss
 from sktorch_acc.engine.probe import probe
 from sktorch_acc.engine.run import HeldRows, Plan, Run, epoch_seeds
 from sktorch_acc.engine.schedules import Schedule, build_schedule
 from sktorch_acc.engine.session import Session
 from sktorch_acc.engine.steps import StepContext, TrainingRows
 from sktorch_acc.engine.stopping import EarlyStopping, Snapshot, fingerprint, maximised
-from sktorch_acc.engine.watch import Watch
 from sktorch_acc.exceptions import warn
 
 __all__ = ["GivenRows", "prepare", "train"]
@@ -34,7 +34,7 @@ _SPLIT_SEED = -1  # the "epoch" whose seed decides the hold-out
 
 @dataclass
 class GivenRows:
-    """Checked rows as they came through the door.
+    """Checked rows.
 
     Parameters
     ----------
@@ -76,15 +76,15 @@ def prepare(
     holdout : float or None
         Share of `given` to hold out for validation.
     """
-    rows = session.door.rows(given.X, session.dtype, session.device).resident()
+    rows = session.schema.rows(given.X, session.dtype, session.device).resident()
     fitted, held_out, weights, kept = _split(session, rows, given, valid, holdout)
     if params["early_stopping"] and held_out is None:
         raise ValueError(
             "early_stopping=True needs a validation set: set validation_fraction (0.1, say) or pass X_val and y_val."
         )
-    objective = Objective(session.net.criterion_, session.meaning, weights is not None)
+    objective = Loss(session.net.criterion_, session.spec, weights is not None)
     data = _training_rows(fitted, weights, objective, int(params["batch_size"]), session.dtype)
-    found = probe(session.module, objective, session.meaning, data)
+    found = probe(session.module, objective, session.spec, data)
     data.targets = objective.targets(data.indices)
     for held in (data, held_out):
         if held is not None and held.weights is not None:
@@ -95,7 +95,7 @@ def prepare(
     context = StepContext(
         data,
         objective.plain(),
-        session.meaning,
+        session.spec,
         found.columns,
         schedule.scheduler if schedule is not None and schedule.per_step else None,
         found.eval_layers,
@@ -152,7 +152,7 @@ def _deciders(
     return monitor, schedule, stopping
 
 
-def train(session: Session, run: Run, watch: Watch | None) -> None:
+def train(session: Session, run: Run, watch: FitChecks | None) -> None:
     """Run the epochs of a prepared run and let `watch` judge; `run.rows` and `run.best_epoch` say what came of it.
 
     Raises
@@ -184,9 +184,9 @@ def _split(
     session: Session, rows: Rows, given: GivenRows, valid: GivenRows | None, holdout: float | None
 ) -> tuple[HeldRows, HeldRows | None, npt.NDArray[np.float64] | None, npt.NDArray[np.int64] | None]:
     """Return the fitted rows, the hold-out, the weights of the fitted rows, and which rows these are."""
-    n_classes = session.meaning.n_classes
+    n_classes = session.spec.n_classes
     if valid is not None:
-        valid_rows = session.door.rows(valid.X, session.dtype, session.device).resident()
+        valid_rows = session.schema.rows(valid.X, session.dtype, session.device).resident()
         held_out = _held(valid_rows, valid.indices, None, n_classes, session.device)
         if given.weights is not None:
             own = np.ones(len(valid_rows)) if valid.weights is None else valid.weights
@@ -219,7 +219,7 @@ def _held(
 def _training_rows(
     fitted: HeldRows,
     weights: npt.NDArray[np.float64] | None,
-    objective: Objective,
+    objective: Loss,
     batch_size: int,
     dtype: torch.dtype,
 ) -> TrainingRows:

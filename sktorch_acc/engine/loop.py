@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from sktorch_acc._state import guarded_generators, seed_generators
+from sktorch_acc._global_state import guarded_generators, seed_generators
 from sktorch_acc.counts import AccuracyCounter, host_counts
 from sktorch_acc.engine.evaluate import each_output, nan_rows
 from sktorch_acc.engine.history import EpochRow, monitored_value
@@ -121,7 +121,7 @@ def _count(
         if nan_rows(output):
             raise _nonfinite(run, epoch, lr, "The module returns NaN")
         if counter is not None:
-            counter.update(run.plan.context.meaning.classes(output), held.indices[start:stop])
+            counter.update(run.plan.context.spec.classes(output), held.indices[start:stop])
         if not with_loss:
             return
         loss, weight = _chunk_loss(run, held, output, start, stop)

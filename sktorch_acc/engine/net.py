@@ -21,13 +21,13 @@ from skorch.dataset import Dataset
 from skorch.utils import TeeGenerator
 from torch import nn
 
+from sktorch_acc._global_state import guarded_generators
 from sktorch_acc._params import accepted_names
-from sktorch_acc._state import guarded_generators
 from sktorch_acc.data import DenseRows, Rows, SparseRows
 from sktorch_acc.engine.evaluate import each_output
 from sktorch_acc.engine.loop import run_epochs
 from sktorch_acc.engine.run import Run
-from sktorch_acc.outputs import Meaning
+from sktorch_acc.outputs import OutputSpec
 
 __all__ = ["Net"]
 
@@ -46,7 +46,7 @@ class Net(NeuralNetClassifier):
         The module to train; becomes `module_`.
     built_criterion : nn.Module
         The criterion; becomes `criterion_`.
-    meaning : Meaning
+    spec : OutputSpec
         What outputs mean.
     labels : ndarray of shape (n_classes,)
         The label of each class index.
@@ -61,14 +61,14 @@ class Net(NeuralNetClassifier):
         built: nn.Module,
         *,
         built_criterion: nn.Module,
-        meaning: Meaning,
+        spec: OutputSpec,
         labels: npt.NDArray[Any],
         dtype: torch.dtype,
         **kwargs: Any,
     ) -> None:
         super().__init__(type(built), criterion=type(built_criterion), train_split=None, verbose=1, **kwargs)
         self._built = (built, built_criterion)
-        self.meaning_, self.labels_, self.dtype_ = meaning, labels, dtype
+        self.output_spec_, self.labels_, self.dtype_ = spec, labels, dtype
         self._run: Run | None = None
         self._best_losses: dict[str, float] = {}
 
@@ -123,7 +123,7 @@ class Net(NeuralNetClassifier):
 
     @property
     def classes_(self) -> npt.NDArray[np.int64]:
-        return np.arange(self.meaning_.n_classes)
+        return np.arange(self.output_spec_.n_classes)
 
     def trained_parameters(self) -> list[nn.Parameter]:
         """Return the parameters that the optimizer moves."""
@@ -198,9 +198,9 @@ class Net(NeuralNetClassifier):
 
     def get_loss(self, y_pred: Any, y_true: Any, X: Any = None, training: bool = False) -> torch.Tensor:
         """Return the unweighted loss of outputs and class indices."""
-        from sktorch_acc.engine.objective import Objective
+        from sktorch_acc.engine.loss import Loss
 
-        objective = Objective(self.criterion_, self.meaning_, weighted=False)
+        objective = Loss(self.criterion_, self.output_spec_, weighted=False)
         objective.observe(y_pred)
         targets = torch.as_tensor(y_true, device=y_pred.device)
         if not targets.is_floating_point():
@@ -228,12 +228,12 @@ class Net(NeuralNetClassifier):
 
     def predict_proba(self, X: Any) -> npt.NDArray[Any]:
         """Return probabilities of shape (n_rows, n_classes)."""
-        chunks = [self.meaning_.probabilities(output.detach()) for output in self.forward_iter(X)]
+        chunks = [self.output_spec_.probabilities(output.detach()) for output in self.forward_iter(X)]
         return torch.cat(chunks).cpu().numpy()
 
     def predict(self, X: Any) -> npt.NDArray[np.int64]:
         """Return class indices of shape (n_rows,)."""
-        chunks = [self.meaning_.classes(output.detach()) for output in self.forward_iter(X)]
+        chunks = [self.output_spec_.classes(output.detach()) for output in self.forward_iter(X)]
         return torch.cat(chunks).cpu().numpy()
 
     def detached(self, module: nn.Module) -> Net:

@@ -22,11 +22,11 @@ from sktorch_acc.checks.outputs import (
 )
 from sktorch_acc.data import batch_sizes
 from sktorch_acc.engine.copying import copied
-from sktorch_acc.engine.objective import Objective
+from sktorch_acc.engine.loss import Loss
 from sktorch_acc.engine.steps import TrainingRows, norm_layers
 from sktorch_acc.exceptions import ModuleOutputError, warn
 from sktorch_acc.findings import Finding
-from sktorch_acc.outputs import Meaning
+from sktorch_acc.outputs import OutputSpec
 
 __all__ = ["Probe", "probe", "refuse_untrainable"]
 
@@ -50,7 +50,7 @@ class Probe:
     eval_layers: list[nn.Module] = field(default_factory=list)
 
 
-def probe(module: nn.Module, objective: Objective, meaning: Meaning, data: TrainingRows) -> Probe:
+def probe(module: nn.Module, objective: Loss, spec: OutputSpec, data: TrainingRows) -> Probe:
     """Run the module on the first batch, without leaving a trace in it, and refuse what cannot be right.
 
     The generators may move: every epoch seeds them anew.
@@ -67,15 +67,15 @@ def probe(module: nn.Module, objective: Objective, meaning: Meaning, data: Train
         subject.eval()
         with torch.no_grad(), _counted(subject, n_rows) as operations:
             output = _forward(subject, batch.clone())
-        _refuse(_facts(subject, objective, meaning, output, n_rows, "evaluation"))
+        _refuse(_facts(subject, objective, spec, output, n_rows, "evaluation"))
         objective.observe(output)
-        _refuse_lost_row(subject, objective, meaning, batch)
+        _refuse_lost_row(subject, objective, spec, batch)
         subject.train()
         output, without_norms = _training_forward(subject, batch)
-        _refuse(_facts(subject, objective, meaning, output, n_rows, "training"))
+        _refuse(_facts(subject, objective, spec, output, n_rows, "training"))
         _raise(check_gradients(subject, output))
         loss = _loss(objective, output, _targets(objective, data, n_rows))
-        _raise(check_loss(LossFacts(loss, type(objective.criterion).__name__, meaning.kind)))
+        _raise(check_loss(LossFacts(loss, type(objective.criterion).__name__, spec.kind)))
     return Probe(max(1, output.numel() // n_rows), operations[0], norm_layers(module) if without_norms else [])
 
 
@@ -96,12 +96,12 @@ def _share(module: nn.Module, other: nn.Module) -> bool:
     return not parts.isdisjoint({*map(id, other.modules()), *map(id, other.buffers())})
 
 
-def _targets(objective: Objective, data: TrainingRows, n_rows: int) -> Any:
+def _targets(objective: Loss, data: TrainingRows, n_rows: int) -> Any:
     targets = objective.targets(data.indices[:n_rows])
     return targets if data.weights is None else (targets, data.weights[:n_rows].to(objective.dtype))
 
 
-def _refuse_lost_row(module: nn.Module, objective: Objective, meaning: Meaning, batch: torch.Tensor) -> None:
+def _refuse_lost_row(module: nn.Module, objective: Loss, spec: OutputSpec, batch: torch.Tensor) -> None:
     """Refuse a module that drops the batch axis of a single row (ACC-B8): `predict` of one row would fail."""
     if len(batch) == 1:
         return
@@ -110,7 +110,7 @@ def _refuse_lost_row(module: nn.Module, objective: Objective, meaning: Meaning, 
             output = module(batch[:1].clone())
     except Exception:  # some modules need several rows also in evaluation mode: predict will say so
         return
-    facts = _facts(module, objective, meaning, output, 1, "evaluation")
+    facts = _facts(module, objective, spec, output, 1, "evaluation")
     _raise(check_is_tensor(facts) or check_rows(facts))
 
 
@@ -119,10 +119,8 @@ def refuse_untrainable(module: nn.Module) -> None:
     _raise(check_parameters(module))
 
 
-def _facts(
-    module: nn.Module, objective: Objective, meaning: Meaning, output: Any, n_rows: int, mode: str
-) -> OutputFacts:
-    return OutputFacts(output, n_rows, meaning, type(objective.criterion).__name__, module, mode)
+def _facts(module: nn.Module, objective: Loss, spec: OutputSpec, output: Any, n_rows: int, mode: str) -> OutputFacts:
+    return OutputFacts(output, n_rows, spec, type(objective.criterion).__name__, module, mode)
 
 
 def _refuse(facts: OutputFacts) -> None:
@@ -167,7 +165,7 @@ def _training_forward(module: nn.Module, batch: torch.Tensor) -> tuple[Any, bool
     return output, True
 
 
-def _loss(objective: Objective, output: torch.Tensor, targets: Any) -> Any:
+def _loss(objective: Loss, output: torch.Tensor, targets: Any) -> Any:
     try:
         return objective.plain()(output, targets)
     except Exception as err:

@@ -14,8 +14,8 @@ from skorch.callbacks import Callback
 from skorch.dataset import unpack_data
 from skorch.utils import to_tensor
 
+from sktorch_acc._global_state import guarded_generators
 from sktorch_acc._rates import rates
-from sktorch_acc._state import guarded_generators
 from sktorch_acc.counts import AccuracyCounter
 from sktorch_acc.engine.net import Net
 

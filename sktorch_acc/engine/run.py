@@ -12,7 +12,7 @@ import torch
 from sktorch_acc.data import Rows
 from sktorch_acc.engine.history import EpochRow
 from sktorch_acc.engine.interrupts import Interrupts
-from sktorch_acc.engine.objective import Objective
+from sktorch_acc.engine.loss import Loss
 from sktorch_acc.engine.schedules import Schedule
 from sktorch_acc.engine.steps import StepContext
 from sktorch_acc.engine.stopping import EarlyStopping, Snapshot
@@ -73,7 +73,7 @@ class Plan:
         What a step needs.
     fitted, valid : HeldRows
         The fitted rows and the hold-out (or None).
-    objective : Objective
+    objective : Loss
         The loss.
     train_accuracy : {"exact", "running"} or None
         What to record.
@@ -97,7 +97,7 @@ class Plan:
     context: StepContext
     fitted: HeldRows
     valid: HeldRows | None
-    objective: Objective
+    objective: Loss
     train_accuracy: Literal["exact", "running"] | None
     seed: int
     first_epoch: int

@@ -16,10 +16,10 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
+from sktorch_acc._global_state import full_precision, guarded_generators, seed_generators, thread_limit
 from sktorch_acc._params import check_names, split_nested
-from sktorch_acc._state import full_precision, guarded_generators, seed_generators, thread_limit
-from sktorch_acc.data import Door, Labels
-from sktorch_acc.engine.building import build_criterion, build_module, initialize_lazy_layers, own_callbacks
+from sktorch_acc.data import FeatureSchema, Labels
+from sktorch_acc.engine.build import build_criterion, build_module, initialize_lazy_layers, own_callbacks
 from sktorch_acc.engine.copying import copied
 from sktorch_acc.engine.device import computing_dtype, resolve_device
 from sktorch_acc.engine.evaluate import each_output, nan_rows
@@ -29,7 +29,7 @@ from sktorch_acc.engine.run import epoch_seeds
 from sktorch_acc.engine.schedules import end_schedule
 from sktorch_acc.exceptions import AccuracyWarning
 from sktorch_acc.modules import MLP
-from sktorch_acc.outputs import Meaning, meaning_of
+from sktorch_acc.outputs import OutputSpec, output_spec
 
 __all__ = ["Session"]
 
@@ -42,9 +42,9 @@ class Session:
     ----------
     net : Net
         The skorch net; holds module, criterion, optimizer and callbacks.
-    door, labels : Door, Labels
+    schema, labels : FeatureSchema, Labels
         What `fit` learned about X and y.
-    meaning : Meaning
+    spec : OutputSpec
         What outputs mean.
     device, dtype : torch.device, torch.dtype
         Where and in which floating dtype the module computes.
@@ -65,9 +65,9 @@ class Session:
     """
 
     net: Net
-    door: Door
+    schema: FeatureSchema
     labels: Labels
-    meaning: Meaning
+    spec: OutputSpec
     device: torch.device
     dtype: torch.dtype
     seed: int
@@ -83,7 +83,7 @@ class Session:
         cls,
         params: Mapping[str, Any],
         nested: Mapping[str, Any],
-        door: Door,
+        schema: FeatureSchema,
         labels: Labels,
         device: torch.device,
         seed: int,
@@ -91,18 +91,18 @@ class Session:
     ) -> Session:
         """Build module, criterion, callbacks, optimizer and net from the constructor's parameters.
 
-        Seeds the shared generators: to be called inside ``_state.isolated``.
+        Seeds the shared generators: to be called inside ``_global_state.isolated``.
         """
         torch_seed, numpy_seed, python_seed, _ = epoch_seeds(seed, 0)
         seed_generators((torch_seed, numpy_seed, python_seed), device)
         criterion = build_criterion(params["criterion"], split_nested(nested, "criterion"))
-        meaning = meaning_of(criterion, params["output"], len(labels.classes))
-        module, dtype = _built_module(params, nested, door, meaning, device, X)
+        spec = output_spec(criterion, params["output"], len(labels.classes))
+        module, dtype = _built_module(params, nested, schema, spec, device, X)
         refuse_untrainable(module)
         criterion.to(device, dtype)
-        net = _built_net(params, nested, module, criterion, meaning, labels, dtype, device)
+        net = _built_net(params, nested, module, criterion, spec, labels, dtype, device)
         built_from = _used_up(params, nested)
-        return cls(net, door, labels, meaning, device, dtype, seed, params["lr"], built_from=built_from)
+        return cls(net, schema, labels, spec, device, dtype, seed, params["lr"], built_from=built_from)
 
     @property
     def module(self) -> nn.Module:
@@ -148,7 +148,7 @@ class Session:
         ValueError
             If the module returns NaN for a row.
         """
-        rows = self.door.rows(checked, self.dtype, self.device)
+        rows = self.schema.rows(checked, self.dtype, self.device)
         filled: list[npt.NDArray[Any]] = []  # one array, made when the first chunk tells its shape and dtype
 
         def consume(start: int, stop: int, output: torch.Tensor) -> None:
@@ -205,7 +205,7 @@ class Session:
         cls,
         params: Mapping[str, Any],
         nested: Mapping[str, Any],
-        door: Door,
+        schema: FeatureSchema,
         labels: Labels,
         device: torch.device,
         dtype: torch.dtype,
@@ -216,13 +216,13 @@ class Session:
 
         Its seed is 0 and it has no epochs yet: both are the caller's to set.
         """
-        meaning = meaning_of(criterion, params["output"], len(labels.classes))
+        spec = output_spec(criterion, params["output"], len(labels.classes))
         criterion.to(device, dtype)
         if not params["callbacks"]:  # taken away after fit; what was set for them may still be there
             nested = {name: value for name, value in nested.items() if not name.startswith("callbacks__")}
-        net = _built_net(params, nested, module, criterion, meaning, labels, dtype, device)
+        net = _built_net(params, nested, module, criterion, spec, labels, dtype, device)
         module.eval()
-        return cls(net, door, labels, meaning, device, dtype, 0, params["lr"])
+        return cls(net, schema, labels, spec, device, dtype, 0, params["lr"])
 
 
 _USED_UP = ("module", "criterion", "output", "optimizer", "callbacks", "device")
@@ -247,15 +247,15 @@ def _same(a: Any, b: Any) -> bool:
 def _built_module(
     params: Mapping[str, Any],
     nested: Mapping[str, Any],
-    door: Door,
-    meaning: Meaning,
+    schema: FeatureSchema,
+    spec: OutputSpec,
     device: torch.device,
     X: Any,
 ) -> tuple[nn.Module, torch.dtype]:
     """Return a module with shapes and dtype settled (still on the CPU), and its computing dtype."""
     bundled = params["module"] is None
-    if bundled and (len(door.row_shape) != 1 or door.integers):
-        kind = "integer tensors" if door.integers else f"rows of shape {door.row_shape}"
+    if bundled and (len(schema.row_shape) != 1 or schema.integers):
+        kind = "integer tensors" if schema.integers else f"rows of shape {schema.row_shape}"
         raise ValueError(
             f"module=None is a plain MLP for two-dimensional floating X, but X has {kind}. Pass an nn.Module "
             "that takes such rows."
@@ -263,14 +263,14 @@ def _built_module(
     module = build_module(
         MLP if bundled else params["module"],
         split_nested(nested, "module"),
-        door.row_shape,
-        meaning.n_classes,
-        meaning.one_column is True,
+        schema.row_shape,
+        spec.n_classes,
+        spec.one_column is True,
     )
-    dtype = computing_dtype(module, door.dtype if bundled else None, device)
+    dtype = computing_dtype(module, schema.dtype if bundled else None, device)
     if bundled or device.type != "cpu":
         module.to(dtype)
-    initialize_lazy_layers(module, door.rows(X, dtype, torch.device("cpu")))
+    initialize_lazy_layers(module, schema.rows(X, dtype, torch.device("cpu")))
     return module, dtype
 
 
@@ -279,7 +279,7 @@ def _built_net(
     nested: Mapping[str, Any],
     module: nn.Module,
     criterion: nn.Module,
-    meaning: Meaning,
+    spec: OutputSpec,
     labels: Labels,
     dtype: torch.dtype,
     device: torch.device,
@@ -295,7 +295,7 @@ def _built_net(
     net = Net(
         module,
         built_criterion=criterion,
-        meaning=meaning,
+        spec=spec,
         labels=labels.classes,
         dtype=dtype,
         optimizer=optimizer,

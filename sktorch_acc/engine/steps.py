@@ -18,8 +18,8 @@ from torch import nn
 
 from sktorch_acc.counts import AccuracyCounter
 from sktorch_acc.data import Rows, batch_sizes, row_blocks
-from sktorch_acc.engine.optimizing import step_of
-from sktorch_acc.outputs import Meaning
+from sktorch_acc.engine.optimizers import step_of
+from sktorch_acc.outputs import OutputSpec
 
 if TYPE_CHECKING:
     from sktorch_acc.engine.net import Net
@@ -69,7 +69,7 @@ class StepContext:
         The rows.
     loss_of : callable
         (output, target) -> loss; target is the pair (target, weight) if the rows are weighted.
-    meaning : Meaning
+    spec : OutputSpec
         What outputs mean.
     columns : int
         Values of output per row.
@@ -81,7 +81,7 @@ class StepContext:
 
     data: TrainingRows
     loss_of: Callable[[torch.Tensor, Any], torch.Tensor]
-    meaning: Meaning
+    spec: OutputSpec
     columns: int
     schedule: Any
     eval_layers: list[nn.Module]
@@ -121,15 +121,15 @@ def train_epoch(
         total += torch.stack(losses).to(torch.float64) @ block.batch_weights
         weight += block.batch_weights.sum()
         if running is not None:
-            running.update(_block_classes(context.meaning, outputs), block.indices)
+            running.update(_block_classes(context.spec, outputs), block.indices)
     return float(total / weight), n_steps
 
 
-def _block_classes(meaning: Meaning, outputs: list[torch.Tensor]) -> torch.Tensor:
+def _block_classes(spec: OutputSpec, outputs: list[torch.Tensor]) -> torch.Tensor:
     """Return the class indices of a block: at once, unless outputs are so wide that joining them costs more."""
     if outputs[0].numel() > WIDE_OUTPUT:
-        return torch.cat([meaning.classes(output) for output in outputs])
-    return meaning.classes(torch.cat(outputs))
+        return torch.cat([spec.classes(output) for output in outputs])
+    return spec.classes(torch.cat(outputs))
 
 
 def _blocks(context: StepContext, order: torch.Generator) -> Iterator[_Block]:

@@ -11,15 +11,15 @@ import sklearn
 import torch
 from torch import nn
 
+from sktorch_acc._global_state import isolated
 from sktorch_acc._params import split_nested
-from sktorch_acc._state import isolated
 from sktorch_acc.classifier import TorchClassifier
-from sktorch_acc.data import Door, Labels
-from sktorch_acc.engine.building import build_criterion, build_module
+from sktorch_acc.data import FeatureSchema, Labels
+from sktorch_acc.engine.build import build_criterion, build_module
 from sktorch_acc.engine.session import Session
 from sktorch_acc.exceptions import ModelFileError
 from sktorch_acc.modules import MLP
-from sktorch_acc.outputs import meaning_of
+from sktorch_acc.outputs import output_spec
 from sktorch_acc.persistence.labels import labels_from_json
 from sktorch_acc.persistence.manifest import Manifest
 from sktorch_acc.persistence.names import Names
@@ -115,7 +115,7 @@ def _session(
     clf: TorchClassifier, manifest: Manifest, tensors: Tensors, reader: Reader, device: torch.device
 ) -> Session:
     params, nested = clf.get_params(deep=False), clf._nested
-    door, labels = _door(manifest), Labels(labels_from_json(**manifest.classes))
+    schema, labels = _schema(manifest), Labels(labels_from_json(**manifest.classes))
     n_classes = len(labels.classes)
     criterion = build_and_fill(
         lambda: build_criterion(params["criterion"], split_nested(nested, "criterion")),
@@ -123,19 +123,19 @@ def _session(
         "the criterion",
         own=_is_of_torch(params["criterion"]),
     )
-    meaning = meaning_of(criterion, params["output"], n_classes)
-    if manifest.meaning != {"kind": meaning.kind, "one_column": meaning.one_column, "n_classes": n_classes}:
+    spec = output_spec(criterion, params["output"], n_classes)
+    if manifest.meaning != {"kind": spec.kind, "one_column": spec.one_column, "n_classes": n_classes}:
         raise ModelFileError(
             f"manifest.json says that outputs mean {manifest.meaning}, but its criterion, output and classes make that "
-            f"{meaning}."
+            f"{spec}."
         )
     dtype = _computing_dtype(manifest, device)
-    module = _filled_module(clf, door, meaning.n_classes, meaning.one_column is True, _part(tensors, "module."))
+    module = _filled_module(clf, schema, spec.n_classes, spec.one_column is True, _part(tensors, "module."))
     _restore_frozen(module, manifest.frozen)
-    settle_lazy_layers(module, door.row_shape, torch.int64 if door.integers else dtype)
+    settle_lazy_layers(module, schema.row_shape, torch.int64 if schema.integers else dtype)
     if device.type != "cpu":
         module.to(dtype)
-    session = Session.restored(params, nested, door, labels, device, dtype, module, criterion)
+    session = Session.restored(params, nested, schema, labels, device, dtype, module, criterion)
     _restore_training(session, manifest, reader)
     return session
 
@@ -148,16 +148,16 @@ def _is_of_torch(cls: Any) -> bool:
     return str(getattr(cls, "__module__", "")).startswith("torch.nn.")
 
 
-def _door(manifest: Manifest) -> Door:
-    door = Door.from_state(manifest.door)
-    if door.dtype not in ("float32", "float64") or not door.row_shape or door.row_shape[0] != manifest.n_features:
+def _schema(manifest: Manifest) -> FeatureSchema:
+    schema = FeatureSchema.from_state(manifest.door)
+    if schema.dtype not in ("float32", "float64") or not schema.row_shape or schema.row_shape[0] != manifest.n_features:
         raise ModelFileError(
             f"manifest.json: the door {manifest.door} does not fit rows of {manifest.n_features} features."
         )
     names = manifest.feature_names
     if names is not None and len(names) != manifest.n_features:
         raise ModelFileError(f"manifest.json has {len(names)} feature_names for {manifest.n_features} features.")
-    return door
+    return schema
 
 
 def _computing_dtype(manifest: Manifest, device: torch.device) -> torch.dtype:
@@ -169,16 +169,16 @@ def _computing_dtype(manifest: Manifest, device: torch.device) -> torch.dtype:
 
 
 def _filled_module(
-    clf: TorchClassifier, door: Door, n_classes: int, one_column: bool, stored: dict[str, torch.Tensor]
+    clf: TorchClassifier, schema: FeatureSchema, n_classes: int, one_column: bool, stored: dict[str, torch.Tensor]
 ) -> nn.Module:
     given = split_nested(clf._nested, "module")
     bundled = clf.module is None
     chosen = MLP if bundled else clf.module
-    if bundled and (len(door.row_shape) != 1 or len(given.get("hidden_sizes", ())) > len(stored)):
+    if bundled and (len(schema.row_shape) != 1 or len(given.get("hidden_sizes", ())) > len(stored)):
         raise ModelFileError("manifest.json: the bundled MLP does not have the layers that the file claims.")
 
     def build() -> nn.Module:
-        return build_module(chosen, given, door.row_shape, n_classes, one_column)
+        return build_module(chosen, given, schema.row_shape, n_classes, one_column)
 
     name = getattr(getattr(chosen, "func", chosen), "__name__", type(chosen).__name__)
     if not isinstance(chosen, nn.Module):

@@ -13,12 +13,12 @@ import sklearn
 import torch
 from torch import nn
 
+from sktorch_acc._global_state import isolated
 from sktorch_acc._params import split_nested
 from sktorch_acc._pickling import own_version
 from sktorch_acc._sklearn_callbacks import has_callbacks
-from sktorch_acc._state import isolated
 from sktorch_acc.classifier import TorchClassifier
-from sktorch_acc.engine.building import build_criterion, build_module
+from sktorch_acc.engine.build import build_criterion, build_module
 from sktorch_acc.engine.session import Session
 from sktorch_acc.exceptions import ModelFileError
 from sktorch_acc.modules import MLP
@@ -91,14 +91,14 @@ def _versions() -> dict[str, str]:
 def _facts(clf: TorchClassifier, session: Session) -> dict[str, Any]:
     """Return what `fit` learned about X and y."""
     names = getattr(clf, "feature_names_in_", None)
-    meaning = session.meaning
+    spec = session.spec
     return {
         "classes": labels_to_json(clf.classes_),
         "class_count": [int(count) for count in clf.class_count_],
         "n_features": int(clf.n_features_in_),
         "feature_names": None if names is None else [str(name) for name in names],
-        "door": session.door.to_state(),
-        "meaning": {"kind": meaning.kind, "one_column": meaning.one_column, "n_classes": meaning.n_classes},
+        "door": session.schema.to_state(),
+        "meaning": {"kind": spec.kind, "one_column": spec.one_column, "n_classes": spec.n_classes},
     }
 
 
@@ -221,11 +221,11 @@ def _rebuilt(clf: TorchClassifier, session: Session) -> Session:
         with isolated(session.device):
             criterion = build_criterion(params["criterion"], split_nested(nested, "criterion"))
             again = Session.restored(
-                params, nested, session.door, session.labels, session.device, session.dtype, session.module, criterion
+                params, nested, session.schema, session.labels, session.device, session.dtype, session.module, criterion
             )
     except (TypeError, ValueError) as err:
         raise ModelFileError(f"The estimator could not be built again from its parameters: {err} {_REFIT}") from err
-    if type(criterion) is not type(session.net.criterion_) or again.meaning != session.meaning:
+    if type(criterion) is not type(session.net.criterion_) or again.spec != session.spec:
         raise ModelFileError(f"criterion or output is not what the estimator was fitted with. {_REFIT}")
     if not isinstance(params["module"], nn.Module):
         _check_module(params["module"], split_nested(nested, "module"), session)
@@ -239,10 +239,10 @@ def _check_module(module: Any, given: dict[str, Any], session: Session) -> None:
             f"module_ is a {type(session.module).__name__}, but module is {cls.__name__}: it was wrapped or replaced "
             f"after fit. {_REFIT}"
         )
-    meaning = session.meaning
+    spec = session.spec
     try:
         with isolated(session.device), torch.device("meta"):
-            again = build_module(cls, given, session.door.row_shape, meaning.n_classes, meaning.one_column is True)
+            again = build_module(cls, given, session.schema.row_shape, spec.n_classes, spec.one_column is True)
     except Exception:
         return  # some modules cannot be built without memory; load_model finds out
     difference = mismatch(again, {name: tuple(value.shape) for name, value in session.module.state_dict().items()})

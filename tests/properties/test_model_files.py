@@ -126,7 +126,7 @@ def test_a_manifest_with_another_value_is_refused_or_harmless(which, place, valu
         parent[last] = value
     clf = survives(joined(manifest, weights))
     if clf is not None:
-        with suppress(ValueError):  # a changed door may refuse these rows
+        with suppress(ValueError):  # a changed schema may refuse these rows
             assert np.isfinite(clf.predict_proba(X)).all()
 
 

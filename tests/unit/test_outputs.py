@@ -4,16 +4,16 @@ import pytest
 import torch
 from torch import nn
 
-from sktorch_acc.outputs import Meaning, meaning_of
+from sktorch_acc.outputs import OutputSpec, output_spec
 
 
 def test_the_class_is_the_argmax_of_the_output_not_of_rounded_probabilities():
     """Two large logits whose float32 probabilities are both rounded to the same figure."""
     z = torch.tensor([[0.0, 1e-9, -1.0]], dtype=torch.float64)
-    meaning = Meaning("logits", False, 3)
-    assert meaning.classes(z).item() == 1
+    spec = OutputSpec("logits", False, 3)
+    assert spec.classes(z).item() == 1
     z = torch.tensor([[200.0, 100.0], [-200.0, 100.0]])
-    assert Meaning("logits", False, 2).classes(z).tolist() == [0, 1]
+    assert OutputSpec("logits", False, 2).classes(z).tolist() == [0, 1]
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.float16, torch.bfloat16])
@@ -23,10 +23,10 @@ def test_of_ties_the_first_class_whatever_the_width(columns, dtype):
     z = torch.randint(-3, 4, (300, columns), generator=draws).to(dtype)  # nearly every row has ties
     z[0], z[1], z[2, -1], z[3] = 0.0, -torch.inf, torch.inf, torch.tensor([-0.0, *[0.0] * (columns - 1)])
     firsts = [next(k for k, value in enumerate(row) if value == max(row)) for row in z.tolist()]
-    meaning = Meaning("logits", False, columns)
-    assert meaning.classes(z).tolist() == firsts
-    assert meaning.classes(z.T.contiguous().T).tolist() == firsts  # strided
-    assert meaning.classes(z.clone().requires_grad_()).dtype == torch.int64
+    spec = OutputSpec("logits", False, columns)
+    assert spec.classes(z).tolist() == firsts
+    assert spec.classes(z.T.contiguous().T).tolist() == firsts  # strided
+    assert spec.classes(z.clone().requires_grad_()).dtype == torch.int64
 
 
 @pytest.mark.parametrize(
@@ -40,37 +40,37 @@ def test_of_ties_the_first_class_whatever_the_width(columns, dtype):
 @pytest.mark.parametrize("shape", [(-1,), (-1, 1)])
 def test_one_column_is_thresholded_where_its_kind_says(kind, values, classes, shape):
     output = torch.tensor(values).reshape(shape)
-    meaning = Meaning(kind, True, 2)
-    assert meaning.classes(output).tolist() == classes
-    probabilities = meaning.probabilities(output)
+    spec = OutputSpec(kind, True, 2)
+    assert spec.classes(output).tolist() == classes
+    probabilities = spec.probabilities(output)
     assert probabilities.shape == (len(values), 2)
     assert torch.allclose(probabilities.sum(1), torch.ones(len(values)))
 
 
 def test_one_saturated_logit_keeps_a_precise_small_probability():
-    p = Meaning("logits", True, 2).probabilities(torch.tensor([40.0]))
+    p = OutputSpec("logits", True, 2).probabilities(torch.tensor([40.0]))
     assert 0 < p[0, 0] < 1e-16
 
 
 def test_an_ensemble_is_the_mean_of_its_members_probabilities():
     z = torch.randn(5, 4, 3, generator=torch.Generator().manual_seed(0))
-    meaning = Meaning("logits", False, 3)
+    spec = OutputSpec("logits", False, 3)
     mean = z.softmax(2).mean(1)
-    assert torch.allclose(meaning.probabilities(z), mean)
-    assert torch.equal(meaning.classes(z), mean.argmax(1))
-    assert torch.allclose(meaning.decision(z), mean.log())
+    assert torch.allclose(spec.probabilities(z), mean)
+    assert torch.equal(spec.classes(z), mean.argmax(1))
+    assert torch.allclose(spec.decision(z), mean.log())
 
 
 def test_the_decision_of_two_classes_is_one_figure_positive_for_the_second():
     z = torch.tensor([[1.0, 3.0], [2.0, 0.5]])
-    assert Meaning("logits", False, 2).decision(z).tolist() == [2.0, -1.5]
-    assert Meaning("logits", True, 2).decision(torch.tensor([[0.3]])).tolist() == pytest.approx([0.3])
+    assert OutputSpec("logits", False, 2).decision(z).tolist() == [2.0, -1.5]
+    assert OutputSpec("logits", True, 2).decision(torch.tensor([[0.3]])).tolist() == pytest.approx([0.3])
     p = torch.tensor([0.8])
-    assert Meaning("probabilities", True, 2).decision(p).item() == pytest.approx(torch.logit(p).item())
+    assert OutputSpec("probabilities", True, 2).decision(p).item() == pytest.approx(torch.logit(p).item())
 
 
 def test_half_precision_comes_back_as_float32():
-    assert Meaning("logits", False, 2).probabilities(torch.zeros(1, 2, dtype=torch.bfloat16)).dtype == torch.float32
+    assert OutputSpec("logits", False, 2).probabilities(torch.zeros(1, 2, dtype=torch.bfloat16)).dtype == torch.float32
 
 
 @pytest.mark.parametrize(
@@ -83,13 +83,13 @@ def test_half_precision_comes_back_as_float32():
     ],
 )
 def test_the_criterion_decides(criterion, kind, one_column):
-    meaning = meaning_of(criterion, None, 3)
-    assert (meaning.kind, meaning.one_column) == (kind, one_column)
+    spec = output_spec(criterion, None, 3)
+    assert (spec.kind, spec.one_column) == (kind, one_column)
 
 
 def test_a_subclass_of_a_known_criterion_may_say_otherwise():
     class Focal(nn.CrossEntropyLoss):
         pass
 
-    assert meaning_of(Focal(), None, 3).kind == "logits"
-    assert meaning_of(Focal(), "probabilities", 3).kind == "probabilities"
+    assert output_spec(Focal(), None, 3).kind == "logits"
+    assert output_spec(Focal(), "probabilities", 3).kind == "probabilities"

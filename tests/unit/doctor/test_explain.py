@@ -8,8 +8,8 @@ import torch
 
 import sktorch_acc
 from sktorch_acc import Explanation, explain_accuracy
-from sktorch_acc.doctor.explaining.message import as_html
-from sktorch_acc.doctor.explaining.ranking import Candidate
+from sktorch_acc.doctor.explain.message import as_html
+from sktorch_acc.doctor.explain.ranking import Candidate
 
 
 def made(n_rows=517, n_classes=4, signal=1.5, seed=0):

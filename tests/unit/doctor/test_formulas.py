@@ -7,9 +7,9 @@ import pytest
 import torch
 from sklearn.metrics import balanced_accuracy_score
 
-from sktorch_acc.doctor.explaining.formulas import FORMULAS
-from sktorch_acc.doctor.explaining.precision import round_to_bits
-from sktorch_acc.doctor.explaining.reading import read_problem
+from sktorch_acc.doctor.explain.formulas import FORMULAS
+from sktorch_acc.doctor.explain.precision import round_to_bits
+from sktorch_acc.doctor.explain.reading import read_problem
 from tests.accuracy_problems import draw_problem
 from tests.wrong_loops import LOOPS, batches, predict, true_accuracy
 

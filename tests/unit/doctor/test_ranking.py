@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from sktorch_acc.doctor.explaining.ranking import _chance_of_a_pass, rank
-from sktorch_acc.doctor.explaining.reading import read_problem
-from sktorch_acc.doctor.explaining.reported import read_figure
+from sktorch_acc.doctor.explain.ranking import _chance_of_a_pass, rank
+from sktorch_acc.doctor.explain.reading import read_problem
+from sktorch_acc.doctor.explain.reported import read_figure
 
 
 def problem_of(n_rows, batch_size=None, shuffled=None, n_classes=3, seed=0):

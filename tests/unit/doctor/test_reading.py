@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from sktorch_acc.doctor.explaining.reading import read_problem
+from sktorch_acc.doctor.explain.reading import read_problem
 
 SCORES = [[2.0, 1.0, 0.0], [0.0, 1.0, 3.0], [0.0, 5.0, 1.0], [0.0, 5.0, 1.0]]
 TARGETS = [0, 2, 1, 2]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from sktorch_acc.doctor.explaining.reported import read_figure
+from sktorch_acc.doctor.explain.reported import read_figure
 
 
 @pytest.mark.parametrize(

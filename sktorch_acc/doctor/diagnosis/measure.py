@@ -13,9 +13,9 @@ import torch
 from torch import nn
 
 from sktorch_acc.data import Rows
-from sktorch_acc.doctor.diagnosing.subject import Subject
+from sktorch_acc.doctor.diagnosis.subject import Subject
 from sktorch_acc.engine.evaluate import chunk_rows
-from sktorch_acc.engine.objective import Objective
+from sktorch_acc.engine.loss import Loss
 from sktorch_acc.engine.steps import norm_layers
 
 __all__ = [
@@ -164,10 +164,10 @@ def loss_and_gradients(subject: Subject, rows: Rows, targets: Ints) -> tuple[tor
     subject.module.train()
     n_rows = min(_GRADIENT_ROWS, len(rows))
     output = subject.module(rows.chunk(0, n_rows))
-    objective = Objective(subject.criterion, subject.meaning, weighted=False)
-    objective.observe(output)
+    loss_of = Loss(subject.criterion, subject.spec, weighted=False)
+    loss_of.observe(output)
     indices = torch.from_numpy(targets[:n_rows]).to(subject.device)
-    loss = objective.plain()(output, objective.targets(indices))
+    loss = loss_of.plain()(output, loss_of.targets(indices))
     trained = [(name, p) for name, p in subject.module.named_parameters() if p.requires_grad]
     if not output.requires_grad or not isinstance(loss, torch.Tensor) or loss.ndim:
         return output, loss, []
@@ -176,4 +176,4 @@ def loss_and_gradients(subject: Subject, rows: Rows, targets: Ints) -> tuple[tor
 
 
 def _classes(subject: Subject, output: torch.Tensor) -> Ints:
-    return subject.meaning.classes(output).cpu().numpy()
+    return subject.spec.classes(output).cpu().numpy()

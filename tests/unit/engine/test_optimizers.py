@@ -5,8 +5,8 @@ import torch
 from torch import nn
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
-from sktorch_acc.engine import optimizing
-from sktorch_acc.engine.optimizing import _DirectAdam, step_of
+from sktorch_acc.engine import optimizers
+from sktorch_acc.engine.optimizers import _DirectAdam, step_of
 
 
 class Branching(nn.Module):
@@ -74,7 +74,7 @@ def test_without_the_kernel_the_functional_optimizer_gives_the_same_bits(monkeyp
 
         with monkeypatch.context() as patch:
             by_kernel = trained(build, True)
-            patch.setattr(optimizing, "_kernel", lambda decoupled: None)
+            patch.setattr(optimizers, "_kernel", lambda decoupled: None)
             by_function = trained(build, True)
         assert all(torch.equal(a, b) for a, b in zip(by_kernel, by_function, strict=True))
 
@@ -95,15 +95,15 @@ def test_parameters_of_two_dtypes_in_one_group_give_the_same_bits():
 
 @pytest.fixture
 def asked_anew():
-    optimizing._kernel.cache_clear()
+    optimizers._kernel.cache_clear()
     yield
-    optimizing._kernel.cache_clear()
+    optimizers._kernel.cache_clear()
 
 
 @pytest.mark.usefixtures("asked_anew")
 def test_the_kernel_of_this_torch_is_used():
-    assert optimizing._kernel(True) is torch._fused_adamw_
-    assert optimizing._kernel(False) is torch._fused_adam_
+    assert optimizers._kernel(True) is torch._fused_adamw_
+    assert optimizers._kernel(False) is torch._fused_adam_
 
 
 def takes_other_arguments(params, *, rate):
@@ -122,9 +122,9 @@ def test_a_kernel_that_does_something_else_is_not_used(monkeypatch, kernel):
             return kernel if name == "_fused_adamw_" else getattr(torch, name)
 
     with monkeypatch.context() as patch:
-        patch.setattr(optimizing, "torch", OtherTorch())
-        assert optimizing._kernel(True) is None
-        assert optimizing._kernel(False) is torch._fused_adam_
+        patch.setattr(optimizers, "torch", OtherTorch())
+        assert optimizers._kernel(True) is None
+        assert optimizers._kernel(False) is torch._fused_adam_
 
 
 class MyAdam(torch.optim.AdamW):

@@ -11,7 +11,7 @@ import numpy as np
 from scipy.stats import hypergeom
 
 from sktorch_acc._rates import rates
-from sktorch_acc.doctor.explaining.problem import Floats, Ints, Problem
+from sktorch_acc.doctor.explain.problem import Floats, Ints, Problem
 
 __all__ = [
     "Values",

@@ -1,4 +1,4 @@
-"""The door for X: what may come in, what every refusal says, and what is remembered for `predict`."""
+"""What `fit` learns about X: what is accepted, and what is remembered for `predict`."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from sklearn.utils.validation import validate_data
 from sktorch_acc._text import listed
 from sktorch_acc.data.rows import DenseRows, Rows, as_rows
 
-__all__ = ["Door"]
+__all__ = ["FeatureSchema"]
 
 _SHOWN = 5  # offenders named before "and 12 more"
 _INTEGERS = (torch.int8, torch.int16, torch.int32, torch.int64, torch.uint8)
 
 
 @dataclass(frozen=True)
-class Door:
+class FeatureSchema:
     """What `fit` learned about X, and the checks that every later X passes.
 
     Parameters
@@ -42,8 +42,8 @@ class Door:
     dtype: str
 
     @classmethod
-    def learn(cls, estimator: Any, X: Any) -> tuple[Door, Any]:
-        """Check X for `fit`; return the door and the checked array, CSR matrix or tensor."""
+    def learn(cls, estimator: Any, X: Any) -> tuple[FeatureSchema, Any]:
+        """Check X for `fit`; return the schema and the checked array, CSR matrix or tensor."""
         checked = _validated(estimator, X, reset=True)
         integers = isinstance(checked, torch.Tensor) and checked.dtype in _INTEGERS
         return cls(tuple(checked.shape[1:]), integers, _floating_name(checked)), checked
@@ -75,12 +75,12 @@ class Door:
         return rows
 
     def to_state(self) -> dict[str, Any]:
-        """Return the door as values that JSON can hold."""
+        """Return the schema as values that JSON can hold."""
         return {**asdict(self), "row_shape": list(self.row_shape)}
 
     @classmethod
-    def from_state(cls, state: dict[str, Any]) -> Door:
-        """Return the door that `to_state` described."""
+    def from_state(cls, state: dict[str, Any]) -> FeatureSchema:
+        """Return the schema that `to_state` described."""
         return cls(tuple(state["row_shape"]), bool(state["integers"]), str(state["dtype"]))
 
 

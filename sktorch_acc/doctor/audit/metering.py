@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from sktorch_acc._state import guarded_generators
+from sktorch_acc._global_state import guarded_generators
 
 __all__ = ["MetricWatch"]
 

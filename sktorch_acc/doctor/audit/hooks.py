@@ -112,28 +112,28 @@ def nodes_of(tensors: list[torch.Tensor]) -> list[Any]:
     return list(dict.fromkeys(t.grad_fn for t in tensors if t.grad_fn is not None))
 
 
-def count_right(meaning: Any, output: Any, targets: Any) -> torch.Tensor | None:
+def count_right(spec: Any, output: Any, targets: Any) -> torch.Tensor | None:
     """Count the right rows, where the tensors are: int64 of shape (); None if that cannot be told.
 
     Parameters
     ----------
-    meaning : Meaning or None
+    spec : OutputSpec or None
         What outputs mean; None: unknown.
     output : Tensor of shape (n, n_classes), (n, 1) or (n,), floating
         What the criterion, or its forerunner, was given.
     targets : Tensor of shape (n,), or (n, 1) for one column
         Class indices, whole numbers.
     """
-    if meaning is None or not isinstance(output, torch.Tensor) or not isinstance(targets, torch.Tensor):
+    if spec is None or not isinstance(output, torch.Tensor) or not isinstance(targets, torch.Tensor):
         return None
     if not output.is_floating_point() or not output.numel():
         return None
-    if meaning.one_column:
+    if spec.one_column:
         fits = output.ndim > 0 and output.numel() == len(output) == targets.numel()
     else:
         fits = output.ndim == 2 and output.shape[1] > 1 and targets.shape == output.shape[:1]
         fits = fits and not targets.is_floating_point()
     if not fits:
         return None
-    right: torch.Tensor = (meaning.classes(output.detach()) == targets.detach().reshape(-1)).sum()
+    right: torch.Tensor = (spec.classes(output.detach()) == targets.detach().reshape(-1)).sum()
     return right

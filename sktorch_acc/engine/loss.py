@@ -8,19 +8,19 @@ from typing import Any
 import torch
 from torch import nn
 
-from sktorch_acc.outputs import Meaning
+from sktorch_acc.outputs import OutputSpec
 
-__all__ = ["Objective"]
+__all__ = ["Loss"]
 
 
-class Objective:
+class Loss:
     """Call the criterion on what a module returned, in the form that it wants.
 
     Parameters
     ----------
     criterion : nn.Module
         Takes (output, target) and returns one number, or one per row.
-    meaning : Meaning
+    spec : OutputSpec
         What outputs mean.
     weighted : bool
         Whether every target comes with a weight; the loss is then ``sum(w * l) / sum(w)``.
@@ -31,8 +31,8 @@ class Objective:
         If `weighted` and the criterion has no ``reduction``: no per-row losses can be had from it.
     """
 
-    def __init__(self, criterion: nn.Module, meaning: Meaning, weighted: bool) -> None:
-        self.criterion, self.meaning, self.weighted = criterion, meaning, weighted
+    def __init__(self, criterion: nn.Module, spec: OutputSpec, weighted: bool) -> None:
+        self.criterion, self.spec, self.weighted = criterion, spec, weighted
         self.reduction = getattr(criterion, "reduction", None)
         self.per_row = criterion
         if weighted:
@@ -46,7 +46,7 @@ class Objective:
         self.ensemble = False
         self.dtype = torch.get_default_dtype()
         self.column_shape: tuple[int, ...] = ()
-        self.single = meaning.one_column is True
+        self.single = spec.one_column is True
 
     def observe(self, output: torch.Tensor) -> None:
         """Learn from the probe: an ensemble axis, one column or several, and the dtype of the outputs.
@@ -57,7 +57,7 @@ class Objective:
         self.criterion.to(output.dtype)
         self.per_row.to(output.dtype)
         self.ensemble = output.ndim == 3
-        self.single = self.meaning.is_single(output)
+        self.single = self.spec.is_single(output)
         self.column_shape = tuple(output.shape[1:]) if self.single and not self.ensemble else ()
 
     def targets(self, indices: torch.Tensor) -> torch.Tensor:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sktorch_acc.doctor.explaining.message import as_html, as_text, write_message
-from sktorch_acc.doctor.explaining.ranking import Candidate, Ranking, rank
-from sktorch_acc.doctor.explaining.reading import read_problem
-from sktorch_acc.doctor.explaining.reported import Figure, read_figure
+from sktorch_acc.doctor.explain.message import as_html, as_text, write_message
+from sktorch_acc.doctor.explain.ranking import Candidate, Ranking, rank
+from sktorch_acc.doctor.explain.reading import read_problem
+from sktorch_acc.doctor.explain.reported import Figure, read_figure
 
 __all__ = ["Explanation", "Verdict", "explain_accuracy"]
 

@@ -10,8 +10,8 @@ import numpy.typing as npt
 import torch
 
 from sktorch_acc._rates import rates
-from sktorch_acc.doctor.explaining.averages import Values, certain, float32_mean
-from sktorch_acc.doctor.explaining.problem import Floats, Ints, Problem
+from sktorch_acc.doctor.explain.averages import Values, certain, float32_mean
+from sktorch_acc.doctor.explain.problem import Floats, Ints, Problem
 
 __all__ = [
     "always_first",

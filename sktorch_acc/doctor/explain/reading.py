@@ -1,4 +1,4 @@
-"""The door: check outputs and targets, and decide once what the outputs mean."""
+"""Check outputs and targets, and decide once what the outputs are."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from sktorch_acc.doctor.explaining.problem import Ints, Problem, Reading
+from sktorch_acc.doctor.explain.problem import Ints, Problem, Reading
 
 __all__ = ["read_problem"]
 

@@ -8,7 +8,7 @@ import torch
 from scipy.sparse import coo_array, csc_matrix, csr_array, csr_matrix
 from sklearn.base import BaseEstimator
 
-from sktorch_acc.data import Door
+from sktorch_acc.data import FeatureSchema
 
 CPU = torch.device("cpu")
 
@@ -18,8 +18,8 @@ class Holder(BaseEstimator):
 
 
 def tensor_of(X, dtype=torch.float64):
-    door, checked = Door.learn(Holder(), X)
-    rows = door.rows(checked, dtype, CPU)
+    schema, checked = FeatureSchema.learn(Holder(), X)
+    rows = schema.rows(checked, dtype, CPU)
     return rows.chunk(0, len(rows))
 
 
@@ -75,8 +75,8 @@ def test_a_chunk_is_always_a_copy():
 
 def test_rows_in_the_computing_dtype_share_the_callers_memory():
     X = np.ones((3, 2))
-    door, checked = Door.learn(Holder(), X)
-    resident = door.rows(checked, torch.float64, CPU).resident()
+    schema, checked = FeatureSchema.learn(Holder(), X)
+    resident = schema.rows(checked, torch.float64, CPU).resident()
     assert resident.source.data_ptr() == X.ctypes.data
 
 
@@ -86,8 +86,8 @@ def test_integer_tensors_stay_integers_and_integer_arrays_become_floats():
 
 
 def test_n_dimensional_rows_keep_their_shape():
-    door, _ = Door.learn(Holder(), np.ones((4, 1, 8, 8)))
-    assert door.row_shape == (1, 8, 8)
+    schema, _ = FeatureSchema.learn(Holder(), np.ones((4, 1, 8, 8)))
+    assert schema.row_shape == (1, 8, 8)
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,7 @@ def test_n_dimensional_rows_keep_their_shape():
 )
 def test_a_refusal_says_what_is_wrong_and_where(X, message):
     with pytest.raises(ValueError, match=message):
-        Door.learn(Holder(), X)
+        FeatureSchema.learn(Holder(), X)
 
 
 def test_finite_values_whose_sum_overflows_pass():
@@ -124,9 +124,9 @@ def test_finite_values_whose_sum_overflows_pass():
 
 
 def test_values_beyond_the_computing_dtype_are_refused():
-    door, checked = Door.learn(Holder(), np.array([[1e300, 1.0]]))
+    schema, checked = FeatureSchema.learn(Holder(), np.array([[1e300, 1.0]]))
     with pytest.raises(ValueError, match=r"1e\+300, which is infinite in float32.*StandardScaler"):
-        door.rows(checked, torch.float32, CPU)
+        schema.rows(checked, torch.float32, CPU)
 
 
 @pytest.mark.parametrize("kind", ["Dataset", "DataLoader"])
@@ -134,12 +134,12 @@ def test_a_dataset_or_loader_is_told_what_to_do_instead(kind):
     data = torch.utils.data.TensorDataset(torch.ones(3, 2))
     X = data if kind == "Dataset" else torch.utils.data.DataLoader(data)
     with pytest.raises(TypeError, match=r"arrays are expected.*torch\.stack"):
-        Door.learn(Holder(), X)
+        FeatureSchema.learn(Holder(), X)
 
 
 def test_a_sparse_torch_tensor_is_told_what_to_do_instead():
     with pytest.raises(TypeError, match="to_dense"):
-        Door.learn(Holder(), torch.ones(2, 2).to_sparse())
+        FeatureSchema.learn(Holder(), torch.ones(2, 2).to_sparse())
 
 
 @pytest.mark.parametrize(
@@ -154,18 +154,18 @@ def test_a_sparse_torch_tensor_is_told_what_to_do_instead():
 )
 def test_rows_of_another_shape_are_refused_later(fitted, later, message):
     holder = Holder()
-    door, _ = Door.learn(holder, fitted)
+    schema, _ = FeatureSchema.learn(holder, fitted)
     with pytest.raises(ValueError, match=message):
-        door.check(holder, later)
+        schema.check(holder, later)
 
 
 def test_reordered_columns_are_refused_by_name():
     holder = Holder()
-    door, _ = Door.learn(holder, FRAME)
+    schema, _ = FeatureSchema.learn(holder, FRAME)
     with pytest.raises(ValueError, match="feature names should match"):
-        door.check(holder, FRAME[["b", "a"]])
+        schema.check(holder, FRAME[["b", "a"]])
 
 
 def test_the_door_survives_its_state():
-    door, _ = Door.learn(Holder(), torch.ones(2, 3, 4, dtype=torch.int64))
-    assert Door.from_state(door.to_state()) == door
+    schema, _ = FeatureSchema.learn(Holder(), torch.ones(2, 3, 4, dtype=torch.int64))
+    assert FeatureSchema.from_state(schema.to_state()) == schema

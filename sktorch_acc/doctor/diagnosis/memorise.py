@@ -13,9 +13,9 @@ from torch import nn
 from sktorch_acc.checks.learning import check_memorised
 from sktorch_acc.checks.outputs import check_parameters
 from sktorch_acc.checks.repeated import repeated_rows
-from sktorch_acc.doctor.diagnosing.subject import Subject
+from sktorch_acc.doctor.diagnosis.subject import Subject
 from sktorch_acc.engine.copying import copied
-from sktorch_acc.engine.objective import Objective
+from sktorch_acc.engine.loss import Loss
 from sktorch_acc.findings import Finding
 
 __all__ = ["memorise"]
@@ -70,7 +70,7 @@ def _train_copy(
     torch.default_generator.manual_seed(0)
     module, criterion = copied(subject.module), copy.deepcopy(subject.criterion)
     assert criterion is not None
-    objective = Objective(criterion, subject.meaning, weighted=False)
+    loss_of = Loss(criterion, subject.spec, weighted=False)
     optimizer = torch.optim.Adam([p for p in module.parameters() if p.requires_grad], lr=lr)
     module.train()
     for layer in module.modules():
@@ -79,11 +79,11 @@ def _train_copy(
     most = 0
     for _ in range(n_steps):
         output = module(batch.clone())
-        most = max(most, int((subject.meaning.classes(output.detach()) == targets).sum()))
+        most = max(most, int((subject.spec.classes(output.detach()) == targets).sum()))
         if most >= best:
             break
-        objective.observe(output)
+        loss_of.observe(output)
         optimizer.zero_grad()
-        objective.plain()(output, objective.targets(targets)).backward()
+        loss_of.plain()(output, loss_of.targets(targets)).backward()
         optimizer.step()
     return most

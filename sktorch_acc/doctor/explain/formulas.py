@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from sktorch_acc.doctor.explaining import averages, comparisons, precision
-from sktorch_acc.doctor.explaining.averages import Values
-from sktorch_acc.doctor.explaining.problem import Problem
+from sktorch_acc.doctor.explain import averages, comparisons, precision
+from sktorch_acc.doctor.explain.averages import Values
+from sktorch_acc.doctor.explain.problem import Problem
 
 __all__ = ["FORMULAS", "Formula"]
 

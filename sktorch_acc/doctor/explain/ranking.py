@@ -14,10 +14,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from statistics import NormalDist
 
-from sktorch_acc.doctor.explaining.averages import float32_truths
-from sktorch_acc.doctor.explaining.formulas import FORMULAS, Formula
-from sktorch_acc.doctor.explaining.problem import Problem
-from sktorch_acc.doctor.explaining.reported import FLOAT_NOISE, Figure
+from sktorch_acc.doctor.explain.averages import float32_truths
+from sktorch_acc.doctor.explain.formulas import FORMULAS, Formula
+from sktorch_acc.doctor.explain.problem import Problem
+from sktorch_acc.doctor.explain.reported import FLOAT_NOISE, Figure
 
 __all__ = ["Candidate", "Ranking", "rank"]
 

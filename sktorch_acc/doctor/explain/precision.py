@@ -6,8 +6,8 @@ import math
 
 import numpy as np
 
-from sktorch_acc.doctor.explaining.averages import Values, certain
-from sktorch_acc.doctor.explaining.problem import Floats, Problem
+from sktorch_acc.doctor.explain.averages import Values, certain
+from sktorch_acc.doctor.explain.problem import Floats, Problem
 
 __all__ = ["half_batches_even", "half_batches_short", "half_counter", "half_mean", "round_to_bits"]
 

@@ -14,11 +14,11 @@ from torch import nn
 from sktorch_acc.checks.counting import check_metric_reset, check_readings
 from sktorch_acc.checks.learning import check_optimizer, check_stale_gradients, check_steps_taken
 from sktorch_acc.checks.mode import check_kept_graphs, check_left_in_evaluation
-from sktorch_acc.doctor.auditing.figures import of_the_figures
-from sktorch_acc.doctor.auditing.hooks import Hooks
-from sktorch_acc.doctor.auditing.metering import MetricWatch
-from sktorch_acc.doctor.auditing.watching import Watcher
-from sktorch_acc.doctor.diagnosing.subject import refuse_lazy
+from sktorch_acc.doctor.audit.figures import of_the_figures
+from sktorch_acc.doctor.audit.hooks import Hooks
+from sktorch_acc.doctor.audit.metering import MetricWatch
+from sktorch_acc.doctor.audit.watching import Watcher
+from sktorch_acc.doctor.diagnosis.subject import refuse_lazy
 from sktorch_acc.findings import Diagnosis, Finding, errors_first
 
 __all__ = ["LoopAudit", "audit_loop"]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from sktorch_acc._state import guarded_generators, isolated, seed_generators, thread_limit
+from sktorch_acc._global_state import guarded_generators, isolated, seed_generators, thread_limit
 
 CPU = torch.device("cpu")
 

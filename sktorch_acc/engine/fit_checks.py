@@ -24,13 +24,13 @@ from sktorch_acc.engine.steps import norm_layers
 from sktorch_acc.exceptions import SktorchAccError, warn
 from sktorch_acc.findings import Finding
 
-__all__ = ["Watch"]
+__all__ = ["FitChecks"]
 
 _NEAR = 0.02  # of the ceiling
 _CEILING = 0.95  # above, a ceiling is no news
 
 
-class Watch:
+class FitChecks:
     """What `fit` says of its own accord.
 
     Parameters

@@ -8,13 +8,13 @@ from typing import Any
 import torch
 from torch import nn
 
-from sktorch_acc.doctor.auditing.figures import Counts, Epoch
-from sktorch_acc.doctor.auditing.gradients import GradientWatch
-from sktorch_acc.doctor.auditing.graphs import Graphs
-from sktorch_acc.doctor.auditing.hooks import Hooks, count_right, first_tensor, inside_transform, nodes_of, tensors_in
-from sktorch_acc.doctor.auditing.modes import ModeWatch
-from sktorch_acc.doctor.auditing.passed import Passed
-from sktorch_acc.outputs import Meaning, meaning_of
+from sktorch_acc.doctor.audit.figures import Counts, Epoch
+from sktorch_acc.doctor.audit.gradients import GradientWatch
+from sktorch_acc.doctor.audit.graphs import Graphs
+from sktorch_acc.doctor.audit.hooks import Hooks, count_right, first_tensor, inside_transform, nodes_of, tensors_in
+from sktorch_acc.doctor.audit.modes import ModeWatch
+from sktorch_acc.doctor.audit.passed import Passed
+from sktorch_acc.outputs import OutputSpec, output_spec
 
 __all__ = ["Watcher"]
 
@@ -92,7 +92,7 @@ class Watcher:
         self.gradients = GradientWatch(optimizer, hooks)
         self.graphs, self.modes = Graphs(), ModeWatch(model)
         self.epochs: list[Epoch] = []
-        self._meaning = _meaning(criterion)
+        self._output_spec = _output_spec(criterion)
         self._steps_before = 0
         self._used: list[Passed] = []
         self._calls: list[_Call] = []
@@ -150,7 +150,7 @@ class Watcher:
         if nodes:
             self.graphs.watch(nodes, passed, self._trained)
         given = first_tensor(args, kwargs)
-        if self._meaning is not None and given is not None:
+        if self._output_spec is not None and given is not None:
             try:
                 self._look_at(given, passed, tensors, bool(nodes))
             except Exception:  # tensors of a kind that cannot be compared: what else is seen is not lost
@@ -161,7 +161,7 @@ class Watcher:
         batch = self._batch
         if batch is not None and batch.fitted and batch.holds(given):
             if batch.targets is not None:
-                counts = (count_right(self._meaning, z, batch.targets) for z in output)
+                counts = (count_right(self._output_spec, z, batch.targets) for z in output)
                 right = next((c for c in counts if c is not None), None)
                 self._again = None if right is None else (passed, passed.rows, right)
         elif trains:
@@ -172,7 +172,7 @@ class Watcher:
         targets = args[1] if len(args) > 1 else kwargs.get("target")
         if not isinstance(output, torch.Tensor) or not output.ndim or inside_transform():
             return
-        call = _Call(len(output), count_right(self._meaning, output, targets))
+        call = _Call(len(output), count_right(self._output_spec, output, targets))
         self._calls.append(call)
         for node in nodes_of(tensors_in(loss)):
             node.register_prehook(call)
@@ -250,11 +250,11 @@ class _Open:
         return Epoch(reported, steps, running, fitted, tuple(evaluated), tuple(map(tuple, self.unlabelled)))
 
 
-def _meaning(criterion: Any) -> Meaning | None:
+def _output_spec(criterion: Any) -> OutputSpec | None:
     """Return what the criterion's first argument means; None if it is not a known module."""
     if not isinstance(criterion, nn.Module):
         return None
     try:
-        return meaning_of(criterion, None, 2)
+        return output_spec(criterion, None, 2)
     except ValueError:
         return None

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from sktorch_acc.doctor.auditing.passed import Passed
+from sktorch_acc.doctor.audit.passed import Passed
 
 __all__ = ["Graphs"]
 

@@ -55,7 +55,7 @@ from sktorch_acc.checks.outputs import (
 )
 from sktorch_acc.checks.repeated import check_ceiling, check_leak, repeated_rows
 from sktorch_acc.data import Rows
-from sktorch_acc.doctor.diagnosing.measure import (
+from sktorch_acc.doctor.diagnosis.measure import (
     classes_as_it_is,
     classes_with_batch_statistics,
     evaluate,
@@ -63,7 +63,7 @@ from sktorch_acc.doctor.diagnosing.measure import (
     loss_and_gradients,
     sampled,
 )
-from sktorch_acc.doctor.diagnosing.subject import Refused, Subject, settle_meaning
+from sktorch_acc.doctor.diagnosis.subject import Refused, Subject, settle_output_spec
 from sktorch_acc.findings import Finding
 
 __all__ = ["examine"]
@@ -134,7 +134,7 @@ def _of_the_outputs(subject: Subject) -> Iterator[Finding]:
     with torch.no_grad():
         output = subject.module(subject.rows.chunk(0, n_rows))
     if not subject.labels:
-        settle_meaning(subject, output)
+        settle_output_spec(subject, output)
     yield from _first(_output_findings(subject, output, n_rows))
     if n_rows > 1 and isinstance(output, torch.Tensor):
         with torch.no_grad():
@@ -157,7 +157,7 @@ def _output_findings(subject: Subject, output: Any, n_rows: int) -> Iterable[Fin
 
 def _facts(subject: Subject, output: Any, n_rows: int) -> OutputFacts:
     criterion = type(subject.criterion).__name__
-    return OutputFacts(output, n_rows, subject.meaning, criterion, subject.module, "evaluation")
+    return OutputFacts(output, n_rows, subject.spec, criterion, subject.module, "evaluation")
 
 
 def _first(findings: Iterable[Finding]) -> Iterator[Finding]:
@@ -195,7 +195,7 @@ def _of_the_run(subject: Subject, modes: list[tuple[nn.Module, bool]], earlier: 
     seen = evaluate(subject.module, rows)
     if seen.bad_rows:
         return list(_present(check_finite_rows(0, seen.bad_rows, len(rows), 0, subject.labels[0])))
-    predicted = subject.meaning.classes(seen.output).cpu().numpy()
+    predicted = subject.spec.classes(seen.output).cpu().numpy()
     counts = _counted(predicted, targets, len(subject.labels))
     found = list(_of_the_gradients(subject, rows, targets))
     found += _of_the_modes(subject, modes, predicted, rows, targets)
@@ -213,7 +213,7 @@ def _of_the_gradients(subject: Subject, rows: Rows, targets: Ints) -> Iterator[F
     cut = check_gradients(subject.module, output)
     yield from _present(cut)
     if cut is None:
-        yield from _present(check_loss(LossFacts(loss, type(subject.criterion).__name__, subject.meaning.kind)))
+        yield from _present(check_loss(LossFacts(loss, type(subject.criterion).__name__, subject.spec.kind)))
         trained = sum(p.requires_grad for p in subject.module.parameters())
         yield from _present(check_gradient_flow(without, trained))
 

@@ -15,12 +15,12 @@ from torch import nn
 
 from sktorch_acc.checks.counting import LoaderFacts
 from sktorch_acc.checks.data import check_finite_rows, check_known_labels, check_label_range, check_target_shape
-from sktorch_acc.data import DenseRows, Door, Labels, Rows, check_labels
-from sktorch_acc.doctor.diagnosing.loaders import read_loader
+from sktorch_acc.data import DenseRows, FeatureSchema, Labels, Rows, check_labels
+from sktorch_acc.doctor.diagnosis.loaders import read_loader
 from sktorch_acc.engine.device import computing_dtype, resolve_device
 from sktorch_acc.engine.session import Session
 from sktorch_acc.findings import Finding
-from sktorch_acc.outputs import Meaning, meaning_of
+from sktorch_acc.outputs import OutputSpec, output_spec
 
 __all__ = [
     "Refused",
@@ -28,7 +28,7 @@ __all__ = [
     "Training",
     "is_estimator",
     "refuse_lazy",
-    "settle_meaning",
+    "settle_output_spec",
     "subject_of_estimator",
     "subject_of_module",
 ]
@@ -90,7 +90,7 @@ class Subject:
         Name of each class index.
     names : sequence of str or None
         Names of the columns.
-    meaning : Meaning
+    spec : OutputSpec
         What outputs mean; a guess if `sure` is False.
     sure : bool
         Whether the criterion says what outputs mean.
@@ -114,7 +114,7 @@ class Subject:
     targets: Ints
     labels: Sequence[Any]
     names: Sequence[str] | None
-    meaning: Meaning
+    spec: OutputSpec
     sure: bool
     batch_size: int
     training: Training | None
@@ -139,27 +139,27 @@ def is_estimator(candidate: Any) -> bool:
 def subject_of_estimator(estimator: Any, X: Any, y: Any, loader: Any) -> Subject:
     """Return what there is to examine of an estimator; unfitted, its module is built as `fit` would.
 
-    To be called inside ``_state.isolated``.
+    To be called inside ``_global_state.isolated``.
     """
     _refuse_targets(np.asarray(_on_host(y)))
     if not scipy.sparse.issparse(X):
         _refuse_rows(np.asarray(_on_host(X)), min(map(str, np.ravel(_on_host(y))), default=""))
     copy = clone(estimator)
-    door, checked = Door.learn(copy, X)
+    schema, checked = FeatureSchema.learn(copy, X)
     names = getattr(copy, "feature_names_in_", None)
     y = check_labels(y, copy)
-    parts = _fitted_parts(estimator, y) if hasattr(estimator, "net_") else _built_parts(copy, door, checked, y)
+    parts = _fitted_parts(estimator, y) if hasattr(estimator, "net_") else _built_parts(copy, schema, checked, y)
     net, labels, targets, findings, training = parts
     return Subject(
         module=net.module_,
         criterion=net.criterion_,
         optimizer=getattr(net, "optimizer_", None),
         X=_on_host(checked),
-        rows=door.rows(checked, net.dtype_, torch.device(net.device)).resident(),
+        rows=schema.rows(checked, net.dtype_, torch.device(net.device)).resident(),
         targets=targets,
         labels=labels.tolist(),
         names=None if names is None else list(names),
-        meaning=net.meaning_,
+        spec=net.output_spec_,
         sure=True,
         batch_size=int(copy.get_params()["batch_size"]),
         training=training,
@@ -189,12 +189,12 @@ def _fitted_parts(estimator: Any, y: npt.NDArray[Any]) -> _Parts:
     return estimator.net_, labels.classes, targets, [] if found is None else [found], training
 
 
-def _built_parts(copy: Any, door: Door, checked: Any, y: npt.NDArray[Any]) -> _Parts:
+def _built_parts(copy: Any, schema: FeatureSchema, checked: Any, y: npt.NDArray[Any]) -> _Parts:
     labels, targets = Labels.learn(y)
     every = copy.get_params()
     nested = {name: value for name, value in every.items() if "__" in name}
     params = {name: value for name, value in every.items() if "__" not in name}
-    session = Session.build(params, nested, door, labels, resolve_device(params["device"]), 0, checked)
+    session = Session.build(params, nested, schema, labels, resolve_device(params["device"]), 0, checked)
     return session.net, labels.classes, targets, [], None
 
 
@@ -228,7 +228,7 @@ def subject_of_module(module: nn.Module, X: Any, y: Any, criterion: Any, optimiz
         targets=given_y.reshape(-1),
         labels=(),
         names=[str(name) for name in X.columns] if hasattr(X, "columns") else None,
-        meaning=Meaning("logits", None, 2),
+        spec=OutputSpec("logits", None, 2),
         sure=False,
         batch_size=(facts.batch_size if facts else None) or min(64, len(given)),
         training=_training_of(optimizer, facts, len(given)),
@@ -237,7 +237,7 @@ def subject_of_module(module: nn.Module, X: Any, y: Any, criterion: Any, optimiz
     )
 
 
-def settle_meaning(subject: Subject, output: Any) -> None:
+def settle_output_spec(subject: Subject, output: Any) -> None:
     """Decide what the outputs of a bare module mean, now that their shape is known; check y against it.
 
     Raises
@@ -254,10 +254,10 @@ def settle_meaning(subject: Subject, output: Any) -> None:
     n_classes = max(columns, int(subject.targets.max()) + 1, 2)
     subject.labels = list(range(n_classes))
     try:
-        subject.meaning, subject.sure = meaning_of(subject.criterion, None, n_classes), subject.criterion is not None
+        subject.spec, subject.sure = output_spec(subject.criterion, None, n_classes), subject.criterion is not None
     except ValueError:  # a criterion of their own: what its inputs mean is not known
         inside = columns == 1 and shape and bool(((output >= 0) & (output <= 1)).all())
-        subject.meaning = Meaning("probabilities" if inside else "logits", None, n_classes)
+        subject.spec = OutputSpec("probabilities" if inside else "logits", None, n_classes)
 
 
 def _module_rows(module: nn.Module, X: npt.NDArray[Any]) -> Rows:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from sktorch_acc.doctor.auditing.passed import Passed
+from sktorch_acc.doctor.audit.passed import Passed
 
 __all__ = ["LeftInEval", "ModeWatch"]
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from html import escape
 
-from sktorch_acc.doctor.explaining.problem import Problem
-from sktorch_acc.doctor.explaining.ranking import Candidate
-from sktorch_acc.doctor.explaining.reported import Figure
+from sktorch_acc.doctor.explain.problem import Problem
+from sktorch_acc.doctor.explain.ranking import Candidate
+from sktorch_acc.doctor.explain.reported import Figure
 
 __all__ = ["as_html", "as_text", "write_message"]
 

@@ -7,16 +7,16 @@ from typing import Any
 import torch
 from torch import nn
 
-from sktorch_acc._state import isolated
+from sktorch_acc._global_state import isolated
 from sktorch_acc.checks.data import check_aligned
-from sktorch_acc.doctor.diagnosing.examine import examine
-from sktorch_acc.doctor.diagnosing.guard import untouched
-from sktorch_acc.doctor.diagnosing.memorise import memorise
-from sktorch_acc.doctor.diagnosing.subject import (
+from sktorch_acc.doctor.diagnosis.examine import examine
+from sktorch_acc.doctor.diagnosis.guard import untouched
+from sktorch_acc.doctor.diagnosis.memorise import memorise
+from sktorch_acc.doctor.diagnosis.subject import (
     Refused,
     is_estimator,
     refuse_lazy,
-    settle_meaning,
+    settle_output_spec,
     subject_of_estimator,
     subject_of_module,
 )
@@ -180,7 +180,7 @@ def overfit_check(
                     criterion = nn.CrossEntropyLoss() if criterion is None else criterion
                     subject = subject_of_module(module, X, y, criterion, None, None)
                     with torch.no_grad():
-                        settle_meaning(subject, module.eval()(subject.rows.chunk(0, min(2, len(subject.rows)))))
+                        settle_output_spec(subject, module.eval()(subject.rows.chunk(0, min(2, len(subject.rows)))))
                 else:
                     subject = subject_of_estimator(module_or_estimator, X, y, None)
                 finding, tried = memorise(subject, n_rows, n_steps)

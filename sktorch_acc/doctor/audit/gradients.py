@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from sktorch_acc.doctor.auditing.hooks import Hooks
+from sktorch_acc.doctor.audit.hooks import Hooks
 
 __all__ = ["GradientWatch"]
 
