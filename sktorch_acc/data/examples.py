@@ -47,7 +47,7 @@ class Examples:
         return cls(rows, as_tensor(targets), n_classes, None if weights is None else as_tensor(weights))
 
     def __len__(self) -> int:
-        return len(self.rows)
+        return self.targets.shape[0]
 
     @functools.cached_property
     def support(self) -> npt.NDArray[np.int64]:

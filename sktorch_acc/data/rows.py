@@ -166,7 +166,7 @@ def as_tensor(array: np.ndarray[Any, Any]) -> torch.Tensor:
         array = array.astype(_WIDENED[array.dtype.name])
     elif not array.dtype.isnative:
         array = array.astype(array.dtype.newbyteorder("="))
-    if any(stride < 0 for stride in array.strides):
+    if min(array.strides, default=0) < 0:
         array = np.ascontiguousarray(array)
     if not array.flags.writeable and array.size:
         array = np.asarray(_Readable(array))

@@ -44,17 +44,6 @@ class EpochRow:
         """Return the overall accuracy of each measure that was counted."""
         return {name: float(rates(c.sum(), s.sum())) for name, (c, s) in self.counts.items()}
 
-    def measures(self, labels: npt.NDArray[Any]) -> list[str]:
-        """Return the measures that are known for each class."""
-        stored = [name for name in _ORDER if f"{name}[{labels[0]}]" in self.values]
-        return list(self.counts) or stored
-
-    def by_class(self, measure: str, labels: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
-        """Return the accuracy of each class, float64 of shape (n_classes,); NaN where it was not recorded."""
-        if measure in self.counts:
-            return rates(*self.counts[measure])
-        return np.array([self.values.get(f"{measure}[{label}]", np.nan) for label in labels])
-
     def numbers(self) -> dict[str, float]:
         """Return all overall values in the order of the table's columns."""
         known = {**self.values, **self.accuracies()}
@@ -98,16 +87,34 @@ def history_frame(rows: Sequence[EpochRow], labels: npt.NDArray[Any]) -> pd.Data
 
     A value that an epoch did not record is NaN there.
     """
-    if not rows:
-        return pd.DataFrame(np.empty((0, 0)), index=pd.RangeIndex(1, 1, name="epoch"))
-    numbers = [row.numbers() for row in rows]
-    names = [name for name in _ORDER if any(name in known for known in numbers)]
-    blocks = [np.array([[known.get(name, np.nan) for name in names] for known in numbers])]
-    for measure in dict.fromkeys(name for row in rows for name in row.measures(labels)):
-        blocks.append(np.stack([row.by_class(measure, labels) for row in rows]))
-        names += [f"{measure}[{label}]" for label in labels]
-    index = pd.RangeIndex(rows[0].epoch, rows[0].epoch + len(rows), name="epoch")  # consecutive
-    return pd.DataFrame(np.concatenate(blocks, axis=1), index=index, columns=_columns(tuple(names)).view())
+    recorded: dict[str, Any] = {}
+    measures: dict[str, Any] = {}
+    for row in rows:
+        recorded |= row.values
+        measures |= row.counts
+    for name in recorded:
+        recorded[name] = np.array([row.values.get(name, np.nan) for row in rows])
+    none = np.zeros((2, len(labels)), dtype=np.int64)
+    counts = np.array([[row.counts.get(measure, none) for row in rows] for measure in measures], dtype=np.int64)
+    correct, support = counts.reshape(len(measures), len(rows), 2, len(labels)).transpose(2, 0, 1, 3)
+    overall = {**recorded, **dict(zip(measures, rates(correct.sum(axis=2), support.sum(axis=2)), strict=True))}
+    order = [name for name in _ORDER if name in overall]
+    names = [f"{measure}[{label}]" for measure in measures for label in labels]
+    columns = [overall[name] for name in order]
+    values = np.column_stack([*columns, *rates(correct, support)]) if columns else np.empty((0, 0))
+    first = rows[0].epoch if rows else 1  # consecutive
+    index = pd.RangeIndex(first, first + len(rows), name="epoch")
+    table = pd.DataFrame(values, index=index, columns=_columns((*order, *names)).view())
+    return _with_stored_rates(table, recorded)
+
+
+def _with_stored_rates(table: pd.DataFrame, recorded: dict[str, Any]) -> pd.DataFrame:
+    """Return the table with the accuracies of epochs that were stored without counts, in a file of format 1."""
+    for name, values in recorded.items():
+        if "_acc" in name:
+            stored = pd.Series(values, index=table.index)
+            table[name] = table[name].fillna(stored) if name in table else stored
+    return table
 
 
 @functools.lru_cache(maxsize=16)

@@ -69,14 +69,14 @@ def _run_epoch(fit: Fit, epoch: int, order: torch.Generator) -> bool:
 def _measure(fit: Fit, epoch: int, order: torch.Generator) -> EpochRow:
     """Train one epoch and evaluate the result; return its row."""
     start = time.perf_counter()
-    lr = float(fit.state.trained.param_groups[0]["lr"])
+    lr = float(fit.state.optimizer.param_groups[0]["lr"])
     mode, n_classes = fit.settings.train_accuracy, fit.training.n_classes
     counters: dict[str, AccuracyCounter] = {}
     running = AccuracyCounter(n_classes) if mode else None
     loss = train_epoch(fit, order, running)
     if not math.isfinite(loss):
         raise _nonfinite(fit, f"The training loss became {loss:g}", epoch)
-    values, sizes = {"train_loss": loss, "lr": lr}, {"train": (len(fit.fitted), fit.n_steps)}
+    values, sizes = {"train_loss": loss, "lr": lr}, {"train": (fit.fitted.targets.shape[0], fit.n_steps)}
     if mode == "exact":
         counters["train_acc"] = count_correct(fit, fit.fitted)
     if running is not None:
@@ -98,13 +98,15 @@ def count_correct(fit: Fit, examples: Examples) -> AccuracyCounter:
     No generator needs guarding for the training: each epoch seeds them anew. A module that draws in
     evaluation mode sees what `predict` would not, which is outside the promise.
     """
-    counter, spec = AccuracyCounter(examples.n_classes), fit.model.spec
+    state, counter = fit.state, AccuracyCounter(examples.n_classes)
+    model = state.model
 
     def consume(start: int, stop: int, output: torch.Tensor) -> None:
-        _refuse_nan(fit, output)
-        counter.update(spec.classes(output), examples.targets[start:stop])
+        if nan_rows(output):
+            raise _nonfinite(fit, "The module returns NaN", state.epoch + 1)
+        counter.update(model.spec.classes(output), examples.targets[start:stop])
 
-    each_output(fit.model.module, examples.rows, consume)
+    each_output(model.module, examples.rows, consume)
     return counter
 
 
@@ -113,12 +115,14 @@ def _validate(fit: Fit, examples: Examples, counter: AccuracyCounter | None) -> 
     losses: list[torch.Tensor] = []
     sizes: list[float] = []
     told = bool(batch_observers(fit))
-    fit.model.criterion.eval()
+    state, model = fit.state, fit.state.model
+    model.criterion.eval()
 
     def consume(start: int, stop: int, output: torch.Tensor) -> None:
-        _refuse_nan(fit, output)
+        if nan_rows(output):
+            raise _nonfinite(fit, "The module returns NaN", state.epoch + 1)
         if counter is not None:
-            counter.update(fit.model.spec.classes(output), examples.targets[start:stop])
+            counter.update(model.spec.classes(output), examples.targets[start:stop])
         loss, weight = _chunk_loss(fit, examples, output, start, stop)
         losses.append(loss)
         sizes.append(weight)
@@ -127,7 +131,7 @@ def _validate(fit: Fit, examples: Examples, counter: AccuracyCounter | None) -> 
             tell(fit, "batch_begin", batch, False)
             tell(fit, "batch_end", batch, (loss, output), False)
 
-    each_output(fit.model.module, examples.rows, consume)
+    each_output(model.module, examples.rows, consume)
     total = torch.stack(losses).to(torch.float64).cpu() @ torch.tensor(sizes, dtype=torch.float64)
     return float(total / sum(sizes))
 
@@ -146,16 +150,11 @@ def _chunk_loss(
     return fit.loss(output, (targets, weights)), weight
 
 
-def _refuse_nan(fit: Fit, output: torch.Tensor) -> None:
-    if nan_rows(output):
-        raise _nonfinite(fit, "The module returns NaN", fit.state.epoch + 1)
-
-
 def _nonfinite(fit: Fit, what: str, epoch: int) -> NonFiniteLossError:
     """Return the error, with the likely cause."""
     chunk = fit.fitted.rows.chunk(0, min(len(fit.fitted), 1000))
     spread = float(chunk.to(torch.float64).abs().max())
-    lr = float(fit.state.trained.param_groups[0]["lr"])
+    lr = float(fit.state.optimizer.param_groups[0]["lr"])
     cause = (
         f"X holds values up to {spread:.3g}: scale it (StandardScaler in a pipeline)"
         if spread > 50
@@ -166,13 +165,12 @@ def _nonfinite(fit: Fit, what: str, epoch: int) -> NonFiniteLossError:
 
 def _check_weights(fit: Fit) -> None:
     """Raise if the last step of all made weights that are not finite: no loss would tell any more."""
-    if fit.state.best is None and not all(_finite(p.detach()) for p in fit.model.module.parameters()):
-        raise _nonfinite(fit, "Weights became NaN or infinite", fit.state.epoch)
-
-
-def _finite(values: torch.Tensor) -> bool:
-    # A finite sum needs one pass; finite values whose sum overflows need the other.
-    return math.isfinite(values.sum().item()) or bool(torch.isfinite(values).all())
+    state = fit.state
+    for parameter in state.model.module.parameters() if state.best is None else ():
+        values = parameter.detach()
+        # A finite sum needs one pass; finite values whose sum overflows need the other.
+        if not (math.isfinite(values.sum().item()) or bool(torch.isfinite(values).all())):
+            raise _nonfinite(fit, "Weights became NaN or infinite", state.epoch)
 
 
 def _keep(fit: Fit, row: EpochRow) -> None:
@@ -190,8 +188,8 @@ def _keep(fit: Fit, row: EpochRow) -> None:
 def _taken(snapshot: Snapshot | None, fit: Fit) -> Snapshot:
     """Return a snapshot of the weights as they are now, in the memory of an earlier one if there is one."""
     if snapshot is None:
-        return Snapshot(fit.model.module)
-    snapshot.take(fit.model.module)
+        return Snapshot(fit.state.model.module)
+    snapshot.take(fit.state.model.module)
     return snapshot
 
 

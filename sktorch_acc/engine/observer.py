@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from contextlib import ExitStack
+from contextlib import nullcontext
 from typing import Any, ClassVar
 
 import torch
@@ -78,18 +78,16 @@ def tell(fit: Any, hook: str, *args: Any) -> list[Any]:
 
     Gradients are on, and the generators are put back afterwards: whatever an observer draws changes nothing.
     """
-    if hook in _OF_BATCHES:
-        hearers = batch_observers(fit)
-    else:
-        hearers = [observer for observer in fit.observers if hook in _hooks(type(observer))]  # type: ignore[arg-type]
+    hearers, foreign = [], False
+    for observer in batch_observers(fit) if hook in _OF_BATCHES else fit.observers:
+        if _has_hook(type(observer), hook):  # type: ignore[arg-type]
+            hearers.append(observer)
+            foreign |= observer.foreign
     if not hearers:
         return []
     if hook in _REVERSED:
         hearers.reverse()
-    with ExitStack() as stack:
-        if any(observer.foreign for observer in hearers):
-            stack.enter_context(guarded_generators(fit.state.model.device))
-            stack.enter_context(torch.enable_grad())
+    with guarded_generators(fit.state.model.device) if foreign else nullcontext(), torch.enable_grad():
         return [getattr(observer, hook)(fit, *args) for observer in hearers]
 
 
@@ -99,7 +97,5 @@ def batch_observers(fit: Any) -> list[Any]:
 
 
 @functools.lru_cache(maxsize=64)
-def _hooks(cls: Any) -> frozenset[str]:
-    """Return the hooks that a class overrides."""
-    own = (name for name in vars(Observer) if callable(getattr(Observer, name)) and not name.startswith("_"))
-    return frozenset(name for name in own if getattr(cls, name) is not getattr(Observer, name))
+def _has_hook(cls: Any, hook: str) -> bool:
+    return getattr(cls, hook) is not getattr(BatchObserver, hook)

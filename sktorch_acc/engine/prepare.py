@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 
 from sktorch_acc._global_state import epoch_seeds, seed_generators, split_seed
-from sktorch_acc.data import Examples, FeatureSchema, Labels, stratified_holdout
+from sktorch_acc.data import Examples, FeatureSchema, Labels, batch_sizes, stratified_holdout
 from sktorch_acc.engine.build import build_model, build_optimizer
 from sktorch_acc.engine.device import resolve_threads, step_operations
 from sktorch_acc.engine.history import check_monitor
@@ -81,6 +81,7 @@ def prepare(
         validation=validation and _weighing_in(validation, found.loss.dtype),
         kept=kept,
         first_epoch=state.epoch + 1,
+        n_steps=len(batch_sizes(len(training), settings.batch_size)),
         columns=found.columns,
         eval_layers=found.eval_layers,
         observers=observers,
@@ -150,10 +151,12 @@ def _set_threads(fit: Fit, row_operations: float) -> None:
 def _set_deciders(fit: Fit) -> None:
     """Set up what follows the monitored column: the schedule and early stopping."""
     settings, state = fit.settings, fit.state
+    scheduled = settings.part("lr_scheduler")
+    if settings.lr_scheduler is None and not scheduled and not settings.early_stopping:
+        return
     maximise = maximised(fit.monitor)
     facts = ScheduleFacts(settings.lr, settings.max_epochs, fit.n_steps, maximise)
-    state.schedule = build_schedule(settings.lr_scheduler, settings.part("lr_scheduler"), state.trained, facts)
-    state.stopping = None
+    state.schedule = build_schedule(settings.lr_scheduler, scheduled, state.optimizer, facts)
     if settings.early_stopping:
         state.stopping = EarlyStopping(maximise, settings.n_iter_no_change, settings.tol)
     if state.stopping is not None or (state.schedule is not None and state.schedule.wants_metric):

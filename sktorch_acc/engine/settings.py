@@ -50,7 +50,7 @@ class FitSettings:
 
     def part(self, prefix: str) -> dict[str, Any]:
         """Return the parameters under ``prefix__``, without the prefix."""
-        return split_nested(self.nested, prefix)
+        return split_nested(self.nested, prefix) if self.nested else {}
 
     def ignored_changes(self, built_from: FitSettings) -> list[str]:
         """Return the parameters that differ from those of `built_from` and have no effect on a fit that continues."""

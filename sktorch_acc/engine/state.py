@@ -13,7 +13,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from sktorch_acc.data import Examples, batch_sizes
+from sktorch_acc.data import Examples
 from sktorch_acc.engine.device import resolve_device
 from sktorch_acc.engine.history import EpochRow
 from sktorch_acc.engine.interrupts import Interrupts
@@ -64,7 +64,7 @@ class TrainingState:
 
     model: Model
     built_from: FitSettings
-    optimizer: torch.optim.Optimizer | None
+    optimizer: Any
     seed: int
     lr: float
     continued: bool = False
@@ -81,21 +81,6 @@ class TrainingState:
     def epoch(self) -> int:
         """Number of complete epochs."""
         return self.rows[-1].epoch if self.rows else 0
-
-    @property
-    def trained(self) -> torch.optim.Optimizer:
-        """The optimizer of the fit that runs."""
-        assert self.optimizer is not None
-        return self.optimizer
-
-    @property
-    def scheduler(self) -> Any:
-        """The scheduler of torch that is stepped after each optimizer step; None if there is none."""
-        return self.schedule.scheduler if self.schedule is not None and self.schedule.per_step else None
-
-    def parameters(self) -> list[nn.Parameter]:
-        """Return the parameters that the optimizer moves."""
-        return [p for group in self.trained.param_groups for p in group["params"]]
 
     def use(self, module: nn.Module | None = None, criterion: nn.Module | None = None) -> None:
         """Give the model another module or criterion."""
@@ -196,6 +181,8 @@ class Fit:
         Which of the samples given are the fitted ones; None: all.
     first_epoch : int
         Number of the first epoch.
+    n_steps : int
+        Optimizer updates in an epoch.
     columns : int
         Values of output per sample.
     eval_layers : sequence of nn.Module
@@ -214,6 +201,7 @@ class Fit:
     validation: Examples | None
     kept: npt.NDArray[np.int64] | None
     first_epoch: int
+    n_steps: int
     columns: int
     eval_layers: Sequence[nn.Module] = ()
     observers: Sequence[Observer] = ()
@@ -230,18 +218,7 @@ class Fit:
         return [row for row in self.state.rows if row.epoch >= self.first_epoch]
 
     @property
-    def n_steps(self) -> int:
-        """Optimizer updates in an epoch."""
-        return len(batch_sizes(len(self.training), self.settings.batch_size))
-
-    @property
     def monitor(self) -> str:
         """Column of `history_` that early stopping and ``"plateau"`` follow; without validation the training loss."""
         name = self.settings.monitor
         return "train_loss" if self.validation is None and name.startswith("valid_") else name
-
-    def train_mode(self) -> None:
-        """Put the module in training mode."""
-        self.state.model.module.train()
-        for layer in self.eval_layers:
-            layer.eval()

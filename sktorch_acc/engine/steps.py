@@ -47,10 +47,10 @@ def train_epoch(fit: Fit, order: torch.Generator, running: AccuracyCounter | Non
     Returns the weighted mean of the batch losses.
     """
     take_steps = _steps_for(fit)
-    model = fit.model
+    model = fit.state.model
     total = torch.zeros((), dtype=torch.float64, device=model.device)
     weight = torch.zeros_like(total)
-    fit.train_mode()
+    _train_mode(fit)
     model.criterion.train()
     for block in _blocks(fit, order):
         losses, outputs = zip(*take_steps(fit, block.batches), strict=True)
@@ -70,15 +70,17 @@ def _block_classes(spec: OutputSpec, outputs: tuple[torch.Tensor, ...]) -> torch
 
 def _blocks(fit: Fit, order: torch.Generator) -> Iterator[_Block]:
     """Gather shuffled samples block by block: a second copy of the data never exists."""
-    training, device = fit.training, fit.model.device
-    permutation = torch.randperm(len(training), generator=order)
+    training, device = fit.training, fit.state.model.device
+    n_samples = len(training)
+    permutation = torch.randperm(n_samples, generator=order)
     per_row = max(fit.columns, training.rows.elements_per_row)
-    for start, stop, sizes in row_blocks(len(training), fit.settings.batch_size, per_row):
+    for start, stop, sizes in row_blocks(n_samples, fit.settings.batch_size, per_row):
         chosen = permutation[start:stop]
         on_device = chosen.to(device)
-        x = aligned_split(training.rows.gather(chosen.to(training.rows.index_device)), sizes)
+        gathered = training.rows.gather(chosen.to(training.rows.index_device))
         indices = training.targets.index_select(0, on_device)
         target: Any = aligned_split(fit.loss.targets(indices), sizes)
+        x = aligned_split(gathered, sizes)
         batch_weights = torch.tensor(sizes, dtype=torch.float64, device=device)
         if training.weights is not None:
             weights = aligned_split(training.weights.index_select(0, on_device), sizes)
@@ -88,12 +90,23 @@ def _blocks(fit: Fit, order: torch.Generator) -> Iterator[_Block]:
 
 
 def _steps_for(fit: Fit) -> _Steps:
-    optimizer = fit.state.trained
+    optimizer = fit.state.optimizer
     if needs_closure(optimizer):
         return _closure_steps
     if batch_observers(fit):
         return _observed_steps
-    return functools.partial(_lean_steps, step_of(optimizer), fit.state.parameters())
+    return functools.partial(_lean_steps, step_of(optimizer), _parameters(optimizer))
+
+
+def _parameters(optimizer: torch.optim.Optimizer) -> list[nn.Parameter]:
+    """Return the parameters that the optimizer moves."""
+    return [p for group in optimizer.param_groups for p in group["params"]]
+
+
+def _scheduler(fit: Fit) -> Any:
+    """Return the scheduler of torch that is stepped after each optimizer step; None if there is none."""
+    schedule = fit.state.schedule
+    return schedule.scheduler if schedule is not None and schedule.per_step else None
 
 
 def needs_closure(optimizer: torch.optim.Optimizer) -> bool:
@@ -111,7 +124,7 @@ def _closure_required(step: Callable[..., Any]) -> bool:
 def _lean_steps(
     step: Callable[[], object], parameters: list[nn.Parameter], fit: Fit, batches: list[Any]
 ) -> list[_Outcome]:
-    module, loss_of, schedule = fit.model.module, fit.loss.plain(), fit.state.scheduler
+    module, loss_of, schedule = fit.state.model.module, fit.loss.plain(), _scheduler(fit)
     outcomes: list[_Outcome] = []
     for x, target in batches:
         for parameter in parameters:
@@ -128,20 +141,20 @@ def _lean_steps(
 
 def _observed_steps(fit: Fit, batches: list[Any]) -> list[_Outcome]:
     """Take the same steps as the lean path, and tell of each batch."""
-    loss_of, schedule = fit.loss.plain(), fit.state.scheduler
+    loss_of, schedule = fit.loss.plain(), _scheduler(fit)
     outcomes: list[_Outcome] = []
-    parameters = fit.state.parameters()
+    parameters = _parameters(fit.state.optimizer)
     for x, target in batches:
         batch = (x, target[0] if isinstance(target, tuple) else target)
         tell(fit, "batch_begin", batch, True)
-        _training_mode(fit)
+        _undo_eval(fit)
         for parameter in parameters:
             parameter.grad = None
         output = fit.model.module(x)
         loss = loss_of(output, target)
         loss.backward()
         tell(fit, "gradients", batch)
-        fit.state.trained.step()
+        fit.state.optimizer.step()
         if schedule is not None:
             schedule.step()
         outcomes.append((loss.detach(), output.detach()))
@@ -151,7 +164,7 @@ def _observed_steps(fit: Fit, batches: list[Any]) -> list[_Outcome]:
 
 def _closure_steps(fit: Fit, batches: list[Any]) -> list[_Outcome]:
     """Take steps whose optimizer evaluates the loss several times; the first value is recorded."""
-    loss_of, schedule = fit.loss.plain(), fit.state.scheduler
+    loss_of, schedule = fit.loss.plain(), _scheduler(fit)
     outcomes: list[_Outcome] = []
     for x, target in batches:
         batch = (x, target[0] if isinstance(target, tuple) else target)
@@ -159,8 +172,8 @@ def _closure_steps(fit: Fit, batches: list[Any]) -> list[_Outcome]:
         seen: list[_Outcome] = []
 
         def closure(x: torch.Tensor = x, target: Any = target, batch: Any = batch, seen: Any = seen) -> Any:
-            _training_mode(fit)
-            fit.state.trained.zero_grad()
+            _undo_eval(fit)
+            fit.state.optimizer.zero_grad()
             output = fit.model.module(x)
             loss = loss_of(output, target)
             loss.backward()
@@ -168,7 +181,7 @@ def _closure_steps(fit: Fit, batches: list[Any]) -> list[_Outcome]:
             seen.append((loss.detach(), output.detach()))
             return loss
 
-        fit.state.trained.step(closure)
+        fit.state.optimizer.step(closure)
         if schedule is not None:
             schedule.step()
         outcomes.append(seen[0])
@@ -176,10 +189,17 @@ def _closure_steps(fit: Fit, batches: list[Any]) -> list[_Outcome]:
     return outcomes
 
 
-def _training_mode(fit: Fit) -> None:
+def _train_mode(fit: Fit) -> None:
+    """Put the module in training mode."""
+    fit.state.model.module.train()
+    for layer in fit.eval_layers:
+        layer.eval()
+
+
+def _undo_eval(fit: Fit) -> None:
     """Undo a callback's ``eval()`` before the next step (ACC-E4)."""
-    if not fit.model.module.training:
-        fit.train_mode()
+    if not fit.state.model.module.training:
+        _train_mode(fit)
 
 
 def norm_layers(module: nn.Module) -> list[nn.Module]:

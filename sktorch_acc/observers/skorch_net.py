@@ -105,7 +105,8 @@ class SkorchNet(NeuralNetClassifier):
         """The optimizer of the state."""
         if self.state_.optimizer is None:
             raise AttributeError("This net has no optimizer_: its state was not kept.")
-        return self.state_.optimizer
+        optimizer: torch.optim.Optimizer = self.state_.optimizer
+        return optimizer
 
     @optimizer_.setter
     def optimizer_(self, optimizer: torch.optim.Optimizer) -> None:
