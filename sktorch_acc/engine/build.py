@@ -195,12 +195,8 @@ def build_optimizer(settings: FitSettings, lr: float, model: Model) -> torch.opt
     """
     make, given = settings.optimizer, settings.part("optimizer")
     name = getattr(make, "__name__", repr(make))
-    if "lr" in given:
-        raise ValueError(
-            "optimizer__lr was set: the learning rate is the parameter lr, which schedules and history_ follow."
-        )
-    plain = [key for key in given if not key.startswith("param_groups__")]
-    check_names(plain, make, "optimizer", exclude=("self", "params"), also=("param_groups",))
+    if given:
+        _check_optimizer_names(make, given)
     if isinstance(make, type) and not issubclass(make, torch.optim.Optimizer):
         raise TypeError(f"optimizer={name} must make a torch optimizer: pass a class of torch.optim, or a factory.")
     groups = _parameter_groups(model, given.pop("param_groups", ()))
@@ -208,6 +204,15 @@ def build_optimizer(settings: FitSettings, lr: float, model: Model) -> torch.opt
     if not isinstance(optimizer, torch.optim.Optimizer):
         raise TypeError(f"optimizer={name} must make a torch optimizer, but made a {type(optimizer).__name__}.")
     return optimizer
+
+
+def _check_optimizer_names(make: Any, given: Mapping[str, Any]) -> None:
+    if "lr" in given:
+        raise ValueError(
+            "optimizer__lr was set: the learning rate is the parameter lr, which schedules and history_ follow."
+        )
+    plain = [key for key in given if not key.startswith("param_groups__")]
+    check_names(plain, make, "optimizer", exclude=("self", "params"), also=("param_groups",))
 
 
 def _parameter_groups(model: Model, patterns: Iterable[tuple[str, Mapping[str, Any]]]) -> list[dict[str, Any]]:

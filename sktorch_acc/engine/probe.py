@@ -19,7 +19,7 @@ from sktorch_acc.checks.outputs import (
     check_rows,
     output_findings,
 )
-from sktorch_acc.data import Examples, batch_sizes
+from sktorch_acc.data import Examples
 from sktorch_acc.engine.copying import copied
 from sktorch_acc.engine.loss import Loss
 from sktorch_acc.engine.model import Model
@@ -52,8 +52,8 @@ class Probe:
     eval_layers: tuple[nn.Module, ...] = ()
 
 
-def probe(model: Model, training: Examples, batch_size: int) -> Probe:
-    """Run the module on the first batch, without leaving a trace in it, and refuse what cannot be right.
+def probe(model: Model, training: Examples, n_rows: int) -> Probe:
+    """Run the module on the first `n_rows` samples, without leaving a trace in it, and refuse what cannot be right.
 
     The generators may move: every epoch seeds them anew.
 
@@ -62,7 +62,6 @@ def probe(model: Model, training: Examples, batch_size: int) -> Probe:
     ModuleOutputError
         With the catalogue code of the first finding.
     """
-    n_rows = batch_sizes(len(training), batch_size)[0]
     batch = training.rows.chunk(0, n_rows)
     subject = replace(model, module=_double(model.module))
     module = subject.module
@@ -166,7 +165,7 @@ def _training_forward(module: nn.Module, batch: torch.Tensor) -> tuple[Any, bool
 
 def _loss(loss: Loss, output: torch.Tensor, targets: Any) -> Any:
     try:
-        return loss.plain()(output, targets)
+        return loss.plain(output, targets)
     except Exception as err:
         err.add_note(
             f"TorchClassifier called {type(loss.criterion).__name__} with outputs of shape "
