@@ -8,7 +8,7 @@ from typing import Any, Literal
 from sktorch_acc.doctor.explain.message import as_html, as_text, write_message
 from sktorch_acc.doctor.explain.ranking import Candidate, Ranking, rank
 from sktorch_acc.doctor.explain.reading import read_problem
-from sktorch_acc.doctor.explain.reported import Figure, read_figure
+from sktorch_acc.doctor.explain.reported import read_figure
 
 __all__ = ["Explanation", "Verdict", "explain_accuracy"]
 
@@ -140,16 +140,16 @@ def explain_accuracy(
     problem = read_problem(outputs, targets, batch_size, shuffled)
     figure = read_figure(reported)
     ranking = rank(problem, figure)
-    verdict = _verdict(ranking)
+    verdict, confidence = _verdict(ranking)
     candidates = ranking.candidates
     if verdict == "true":
         candidates = tuple(c for c in candidates if c.share >= NOTICEABLE)
-    named = verdict in ("explained", "ambiguous")
+    named = candidates[0] if verdict in ("explained", "ambiguous") else None
     return Explanation(
         verdict=verdict,
-        code=candidates[0].code if named else None,
-        confidence={"true": ranking.truth, "unexplained": ranking.other}.get(verdict, _first_share(ranking)),
-        scale=_scale(ranking, figure, named),
+        code=named.code if named else None,
+        confidence=confidence,
+        scale=ranking.truth_scale or (named.scale if named else figure.likely_scale),
         reported=figure.value,
         true_accuracy=problem.truth,
         candidates=candidates,
@@ -157,22 +157,12 @@ def explain_accuracy(
     )
 
 
-def _first_share(ranking: Ranking) -> float:
-    return ranking.candidates[0].share if ranking.candidates else 0.0
-
-
-def _verdict(ranking: Ranking) -> Verdict:
-    """Decide what to say; a match with the accuracy itself always comes first."""
+def _verdict(ranking: Ranking) -> tuple[Verdict, float]:
+    """Decide what to say and how sure it is; a match with the accuracy itself always comes first."""
     if ranking.truth_scale is not None:
-        return "true"
-    first = _first_share(ranking)
+        return "true", ranking.truth
+    first = ranking.candidates[0].share if ranking.candidates else 0.0
     if first <= ranking.other:
-        return "unexplained"
+        return "unexplained", ranking.other
     alone = len(ranking.candidates) == 1 and first >= 0.5
-    return "explained" if alone or first >= SURE else "ambiguous"
-
-
-def _scale(ranking: Ranking, figure: Figure, named: bool) -> int:
-    if ranking.truth_scale is not None:
-        return ranking.truth_scale
-    return ranking.candidates[0].scale if named else figure.likely_scale
+    return "explained" if alone or first >= SURE else "ambiguous", first

@@ -60,7 +60,7 @@ class Problem:
     @cached_property
     def hits(self) -> Ints:
         """1 for a right row, 0 for a wrong one: (n_rows,)."""
-        return np.asarray(self.predicted == self.targets, dtype=np.int64)
+        return self.hits_of(self.predicted)
 
     @cached_property
     def correct(self) -> int:
@@ -71,6 +71,10 @@ class Problem:
     def truth(self) -> float:
         """The accuracy: right rows divided by rows."""
         return float(rates(self.correct, self.n_rows))
+
+    def hits_of(self, predicted: float | npt.NDArray[Any]) -> Ints:
+        """1 where a prediction, or one number for all rows, equals the target: (n_rows,)."""
+        return np.asarray(predicted == self.targets, dtype=np.int64)
 
     # ---- batches
 
@@ -88,6 +92,11 @@ class Problem:
     def batches_known(self) -> bool:
         """Whether it is known which rows stood in which batch."""
         return self.batch_size is not None and not self.shuffled
+
+    @property
+    def several_known_batches(self) -> bool:
+        """Whether there is more than one batch, and it is known which rows stood in which."""
+        return self.several_batches and self.batches_known
 
     @property
     def short_tail(self) -> int:

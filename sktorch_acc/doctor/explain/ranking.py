@@ -14,8 +14,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from statistics import NormalDist
 
-from sktorch_acc.doctor.explain.averages import float32_truths
 from sktorch_acc.doctor.explain.formulas import FORMULAS, Formula
+from sktorch_acc.doctor.explain.formulas.formula import float32_mean
 from sktorch_acc.doctor.explain.problem import Problem
 from sktorch_acc.doctor.explain.reported import FLOAT_NOISE, Figure
 
@@ -89,7 +89,7 @@ class _Match:
 
 def rank(problem: Problem, figure: Figure) -> Ranking:
     """Share the probability out between the formulas, a right loop and something else."""
-    right = [problem.truth, *float32_truths(problem)]
+    right = [problem.truth, *_float32_truths(problem)]
     truth_scale = next((s for s in figure.scales if any(_prints_as(v, figure, s) for v in right)), None)
     truth = 0.0 if truth_scale is None else TRUTH_PRIOR * _scale_factor(figure, truth_scale)
     matches = _likeliest_of_each_code(match for formula in FORMULAS for match in _matches(formula, problem, figure))
@@ -100,6 +100,14 @@ def rank(problem: Problem, figure: Figure) -> Ranking:
     total = truth + other + sum(match.weight for match in matches)
     candidates = tuple(_candidate(match, total) for match in matches)
     return Ranking(candidates, truth / total, other / total, truth_scale)
+
+
+def _float32_truths(problem: Problem) -> list[float]:
+    """Right averages of batches in running float32: they stray from the accuracy by some 1e-6."""
+    if not problem.several_known_batches:
+        return []
+    weighted = float32_mean(problem.batch_rates * problem.sizes) * problem.n_batches / problem.n_rows
+    return [weighted] if problem.short_tail else [weighted, float32_mean(problem.batch_rates)]
 
 
 def _scale_factor(figure: Figure, scale: int) -> float:
@@ -150,11 +158,9 @@ def _matches(formula: Formula, problem: Problem, figure: Figure) -> Iterator[_Ma
 
 def _likeliest_of_each_code(matches: Iterable[_Match]) -> list[_Match]:
     best: dict[str, _Match] = {}
-    for match in matches:
-        held = best.get(match.formula.code)
-        if held is None or match.weight > held.weight:
-            best[match.formula.code] = match
-    return sorted(best.values(), key=lambda match: -match.weight)
+    for match in sorted(matches, key=lambda match: -match.weight):
+        best.setdefault(match.formula.code, match)
+    return list(best.values())
 
 
 def _candidate(match: _Match, total: float) -> Candidate:

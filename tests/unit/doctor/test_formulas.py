@@ -8,7 +8,7 @@ import torch
 from sklearn.metrics import balanced_accuracy_score
 
 from sktorch_acc.doctor.explain.formulas import FORMULAS
-from sktorch_acc.doctor.explain.precision import round_to_bits
+from sktorch_acc.doctor.explain.formulas.precision import round_to_bits
 from sktorch_acc.doctor.explain.reading import read_problem
 from tests.accuracy_problems import draw_problem
 from tests.wrong_loops import LOOPS, batches, predict, true_accuracy
