@@ -1,8 +1,8 @@
-"""The wrong formulas, each one decorated function in the module of its kind.
+"""The wrong formulas: each is one decorated function, in the module of its kind.
 
-Priors are relative frequencies, guessed from the threads that the catalogue cites and not measured. They rank
-formulas that give the same figure, and weigh them against an accident. A second way to make the same mistake is a
-formula of its own with a smaller prior.
+The priors are relative frequencies, estimated from the threads that the catalogue cites and not measured. They rank
+formulas that give the same value, and weigh a formula against a coincidence. A second way to make the same error is a
+formula of its own, with a smaller prior.
 """
 
 from sktorch_acc.doctor.explain.formulas import averages, classes, comparisons, precision, thresholds
@@ -10,5 +10,5 @@ from sktorch_acc.doctor.explain.formulas.formula import Formula, registered
 
 __all__ = ["FORMULAS", "Formula", "averages", "classes", "comparisons", "precision", "thresholds"]
 
-# In the order of the catalogue, which decides between equally probable formulas.
+# Equally probable formulas are ranked in the order of the catalogue.
 FORMULAS = tuple(sorted(registered, key=lambda f: ("AHBC".index(f.code[4]), int(f.code[5:]))))

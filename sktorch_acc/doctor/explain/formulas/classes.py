@@ -1,4 +1,4 @@
-"""Means over classes instead of the share of right rows: A10 and A11 of the catalogue."""
+"""Means over classes instead of the accuracy: A10 and A11 of the catalogue."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from sktorch_acc._rates import rates
 from sktorch_acc.doctor.explain.formulas.formula import COUNT, OVER_BATCHES, Values, batch_means, certain, formula
 from sktorch_acc.doctor.explain.problem import Floats, Ints, Problem
 
-MACRO = "Every class counts the same, however few rows it has."
+MACRO = "Every class has the same weight, whatever its number of samples."
 
 
 def _recalls(problem: Problem) -> tuple[Ints, Floats]:
-    """Rows and recall (NaN without rows) of each class."""
-    support = problem.counts(problem.targets)
-    return support, rates(problem.counts(problem.targets[problem.hits == 1]), support)
+    """Return the support and the recall of each class, NaN for a class without samples."""
+    support = problem.class_counts(problem.targets)
+    return support, rates(problem.class_counts(problem.targets[problem.correct == 1]), support)
 
 
 def _recalls_per_batch(problem: Problem) -> tuple[Ints, Floats]:
-    """Rows and recalls (NaN without rows) of each class in each batch."""
-    support = problem.counts_per_batch(problem.targets)
+    """Return the support and the recall of each class in each batch, NaN for a class without samples."""
+    support = problem.class_counts_per_batch(problem.targets)
     cells = problem.batch_of * problem.n_classes + problem.targets
-    hits = np.bincount(cells, weights=problem.hits, minlength=support.size).reshape(support.shape)
-    return support, rates(hits, support)
+    correct = np.bincount(cells, weights=problem.correct, minlength=support.size).reshape(support.shape)
+    return support, rates(correct, support)
 
 
 @formula(
@@ -55,38 +55,38 @@ def _balanced_per_batch(problem: Problem) -> Values:
 
 @formula(
     "ACC-A11",
-    name="the mean over classes with 0 for a class that has no rows",
-    reason="The accuracy of a class without rows is undefined, not 0.",
+    name="the mean over classes with 0 for a class without samples",
+    reason="The accuracy of a class without samples is undefined, not 0.",
     prior=2.0,
-    wrong="class_acc = hits_per_class / rows_per_class.clamp(min=1)\naccuracy = class_acc.mean()",
+    wrong="class_acc = correct_per_class / samples_per_class.clamp(min=1)\naccuracy = class_acc.mean()",
     fix=COUNT,
 )
 def _absent_as_zero(problem: Problem) -> Values:
-    """Divide by all classes, and by those that occur or are predicted."""
+    """Divide by the number of all classes, and of those that are in the targets or predicted."""
     support, recalls = _recalls(problem)
     present = support > 0
     if present.all():
         return []
-    seen = present | (problem.counts(problem.predicted) > 0)
+    seen = present | (problem.class_counts(problem.predicted) > 0)
     totals = {problem.n_classes, int(seen.sum())} - {int(present.sum())}
     return certain(*(np.nansum(recalls) / total for total in sorted(totals)))
 
 
 @formula(
     "ACC-A11",
-    name="the mean over classes of each batch with 0 for the classes it lacks",
-    reason="A batch seldom holds every class, and a class without rows is counted as wrong.",
+    name="the mean over classes of each batch, with 0 for a class without samples in it",
+    reason="A batch rarely contains every class, and a class without samples is counted as wrong.",
     prior=1.2,
     wrong='metric = MulticlassAccuracy(n_classes, average="macro")\nacc += metric(pred, y)' + OVER_BATCHES,
     fix=COUNT,
 )
 def _absent_as_zero_per_batch(problem: Problem) -> Values:
-    """Divide by all classes, and by those that occur or are predicted in the batch."""
+    """Divide by the number of all classes, and of those that are in the targets of the batch or predicted."""
     if not problem.several_known_batches:
         return []
     support, recalls = _recalls_per_batch(problem)
     if (support > 0).all():
         return []
     totals = np.nansum(recalls, axis=1)
-    seen = (support > 0) | (problem.counts_per_batch(problem.predicted) > 0)
+    seen = (support > 0) | (problem.class_counts_per_batch(problem.predicted) > 0)
     return certain(*batch_means(totals / problem.n_classes), *batch_means(rates(totals, seen.sum(axis=1))))

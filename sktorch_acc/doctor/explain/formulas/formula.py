@@ -1,4 +1,4 @@
-"""What a formula is, the decorator that registers one, and the values that it gives."""
+"""The decorator that registers a formula, and helpers to compute its values."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ import numpy as np
 
 from sktorch_acc.doctor.explain.problem import Floats, Problem
 
-__all__ = ["COUNT", "OVER_BATCHES", "Formula", "Values", "batch_means", "certain", "float32_mean", "formula"]
+__all__ = ["COUNT", "OVER_BATCHES", "UNEVEN", "Formula", "Values", "batch_means", "certain", "float32_mean", "formula"]
 
-# What a formula gives, each value with the probability that it is this one: 1 where it is certain, less where it
-# depends on an order of the rows that nobody knows. Empty: the formula does not apply.
+# Values of a formula with their probabilities: below 1 if the value depends on an unknown order of the samples, in
+# total at most 1 for each way to write the formula. Empty if the formula does not apply.
 Values = list[tuple[float, float]]
 Compute = Callable[[Problem], Values]
 
+UNEVEN = "The short last batch has fewer samples, but the same weight as a full one."
 OVER_BATCHES = "\n# after the loop\naccuracy = acc / len(loader)"
 COUNT = "correct += (pred == y).sum().item()\ntotal += len(y)\n# after the loop\naccuracy = correct / total"
 
@@ -31,15 +32,15 @@ class Formula:
     code : str
         Catalogue code, such as ``"ACC-A1"``.
     name : str
-        What the figure is, to follow "is": ``"the mean of the batch accuracies"``.
+        What the formula computes, such as ``"the mean of the batch accuracies"``. In messages it follows "is".
     reason : str
-        One sentence: why that is not the accuracy.
+        One sentence that says why this is not the accuracy.
     prior : float
-        How common it is, relative to the others.
+        How common the formula is, relative to the others.
     wrong, fix : str
-        The formula as loops write it, and the lines to write instead.
+        The code of the formula as loops write it, and the code to write instead.
     compute : callable
-        From a `Problem` to figures and their probabilities.
+        Computes the values of the formula from a `Problem`.
     """
 
     code: str
@@ -62,15 +63,15 @@ def formula(code: str, *, name: str, reason: str, prior: float, wrong: str, fix:
 
 
 def certain(*values: float | np.floating) -> Values:
-    """Give values that do not depend on chance."""
+    """Return values that are certain, with a probability of 1."""
     return [(float(value), 1.0) for value in values]
 
 
 def float32_mean(parts: Floats) -> float:
-    """Average as a running float32 tensor does: rounded after each addition."""
+    """Average in float32, with a rounding after each addition, as a loop with a float32 tensor does."""
     return float(np.add.accumulate(parts.astype(np.float32))[-1]) / len(parts)
 
 
-def batch_means(of_batches: Floats) -> tuple[float, float]:
+def batch_means(batch_values: Floats) -> tuple[float, float]:
     """Average over the batches, in float64 and in float32."""
-    return float(of_batches.mean()), float32_mean(of_batches)
+    return float(batch_values.mean()), float32_mean(batch_values)
