@@ -1,6 +1,8 @@
 """Every formula gives the value of its loop, and none applies where there is no error."""
 
 import ast
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -135,3 +137,10 @@ def test_every_formula_has_a_name_a_reason_and_code_that_parses():
         ast.parse(formula.wrong)
         ast.parse(formula.fix)
         assert set(formula.wrong.splitlines()) - set(formula.fix.splitlines())
+
+
+def test_formulas_are_in_the_order_of_the_catalogue():
+    index = (Path(__file__).parents[3] / "docs" / "codes" / "index.md").read_text(encoding="utf-8")
+    catalogue = re.findall(r"\]\((ACC-\w+)\.md\)", index)
+    positions = [catalogue.index(formula.code) for formula in FORMULAS]
+    assert positions == sorted(positions)
