@@ -20,7 +20,7 @@ from sktorch_acc.checks.outputs import (
     output_findings,
 )
 from sktorch_acc.data import Examples
-from sktorch_acc.engine.copying import copied
+from sktorch_acc.engine.copying import copied, is_plain
 from sktorch_acc.engine.loss import Loss
 from sktorch_acc.engine.model import Model
 from sktorch_acc.engine.steps import norm_layers
@@ -95,6 +95,8 @@ def _double(module: nn.Module) -> nn.Module:
 
 def _share(module: nn.Module, other: nn.Module) -> bool:
     """Whether a part of one is a part of the other too: a module may copy itself as it likes."""
+    if module is not other and is_plain(module):
+        return False
     parts = {*map(id, module.modules()), *map(id, module.buffers())}
     return not parts.isdisjoint({*map(id, other.modules()), *map(id, other.buffers())})
 
