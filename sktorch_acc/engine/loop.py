@@ -116,7 +116,7 @@ def _validate(fit: Fit, examples: Examples, counter: AccuracyCounter | None) -> 
     sizes: list[float] = []
     told = bool(batch_observers(fit))
     state, model = fit.state, fit.state.model
-    model.criterion.eval()
+    fit.loss.train(False)
 
     def consume(start: int, stop: int, output: torch.Tensor) -> None:
         if nan_rows(output):

@@ -223,3 +223,39 @@ def test_gradients_are_those_of_the_formula():
     loss_for(CE(), ours, weighted=True)(ours, (Y, W)).backward()
     ((W * of_samples(formula)).sum() / W.sum()).backward()
     same(ours.grad, formula.grad)
+
+
+class Tempered(nn.Module):
+    """A criterion that is trained, and that smooths in training mode alone."""
+
+    def __init__(self, reduction="mean"):
+        super().__init__()
+        self.temperature = nn.Parameter(torch.ones((), dtype=D))
+        self.register_buffer("calls", torch.zeros(()))
+        self.reduction = reduction
+
+    def forward(self, output, target):
+        self.calls += 1
+        smoothing = 0.1 if self.training else 0.0
+        return nn.functional.cross_entropy(
+            output / self.temperature, target, label_smoothing=smoothing, reduction=self.reduction
+        )
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_parameters_of_the_criterion_get_gradients(weighted):
+    criterion = Tempered()
+    loss_for(criterion, Z, weighted=weighted, kind="logits")(Z, (Y, W) if weighted else Y).backward()
+    assert criterion.temperature.grad != 0
+    assert criterion.calls == 1
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_the_mode_of_the_criterion_is_followed(weighted):
+    loss = loss_for(Tempered().eval(), Z, weighted=weighted, kind="logits")
+    target = (Y, torch.ones(4, dtype=D)) if weighted else Y
+    same(loss(Z, target), of_samples().mean())
+    loss.train(True)
+    same(loss(Z, target), CE(label_smoothing=0.1)(Z, Y))
+    loss.train(False)
+    same(loss(Z, target), of_samples().mean())
