@@ -40,10 +40,11 @@ def row_blocks(n_rows: int, batch_size: int, elements_per_row: int) -> Iterator[
 
 
 def aligned_split(block: torch.Tensor, sizes: Sequence[int]) -> Sequence[torch.Tensor]:
-    """Split a contiguous block, fresh from a gather, into batches that begin at multiples of 64 bytes.
+    """Split a block, fresh from a gather, into contiguous batches that begin at multiples of 64 bytes.
 
     So the bits of a step do not depend on where in a block its batch lies. All sizes but the last are equal.
     """
+    block = block.contiguous()  # targets that are repeated over columns are not
     length = sizes[0] * (block.numel() // max(1, len(block)))  # elements of a batch
     per_line = ALIGNMENT // block.element_size()
     if len(sizes) == 1 or length % per_line == 0:
