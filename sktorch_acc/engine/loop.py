@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cmath
 import math
 import time
 
@@ -169,7 +170,7 @@ def _check_weights(fit: Fit) -> None:
     for parameter in state.model.module.parameters() if state.best is None else ():
         values = parameter.detach()
         # A finite sum needs one pass; finite values whose sum overflows need the other.
-        if not (math.isfinite(values.sum().item()) or bool(torch.isfinite(values).all())):
+        if not (cmath.isfinite(values.sum().item()) or bool(torch.isfinite(values).all())):
             raise _nonfinite(fit, "Weights became NaN or infinite", state.epoch)
 
 
