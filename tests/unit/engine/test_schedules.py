@@ -151,6 +151,23 @@ def test_afterwards_the_learning_rates_are_what_they_were(spec):
     assert not any("initial_lr" in group for group in optimizer.param_groups)
 
 
+@pytest.mark.parametrize(
+    ("optimizer", "name", "options"),
+    [
+        (torch.optim.AdamW, "betas", {"betas": (0.7, 0.99)}),
+        (torch.optim.SGD, "momentum", {"momentum": 0.6}),
+    ],
+)
+def test_afterwards_the_momentum_is_what_it_was(optimizer, name, options):
+    optimizer = optimizer([torch.nn.Parameter(torch.zeros(1))], lr=0.1, **options)
+    schedule = build_schedule("onecycle", {}, optimizer, FACTS)
+    optimizer.step()
+    schedule.scheduler.step()
+    assert optimizer.param_groups[0][name] != options[name]
+    schedule.undo()
+    assert optimizer.param_groups[0][name] == options[name]
+
+
 def test_a_group_that_was_added_meanwhile_keeps_its_rate():
     optimizer = sgd(0.1)
     schedule = build_schedule("cosine", {}, optimizer, FACTS)
