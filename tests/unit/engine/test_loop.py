@@ -97,6 +97,8 @@ def test_what_is_counted_is_what_was_asked_for(mode):
 def test_sizes_are_samples_and_batches_of_each_phase():
     assert rows_of()[1][0].sizes == {"train": (20, 4)}
     assert rows_of(validation=HELD_OUT)[1][0].sizes == {"train": (20, 4), "valid": (7, 1)}
+    weighted = examples(table(20, dtype="float64"), classes(20, 3), n_classes=3, weights=np.arange(20) % 2)
+    assert rows_of(given=weighted)[1][0].sizes == {"train": (20, 2)}  # ten samples weigh nothing and are fitted
 
 
 def test_the_learning_rate_is_that_at_the_beginning_of_the_epoch():
