@@ -87,10 +87,10 @@ def test_a_copy_predicts_the_same_and_does_not_follow_the_training():
     model.module.train()
     twin = model.copy()
     assert model.module.training
+    assert not twin.module.training
     with torch.no_grad():
         model.module.weight.zero_()
     assert np.array_equal(outputs(twin, table()), before)
-    assert not twin.module.training
     assert twin.labels is model.labels
 
 
