@@ -16,8 +16,9 @@ from sklearn.metrics import make_scorer
 from sklearn.metrics._scorer import _BaseScorer
 
 from sktorch_acc._text import listed
+from sktorch_acc.labels import as_labels, sorted_union, unique_labels
 from sktorch_acc.metrics._scores import class_accuracies, per_class_accuracy_score, worst_class_accuracy_score
-from sktorch_acc.metrics._targets import LabelPair, as_labels, read_pair, sorted_union, unique_labels
+from sktorch_acc.metrics._targets import LabelPair, read_pair
 
 __all__ = [
     "PerClassAccuracyScoring",

@@ -10,9 +10,10 @@ import numpy.typing as npt
 import pandas as pd
 
 from sktorch_acc._rates import rates, wilson_interval
+from sktorch_acc.labels import as_labels, sorted_union
 from sktorch_acc.metrics._counts import ClassCounts, count, most_confused, weigh
 from sktorch_acc.metrics._scores import refuse_unknown_labels
-from sktorch_acc.metrics._targets import LabelPair, as_labels, read_pair, sorted_union
+from sktorch_acc.metrics._targets import LabelPair, read_pair
 
 __all__ = [
     "check_confidence",

@@ -22,7 +22,7 @@ from sktorch_acc.checks.folds import (
     check_stratified,
 )
 from sktorch_acc.findings import Diagnosis, Finding, errors_first
-from sktorch_acc.metrics._targets import as_labels
+from sktorch_acc.labels import as_labels
 from sktorch_acc.model_selection._counting import refuse_non_classifier
 from sktorch_acc.model_selection._folds import Folds
 from sktorch_acc.model_selection._recording import RecordingClassifier, RecordingScorer

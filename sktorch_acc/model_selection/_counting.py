@@ -12,7 +12,7 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.utils import get_tags
 
 from sktorch_acc.checks.folds import Stage, failed_fold
-from sktorch_acc.metrics._targets import as_labels
+from sktorch_acc.labels import as_labels
 
 __all__ = ["CountingClassifier", "count_rows", "refuse_non_classifier"]
 

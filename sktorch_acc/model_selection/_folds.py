@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from sktorch_acc.checks.folds import FoldCounts
-from sktorch_acc.metrics._targets import sorted_union
+from sktorch_acc.labels import sorted_union
 
 __all__ = ["Folds", "Labels"]
 

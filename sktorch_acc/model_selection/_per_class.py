@@ -16,9 +16,10 @@ from sktorch_acc._rates import rates, wilson_interval
 from sktorch_acc.checks.folds import check_mean_over_folds, check_missing_classes
 from sktorch_acc.exceptions import warn
 from sktorch_acc.findings import Finding
+from sktorch_acc.labels import as_labels, sorted_union
 from sktorch_acc.metrics._counts import confusion_counts, count
 from sktorch_acc.metrics._table import table_of_pair
-from sktorch_acc.metrics._targets import LabelPair, as_labels, read_pair, sorted_union
+from sktorch_acc.metrics._targets import LabelPair, read_pair
 from sktorch_acc.model_selection._counting import CountingClassifier, count_rows, refuse_non_classifier
 from sktorch_acc.model_selection._folds import Folds
 

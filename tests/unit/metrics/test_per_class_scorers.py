@@ -99,10 +99,10 @@ def test_a_label_of_the_wrong_kind_is_an_error():
     [
         ("mgmt", r"Got the string 'mgmt'; pass \['mgmt'\]"),
         ([], "labels must name at least one class"),
-        (["a", None], "labels must have a label in every row. Got 1 missing"),
+        (["a", None], "labels contains NaN or None: 1 of 2 labels are missing"),
         ([0.5, 1.5], "labels must hold class labels, but it is continuous"),
         (["a", 1], "labels must hold labels of one kind"),
-        (np.eye(2), r"Got shape \(2, 2\)"),
+        (np.eye(2), r"labels has shape \(2, 2\): it is one-hot"),
     ],
 )
 def test_labels_that_are_none_are_refused_at_once(make, labels, message):
@@ -111,7 +111,7 @@ def test_labels_that_are_none_are_refused_at_once(make, labels, message):
 
 
 def test_a_single_label_is_checked_at_once():
-    with pytest.raises(ValueError, match="label must have a label in every row"):
+    with pytest.raises(ValueError, match="label contains NaN or None: 1 of 1 labels are missing"):
         per_class_accuracy_scorer(None)
 
 

@@ -392,8 +392,8 @@ def test_findings_come_with_errors_first_and_as_a_table():
 @pytest.mark.parametrize(
     ("y", "message"),
     [
-        (np.where(Y == "setosa", np.nan, 1.0), "y must have a label in every row. Got 50 missing"),
-        (np.column_stack([Y, Y]), r"y must be a 1-d array of labels, one class per row. Got shape \(150, 2\)"),
+        (np.where(Y == "setosa", np.nan, 1.0), "y contains NaN or None: 50 of 150 labels are missing"),
+        (np.column_stack([Y, Y]), r"y has shape \(150, 2\): it is one-hot, multilabel or scores"),
         (np.linspace(0, 1, 150), "y must hold class labels, but it is continuous"),
         (Y[:100], r"inconsistent numbers of samples: \[150, 100\]"),
     ],

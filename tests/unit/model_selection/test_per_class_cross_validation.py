@@ -237,8 +237,8 @@ def test_a_class_or_a_module_is_refused_before_any_fold():
     ("bad", "message"),
     [
         (np.linspace(0, 1, 150), "y must hold class labels, but it is continuous"),
-        (np.eye(3)[numbers], r"y must be a 1-d array of labels, one class per row. Got shape \(150, 3\)"),
-        ([None] * 150, "y must have a label in every row"),
+        (np.eye(3)[numbers], r"y has shape \(150, 3\): it is one-hot, multilabel or scores"),
+        ([None] * 150, "y contains NaN or None: 150 of 150 labels are missing"),
     ],
 )
 def test_targets_that_are_no_labels_are_refused(bad, message):
