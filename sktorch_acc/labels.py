@@ -164,8 +164,6 @@ def _as_array(values: Any) -> npt.NDArray[Any]:
     array: npt.NDArray[Any]
     if hasattr(values, "detach"):
         array = values.detach().cpu().numpy()
-    elif isinstance(values, (pd.Series, pd.Index, pd.api.extensions.ExtensionArray)):
-        array = values.to_numpy()  # np.asarray would make objects of nullable integers and bools
     elif isinstance(values, (list, tuple)):
         array = _of_sequence(values)
     else:
@@ -202,7 +200,7 @@ def _refuse_shape(values: npt.NDArray[Any], container: str, name: str) -> None:
 
 def _of_one_kind(values: npt.NDArray[Any], name: str) -> npt.NDArray[Any]:
     """Return objects as strings or as numbers."""
-    if pd.api.types.infer_dtype(values, skipna=False) in ("string", "empty"):
+    if pd.api.types.infer_dtype(values, skipna=False) == "string":
         return values
     kinds = {type(value) for value in values.tolist()}
     if all(issubclass(kind, (Real, np.bool_)) for kind in kinds):

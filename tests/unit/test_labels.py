@@ -69,6 +69,8 @@ def test_metrics_flatten_a_column_in_silence():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert as_labels([[1], [0]], "y").tolist() == [1, 0]
+        with pytest.raises(ValueError, match="1 of 2 labels are missing, the first at row 1"):
+            as_labels(np.ma.array([[0], [1]], mask=[[False], [True]]), "y")
 
 
 def test_dates_can_be_learned_but_have_no_table():
@@ -105,6 +107,7 @@ def test_metrics_read_all_strings_as_objects(dtype):
     [
         (np.array([2, 1], dtype=object), "i"),
         (np.array([True, False], dtype=object), "b"),
+        (np.array([np.True_, np.False_], dtype=object), "b"),
         (np.array([True, 2], dtype=object), "i"),
         (np.array([2.0, 1.0], dtype=object), "f"),
         (pd.Series([2, 1], dtype="Int8"), "i"),
