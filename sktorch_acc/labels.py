@@ -150,7 +150,7 @@ def _read(y: Any, name: str, *, warn: bool = False) -> npt.NDArray[Any]:
     if values.ndim != 1:
         _refuse_shape(values, type(y).__name__, name)
         values = column_or_1d(values, warn=warn, dtype=None)
-    missing = np.ma.getmaskarray(y).ravel() if isinstance(y, np.ma.MaskedArray) else pd.isna(values)
+    missing = np.ma.getmaskarray(y) if isinstance(y, np.ma.MaskedArray) else pd.isna(values)
     if missing.any():
         raise ValueError(
             f"Input {name} contains NaN or None: {int(missing.sum())} of {len(values)} labels are missing, the first "

@@ -1,6 +1,6 @@
-"""Read true and predicted labels once: check them, and turn them into class codes.
+"""Check true and predicted labels against each other, and turn them into class codes.
 
-The scores, tables and scorers count over these codes; nothing here computes a figure.
+The scores, tables and scorers count over these codes; no accuracy is computed here.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ __all__ = ["LabelPair", "read_pair"]
 
 @dataclass(frozen=True)
 class LabelPair:
-    """True and predicted labels of the same rows, as positions in `classes`.
+    """True and predicted labels of the same samples, as positions in `classes`.
 
-    The first `n_labels` classes are the ones a figure is wanted for, in the wanted order; the
-    rest, sorted, only occur in the data.
+    The first `n_labels` classes are the ones to report, in the requested order; the rest, sorted,
+    only occur in the data.
     """
 
     classes: npt.NDArray[Any]  # (n_classes,)
@@ -33,7 +33,7 @@ class LabelPair:
 
     @property
     def labels(self) -> npt.NDArray[Any]:
-        """The classes that a figure is wanted for."""
+        """The classes to report."""
         return self.classes[: self.n_labels]
 
 
@@ -61,7 +61,7 @@ def _encode(
     pred: npt.NDArray[Any],
     weight: npt.NDArray[np.float64] | None,
 ) -> LabelPair:
-    """Replace labels by codes: the wanted labels first, then the rest in sorted order."""
+    """Replace labels by codes: the requested labels first, then the rest in sorted order."""
     n_wanted = 0 if labels is None else len(labels)
     joined = np.concatenate([true, pred] if labels is None else [labels, true, pred])
     codes, unique = pd.factorize(joined)

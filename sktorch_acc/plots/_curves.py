@@ -10,7 +10,7 @@ import pandas as pd
 
 from sktorch_acc._text import shorten
 from sktorch_acc.metrics import per_class_history
-from sktorch_acc.metrics._history import CURVES, history_of
+from sktorch_acc.metrics._history import history_of, long_history
 from sktorch_acc.plots._style import (
     CLASS_COLORS,
     GREY,
@@ -130,7 +130,7 @@ class AccuracyCurveDisplay:
         history = history_of(clf)
         most = int(np.argmax(clf.class_count_))
         display = cls(
-            _overall_curves(history),
+            long_history(history, [None]).drop(columns="label"),
             class_curves=per_class_history(clf) if per_class else None,
             best_epoch=int(clf.best_epoch_),
             majority=(clf.classes_[most], float(clf.class_count_[most] / np.sum(clf.class_count_))),
@@ -258,25 +258,3 @@ def _exact_if_any(long: pd.DataFrame) -> pd.DataFrame:
 def _curves_of(long: pd.DataFrame, *keys: str) -> list[tuple[Any, pd.DataFrame]]:
     """Split a long table into its curves, in the order in which they first occur."""
     return list(long.groupby(list(keys), sort=False))
-
-
-def _overall_curves(history: pd.DataFrame) -> pd.DataFrame:
-    """Return the overall columns of `history_` in long form."""
-    parts = [
-        pd.DataFrame(
-            {
-                "epoch": history.index.to_numpy(),
-                "split": split,
-                "measure": measure,
-                "accuracy": history[column].to_numpy(),
-            }
-        )
-        for column, (split, measure) in CURVES.items()
-        if column in history
-    ]
-    if not parts:
-        raise ValueError(
-            "history_ has no accuracy: fitted with train_accuracy=None. "
-            f"Columns: {list(history.columns)}. Fit with train_accuracy='exact' or 'running'."
-        )
-    return pd.concat(parts, ignore_index=True)

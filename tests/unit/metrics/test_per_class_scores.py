@@ -1,4 +1,4 @@
-"""Scores, and what they refuse."""
+"""Scores, and the input that they refuse."""
 
 import numpy as np
 import pandas as pd
@@ -63,7 +63,7 @@ def test_any_container_of_numbers_is_read(contain):
     assert per_class_accuracy_score(contain([0, 0, 0, 1]), contain([0, 0, 1, 1])).tolist() == [2 / 3, 1.0]
 
 
-def test_a_class_without_rows_is_nan_and_not_0():
+def test_a_class_without_samples_is_nan_and_not_0():
     assert np.isnan(per_class_accuracy_score(PETS, GUESSES, labels=["dog", "fox"])[1])
     assert np.isnan(per_class_accuracy_score(["cat"], ["fox"])[1])
 
@@ -73,7 +73,7 @@ def test_one_vs_rest_of_an_absent_class_is_defined():
     assert scores.tolist() == [1.0, 0.75]
 
 
-def test_worst_class_ignores_classes_without_rows():
+def test_worst_class_ignores_classes_without_samples():
     assert worst_class_accuracy_score(PETS, GUESSES, labels=["dog", "fox"]) == 1.0
     assert np.isnan(worst_class_accuracy_score(["cat"], ["fox"], labels=["fox"]))
 
@@ -88,7 +88,7 @@ def test_one_class_alone_works():
     assert table["most_confused_with"].tolist() == [None, None]
 
 
-def test_inputs_are_left_as_they_were():
+def test_inputs_are_not_changed():
     y_true, y_pred, weight = np.array([1, 0, 1]), np.array([1, 1, 1]), np.array([1.0, 2.0, 3.0])
     per_class_accuracy_table(y_true, y_pred, sample_weight=weight)
     assert y_true.tolist() == [1, 0, 1]
@@ -96,7 +96,7 @@ def test_inputs_are_left_as_they_were():
     assert weight.tolist() == [1.0, 2.0, 3.0]
 
 
-# What is refused in labels and weights by themselves is in tests/unit/test_labels.py.
+# Invalid labels and weights by themselves are tested in tests/unit/test_labels.py.
 REFUSED = [
     (([0, 1], [0, 1, 1]), {}, "one label per sample.* Got 2 and 3 labels"),
     (([], []), {}, "y_true and y_pred are empty"),
@@ -131,7 +131,7 @@ REFUSED = [
     "function",
     [per_class_accuracy_score, worst_class_accuracy_score, per_class_accuracy_table, classification_report],
 )
-def test_what_cannot_be_measured_is_refused_with_the_reason(function, args, kwargs, message):
+def test_invalid_input_is_refused_with_the_reason(function, args, kwargs, message):
     with pytest.raises(ValueError, match=message):
         function(*args, **kwargs)
 
