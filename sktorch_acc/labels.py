@@ -1,7 +1,7 @@
 """Labels and weights, checked once and without torch: for data, metrics and doctor.
 
-A fit keeps its labels in the dtype in which they came (`check_labels`). Metrics compare labels of any two
-containers, so they read strings as objects and refuse fractions and dates (`as_labels`).
+A fit keeps the dtype of its labels (`check_labels`). Metrics compare the labels of two containers, so strings
+become objects, and fractions and dates are refused (`as_labels`).
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ __all__ = [
 
 
 def check_labels(y: Any, estimator: Any) -> npt.NDArray[Any]:
-    """Return y as a 1-d array of labels to train on or to score, in the dtype in which they came."""
+    """Return y as a 1-d array of labels for `fit` or `score`, with its dtype."""
     if y is None:
         raise ValueError(
             f"This {type(estimator).__name__} estimator requires y to be passed, but the target y is None."
@@ -83,7 +83,7 @@ def sorted_union(named: dict[str, npt.NDArray[Any]]) -> npt.NDArray[Any]:
 
 
 def refuse_mixed_kinds(named: dict[str, npt.NDArray[Any]]) -> None:
-    """Refuse strings in one array and numbers in another: they are never equal, so every accuracy would be 0."""
+    """Refuse strings in one array and numbers in another: they are never equal."""
     strings = [name for name, values in named.items() if values.dtype.kind == "O" and len(values)]
     numbers = [name for name, values in named.items() if values.dtype.kind != "O" and len(values)]
     if strings and numbers:
@@ -108,14 +108,14 @@ def _at_least_one(labels: Any) -> npt.NDArray[Any]:
 
 
 def check_weights(sample_weight: Any, n_samples: int) -> npt.NDArray[np.float64] | None:
-    """Return the weights of a fit: a number stands for equal weights, None stays None, and not all are 0."""
+    """Return the weights of a fit, at least one of them positive; a number is a weight for all samples."""
     if sample_weight is None:
         return None
     weights = read_weights(
         np.full(n_samples, sample_weight) if isinstance(sample_weight, Real) else sample_weight, n_samples
     )
     if not weights.any():
-        raise ValueError("sample_weight holds only zeros. Give at least one sample a positive weight.")
+        raise ValueError("sample_weight holds only zeros; at least one must be positive.")
     return weights
 
 
@@ -141,11 +141,11 @@ def read_weights(sample_weight: Any, n_samples: int) -> npt.NDArray[np.float64]:
     return weights
 
 
-# ------------------------------------------------------------------ any container to one array
+# ------------------------------------------------------------------ containers
 
 
 def _read(y: Any, name: str, *, warn: bool = False) -> npt.NDArray[Any]:
-    """Return labels in one dimension, none missing, objects of one kind; with `warn`, warn of a column."""
+    """Return a 1-d array without missing labels, objects of one kind; `warn` for a column."""
     values = _as_array(y)
     if values.ndim != 1:
         _refuse_shape(values, type(y).__name__, name)
@@ -168,7 +168,7 @@ def _as_array(values: Any) -> npt.NDArray[Any]:
         array = _of_sequence(values)
     else:
         array = np.asarray(values)
-    # pandas looks labels up in the native order alone.
+    # pandas.Index.get_indexer needs the native byte order.
     return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
 
 
@@ -185,7 +185,7 @@ def _of_sequence(values: list[Any] | tuple[Any, ...]) -> npt.NDArray[Any]:
 
 
 def _refuse_shape(values: npt.NDArray[Any], container: str, name: str) -> None:
-    """Refuse all but a single column."""
+    """Refuse all shapes but a single column."""
     if values.shape[1:] == (1,):
         return
     if values.ndim == 2:
@@ -199,13 +199,13 @@ def _refuse_shape(values: npt.NDArray[Any], container: str, name: str) -> None:
 
 
 def _of_one_kind(values: npt.NDArray[Any], name: str) -> npt.NDArray[Any]:
-    """Return objects as strings or as numbers."""
+    """Return an array of str objects or of numbers."""
     if pd.api.types.infer_dtype(values, skipna=False) == "string":
         return values
     kinds = {type(value) for value in values.tolist()}
     if all(issubclass(kind, (Real, np.bool_)) for kind in kinds):
         numbers = np.asarray(values.tolist())
-        if numbers.dtype.kind in "biuf":  # not beyond 64 bits
+        if numbers.dtype.kind in "biuf":  # objects if beyond 64 bits
             return numbers
     raise ValueError(
         f"{name} must hold labels of one kind: strings, integers or booleans. "
@@ -224,8 +224,8 @@ def _refuse_fractions(values: npt.NDArray[Any], name: str) -> None:
 
 
 def _few_integers(y: npt.NDArray[Any]) -> bool:
-    """Whether y holds integers of a range so small that scikit-learn's checks, which sort it twice, would pass.
+    """Whether y holds integers of so small a range that scikit-learn's checks, which sort it twice, would pass.
 
-    Of integers scikit-learn only asks whether more than half of them differ (a regression problem, perhaps).
+    For integers scikit-learn only checks that not more than half of them are distinct.
     """
     return y.dtype.kind in "iu" and len(y) > 0 and int(y.max()) - int(y.min()) < len(y) // 2

@@ -1,4 +1,4 @@
-"""Labels to class indices and back, and the weight of each row."""
+"""Labels to class indices and back, and the weight of each sample in training."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Labels:
     Parameters
     ----------
     classes : ndarray of shape (n_classes,)
-        Sorted unique labels, in the dtype in which they came.
+        Sorted unique labels, in the dtype of y.
     """
 
     classes: npt.NDArray[Any]
@@ -43,7 +43,7 @@ class Labels:
         return self.classes[indices]
 
     def unseen(self, y: npt.NDArray[Any], indices: npt.NDArray[np.int64], remark: str = "") -> str | None:
-        """Describe the labels that `encode` did not know, with a remark on them; None if it knew all."""
+        """Describe the labels that `encode` did not know, with a remark on them; None if there are none."""
         unknown = indices < 0
         if not unknown.any():
             return None
@@ -66,9 +66,9 @@ def row_weights(
     sample_weight: npt.NDArray[np.float64] | None,
     class_weight: Any,
 ) -> npt.NDArray[np.float64] | None:
-    """Return the weight of each row in training: sample weight times class weight.
+    """Return the weight of each sample in training: sample weight times class weight.
 
-    None where every row weighs the same positive amount: then weights change nothing, not by one bit.
+    None if all samples have the same positive weight: then the fit is the same without weights, bit for bit.
     """
     weights = sample_weight
     if class_weight is not None:
@@ -82,7 +82,7 @@ def row_weights(
             "numbers >= 0."
         )
     if not weights.any():
-        raise ValueError("class_weight times sample_weight is 0 for every row: no row is left to train on.")
+        raise ValueError("class_weight times sample_weight is 0 for every sample; at least one must be positive.")
     if (weights == weights[0]).all():
         return None
     return _in_range(weights)
@@ -94,11 +94,11 @@ def class_factors(
     sample_weight: npt.NDArray[np.float64] | None,
     class_weight: Any,
 ) -> npt.NDArray[np.float64]:
-    """Return the weight of each class; 1 for a class without rows under ``"balanced"``."""
+    """Return the weight of each class; 1 for a class without samples under ``"balanced"``."""
     factors = np.ones(len(labels.classes))
     shown = np.arange(len(labels.classes))
     if isinstance(class_weight, str):
-        # A chunk of `partial_fit` may lack classes, and all rows of one may weigh 0.
+        # A chunk of `partial_fit` may lack classes, and all samples of a class may have the weight 0.
         if sample_weight is not None:
             counted = sample_weight > 0
             indices, sample_weight = indices[counted], sample_weight[counted]
@@ -110,9 +110,10 @@ def class_factors(
 
 
 def _in_range(weights: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Return weights that float32 can hold, and their sum: boosting makes some of 1e-48.
+    """Scale weights so that they and their sum fit into float32: boosting produces weights of 1e-48.
 
-    Only ratios count, and next to 1 a weight of 1e-30 is absence; a batch of such rows alone would be 0 / 0.
+    Only ratios matter. A weight of 1e-30 times the largest is set to 0: a batch of only such samples would
+    have the loss 0 / 0.
     """
     largest = weights.max()
     if not 1e-5 < largest < 1e25:

@@ -1,4 +1,4 @@
-"""Labels and weights in any container, and what is refused."""
+"""Labels and weights in any container, and the input that is refused."""
 
 import warnings
 
@@ -43,13 +43,13 @@ REFUSED_BY_BOTH = {
 
 @BOTH
 @pytest.mark.parametrize("case", REFUSED_BY_BOTH)
-def test_what_holds_no_labels_is_refused_with_the_reason(read, case):
+def test_invalid_labels_are_refused_with_the_reason(read, case):
     y, message = REFUSED_BY_BOTH[case]
     with pytest.raises(ValueError, match=message):
         read(y)
 
 
-def test_a_fit_says_in_the_words_of_scikit_learn_that_y_is_missing_infinite_or_continuous():
+def test_a_fit_raises_the_errors_of_scikit_learn_if_y_is_missing_infinite_or_continuous():
     with pytest.raises(ValueError, match="LogisticRegression estimator requires y to be passed, but the target y is"):
         check_labels(None, LogisticRegression())
     with pytest.raises(ValueError, match="Input y contains infinity"):
@@ -65,7 +65,7 @@ def test_a_fit_warns_as_scikit_learn_of_a_column_and_of_labels_that_may_be_a_reg
         check_labels(np.arange(30), None)
 
 
-def test_metrics_flatten_a_column_in_silence():
+def test_metrics_flatten_a_column_without_a_warning():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert as_labels([[1], [0]], "y").tolist() == [1, 0]
@@ -73,7 +73,7 @@ def test_metrics_flatten_a_column_in_silence():
             as_labels(np.ma.array([[0], [1]], mask=[[False], [True]]), "y")
 
 
-def test_dates_can_be_learned_but_have_no_table():
+def test_a_fit_accepts_dates_and_metrics_refuse_them():
     dates = np.array(["2026-01-01", "2026-01-02"], dtype="M8[D]")
     assert check_labels(dates, None).dtype == dates.dtype
     with pytest.raises(ValueError, match=r"y must hold class labels: strings.* Got dtype datetime64\[D\]"):
@@ -91,13 +91,13 @@ def test_dates_can_be_learned_but_have_no_table():
     ],
     ids=str,
 )
-def test_a_fit_keeps_the_dtype_in_which_the_labels_came(y):
+def test_a_fit_keeps_the_dtype_of_the_labels(y):
     assert check_labels(y, None).dtype == y.dtype
     assert check_labels(pd.Series(y), None).tolist() == y.tolist()
 
 
 @pytest.mark.parametrize("dtype", ["U1", object, np.dtypes.StringDType()], ids=str)
-def test_metrics_read_all_strings_as_objects(dtype):
+def test_metrics_return_all_strings_as_objects(dtype):
     assert as_labels(np.array(["b", "a"], dtype=dtype), "y").dtype == object
 
 
@@ -149,27 +149,27 @@ REFUSED_WEIGHTS = {
 
 @pytest.mark.parametrize("read", [check_weights, read_weights], ids=["a fit", "metrics"])
 @pytest.mark.parametrize("case", REFUSED_WEIGHTS)
-def test_what_holds_no_weights_is_refused_with_the_reason(read, case):
+def test_invalid_weights_are_refused_with_the_reason(read, case):
     weights, message = REFUSED_WEIGHTS[case]
     with pytest.raises(ValueError, match=message):
         read(weights, 3)
 
 
 @pytest.mark.parametrize("read", [check_weights, read_weights], ids=["a fit", "metrics"])
-def test_weights_come_as_lists_series_and_tensors(read):
+def test_weights_may_be_lists_series_and_tensors(read):
     for weights in ([1, 2, 3], pd.Series([1, 2, 3], dtype="Int64"), torch.tensor([1.0, 2, 3], requires_grad=True)):
         assert read(weights, 3).dtype == np.float64
         assert read(weights, 3).tolist() == [1.0, 2.0, 3.0]
 
 
-def test_a_fit_takes_one_number_for_all_and_none_but_not_only_zeros():
+def test_a_fit_accepts_one_weight_for_all_samples_and_none_but_not_only_zeros():
     assert check_weights(2, 3).tolist() == [2.0, 2.0, 2.0]
     assert check_weights(None, 3) is None
     with pytest.raises(ValueError, match="only zeros"):
         check_weights([0, 0, 0], 3)
 
 
-def test_metrics_take_weights_of_0_and_no_single_number():
+def test_metrics_accept_only_zeros_but_not_one_weight_for_all_samples():
     assert read_weights([0, 0, 0], 3).tolist() == [0.0, 0.0, 0.0]
     with pytest.raises(ValueError, match=r"Got shape \(\)"):
         read_weights(2, 3)

@@ -25,7 +25,7 @@ KINDS = {
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_decoding_gives_back_what_was_encoded(kind):
+def test_decoding_returns_the_encoded_labels(kind):
     y = check_labels(KINDS[kind], LogisticRegression())
     labels, indices = Labels.learn(y)
     assert indices.tolist() == [1, 0, 1]
@@ -43,7 +43,7 @@ def test_decoding_gives_back_what_was_encoded(kind):
         pd.array(["a", "b", "c"] * 8, dtype="string"),
     ],
 )
-def test_labels_of_any_order_of_bytes_and_nullable_ones_are_found_again(y):
+def test_labels_of_any_byte_order_and_nullable_ones_are_encoded(y):
     checked = check_labels(y, None)
     labels, indices = Labels.learn(checked)
     assert labels.classes.dtype.kind in ("i", "f", "O", "T")
@@ -85,9 +85,9 @@ def test_a_class_weight_for_an_unknown_label_is_refused():
 
 @pytest.mark.parametrize(
     ("class_weight", "message"),
-    [({"a": 0, "b": 0}, "0 for every row"), ({"a": -1, "b": 1}, "negative weight")],
+    [({"a": 0, "b": 0}, "0 for every sample"), ({"a": -1, "b": 1}, "negative weight")],
 )
-def test_class_weights_that_make_no_sense_are_refused(class_weight, message):
+def test_invalid_class_weights_are_refused(class_weight, message):
     labels, indices = Labels.learn(np.array(["a", "b", "b"]))
     with pytest.raises(ValueError, match=message):
         row_weights(labels, indices, None, class_weight)
