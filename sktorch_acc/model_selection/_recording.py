@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 from sklearn.utils.metadata_routing import get_routing_for_object
 
+from sktorch_acc._text import shorten
 from sktorch_acc.checks.folds import Stage
 from sktorch_acc.model_selection._counting import CountingClassifier
 
@@ -117,9 +118,7 @@ def _unwrapped(score: Any) -> Any:
 
 
 def _no_number(score: Any) -> str:
-    text = " ".join(repr(score).split())
-    shown = text if len(text) <= 60 else f"{text[:60]}..."
-    return f"ValueError: scoring must return a number, got {shown} ({type(score).__name__})"
+    return f"ValueError: scoring must return a number, got {shorten(repr(score), 60)} ({type(score).__name__})"
 
 
 def _told(error: BaseException) -> str:

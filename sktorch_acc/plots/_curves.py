@@ -35,7 +35,7 @@ class AccuracyCurveDisplay:
     class_curves : DataFrame, default=None
         Accuracies of the classes, as :func:`~sktorch_acc.metrics.per_class_history` returns them.
     best_epoch : int, default=None
-        The epoch whose weights the estimator holds.
+        The epoch whose weights the estimator uses.
     majority : tuple of (label, float), default=None
         The most frequent class of the fitted samples and its share: the accuracy of always predicting it.
     estimator_name : str, default=None
