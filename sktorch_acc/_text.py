@@ -1,4 +1,4 @@
-"""Write labels for people: short lists for messages, short names for reports and pictures."""
+"""Format values for messages, reports and plots: short lists, short names."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ import numpy.typing as npt
 __all__ = ["listed", "shorten"]
 
 
-def listed(values: Sequence[Any] | npt.NDArray[Any], limit: int = 5) -> str:
-    """Write at most `limit` values, then how many more there are."""
+def listed(values: Sequence[Any] | npt.NDArray[Any], limit: int = 5, *, brackets: bool = True) -> str:
+    """Format at most `limit` values, then how many more there are."""
     shown = [v.item() if isinstance(v, np.generic) else v for v in values[:limit]]
-    text = "[" + ", ".join(repr(v) for v in shown) + "]"
+    text = ", ".join(repr(v) for v in shown)
+    text = f"[{text}]" if brackets else text
     return text if len(values) <= limit else f"{text} and {len(values) - limit} more"
 
 
 def shorten(label: Any, width: int) -> str:
-    """Cut a name longer than `width` in the middle, so that its beginning and its end still show."""
+    """Cut a name longer than `width` in the middle, so that its beginning and its end are kept."""
     text = " ".join(str(label).split())
     if len(text) <= width:
         return text
