@@ -27,7 +27,7 @@ from benchmarks.measure import Own, Row, Settings, alternate, ratio_row, use_clo
 __all__ = ["AT_MOST", "FAMILIES", "compare"]
 
 AT_MOST = 1.03  # a ratio above it counts as slower
-_DOUBTS, _CLEARLY = 3, 1.1  # how often one above it, but not clearly, is measured anew
+_CLEARLY = 1.1  # one whose lower quartile is above this is not measured anew
 FAMILIES: Mapping[str, Callable[[Settings], Iterator[Own]]] = {
     "b": recording.own,
     "c": predicting.own,
@@ -37,8 +37,11 @@ _Offer = dict[str, Any]  # an `Own` without its call
 _NEXT, _MEASURE = "next\n", "measure\n"
 
 
-def compare(commit: str, families: Sequence[str], settings: Settings, clock: str) -> Iterator[Row]:
-    """Yield the ratios of times, at hand over at the commit."""
+def compare(commit: str, families: Sequence[str], settings: Settings, clock: str, *, doubts: int) -> Iterator[Row]:
+    """Yield the ratios of times, at hand over at the commit.
+
+    One that is a little too high is measured anew, up to `doubts` times.
+    """
     with package_of(commit) as package:
 
         def pair(*letters: str) -> _Pair:
@@ -46,18 +49,18 @@ def compare(commit: str, families: Sequence[str], settings: Settings, clock: str
 
         with pair(*families) as workers:
             while (offer := workers.offer()) is not None:
-                yield _ratio(offer, commit, workers, pair)
+                yield _ratio(offer, commit, workers, pair, doubts)
 
 
-def _ratio(offer: _Offer, commit: str, workers: _Pair, pair: Callable[[str], _Pair]) -> Row:
-    """Return a ratio; one that is a little too high is measured again before it is believed.
+def _ratio(offer: _Offer, commit: str, workers: _Pair, pair: Callable[[str], _Pair], doubts: int) -> Row:
+    """Return a ratio; one that is a little too high is measured again, by new processes.
 
-    By new processes: where a process happens to lie in memory is worth some per cent, for as long as it lives.
+    Where things happen to lie in the memory of a process is worth some per cent, for as long as it lives.
     """
     about = {name: offer[name] for name in ("family", "case", "contender")}
     times = workers.times(offer, commit)
     row = ratio_row(**about, times=times, against=commit)
-    for _ in range(_DOUBTS):
+    for _ in range(doubts):
         if row.median <= AT_MOST or row.low > _CLEARLY:
             break
         with pair(offer["family"]) as others:

@@ -135,10 +135,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--against", metavar="COMMIT", help="print those of the package of a commit, too")
     options = parser.parse_args(arguments)
-    columns = {"at hand": _of_package(TREE)}
+    columns = {}
     if options.against is not None:
         with package_of(options.against) as package:
-            columns = {options.against: _of_package(package), **columns}
+            columns[options.against] = _of_package(package)
+    columns["at hand"] = _of_package(TREE)
     print(_table(columns))
 
 
