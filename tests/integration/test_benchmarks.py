@@ -222,9 +222,9 @@ NESTED = ("frames above forward", "depth")
 
 def test_tracing_counts_calls_files_switches_and_frames(tmp_path, monkeypatch):
     (tmp_path / "traced_one.py").write_text(
-        "import traced_two\n\ndef outer():\n    inner()\n    traced_two.other(inner)\n    traced_two.other(inner)\n\n"
-        "def inner():\n    pass\n\nclass Module:\n    training = True\n    def forward(self):\n        pass\n\n"
-        "def steps(n):\n    traced_two.other(lambda: traced_two.other(Module().forward))\n    yield from traced_two.some(n)\n"
+        "import traced_two as two\n\ndef outer():\n    inner()\n    two.other(inner)\n    two.other(inner)\n\n"
+        "def inner():\n    len([])\n\nclass Module:\n    training = True\n    def forward(self):\n        pass\n\n"
+        "def steps(n):\n    two.other(lambda: two.other(Module().forward))\n    yield from two.some(n)\n"
     )
     (tmp_path / "traced_two.py").write_text("def other(call):\n    call()\n\ndef some(n):\n    yield from range(n)\n")
     monkeypatch.syspath_prepend(tmp_path)
