@@ -86,8 +86,9 @@ def _slower_than(options: argparse.Namespace, settings: Settings) -> int:
         raise SystemExit(f"--against compares the families {', '.join(against.FAMILIES)}, not {options.only}.")
     _warn_if_busy(os.getloadavg()[0])
     n_slower = 0
-    doubts = 0 if options.quick else 3
-    for row in against.compare(options.against, families, settings, options.clock, doubts=doubts):
+    pairs, doubts = (1, 0) if options.quick else (3, 3)
+    rows = against.compare(options.against, families, settings, options.clock, pairs=pairs, doubts=doubts)
+    for row in rows:
         slower = row.median > against.AT_MOST
         spread = f"{row.median:.3f} ({row.low:.3f} - {row.high:.3f}) x {row.against}"
         own = f"{1e3 * (row.measured or 0):.3g} ms"

@@ -199,10 +199,25 @@ OFFER = {"family": "b", "case": "case", "contender": "exact", "rounds": 3}
 )
 def test_a_ratio_that_is_a_little_too_high_is_measured_by_other_processes(ratios, median, rounds):
     first, *others = map(Pair, ratios)
-    row = against._ratio(OFFER, "HEAD", first, lambda letter: others.pop(0), 3)
+    row = against._ratio(OFFER, "HEAD", first.times(OFFER, "HEAD"), lambda letter: others.pop(0), 3)
     assert row.median == pytest.approx(median)
     assert row.rounds == rounds
     assert others == []
+
+
+def test_rounds_are_spread_over_pairs_of_processes(monkeypatch):
+    asked = []
+
+    def pair(package, question):
+        asked.append(question["settings"]["rounds"])
+        made = Pair([1.0, 0.9, 0.8][len(asked) - 1])
+        made.offers = iter([OFFER, None])
+        return made
+
+    monkeypatch.setattr(against, "_Pair", pair)
+    (row,) = against.compare("HEAD", ["b"], Settings(rounds=6), "wall", pairs=3, doubts=3)
+    assert asked == [2, 2, 2]
+    assert (row.rounds, row.median) == (9, 0.9)
 
 
 def test_tracing_prints_both_packages(capsys):
