@@ -15,7 +15,6 @@ from sktorch_acc._global_state import isolated
 from sktorch_acc.classifier import TorchClassifier
 from sktorch_acc.data import FeatureSchema, Labels
 from sktorch_acc.engine.build import build_criterion, build_module, build_optimizer
-from sktorch_acc.engine.history import history_frame
 from sktorch_acc.engine.model import Model
 from sktorch_acc.engine.settings import FitSettings
 from sktorch_acc.engine.state import TrainingState
@@ -271,7 +270,6 @@ def _publish(clf: TorchClassifier, manifest: Manifest, state: TrainingState, rea
     clf.n_features_in_ = manifest.n_features
     if manifest.feature_names is not None:
         clf.feature_names_in_ = np.array(manifest.feature_names, dtype=object)
-    clf.history_ = history_frame(state.rows, classes)
     clf._state = state
     clf._net = _net(state, manifest, reader)
     clf.classes_ = classes
