@@ -53,6 +53,8 @@ def check_torch_classifier(estimator: TorchClassifier, X: Any = None, y: Any = N
     ------
     AssertionError
         If a check fails; the message names each failed check, with the reason.
+    ValueError
+        If only one of `X` and `y` is passed.
 
     See Also
     --------
@@ -98,7 +100,16 @@ def torch_classifier_checks(
     name : str
         Name of the check; unique.
     check : callable
-        Takes no arguments, and raises if the check fails (``unittest.SkipTest`` if it cannot be run).
+        Takes no arguments, and raises an error if the check fails (``unittest.SkipTest`` if it cannot be run).
+
+    Raises
+    ------
+    ValueError
+        If only one of `X` and `y` is passed.
+
+    See Also
+    --------
+    check_torch_classifier : Run all checks, and report which of them fail.
 
     Notes
     -----
@@ -128,8 +139,8 @@ def torch_classifier_checks(
 
 def _reason(err: BaseException) -> str:
     """Return the first line of the message; for a bare ``assert`` the line of code."""
-    said = next((line.strip() for line in str(err).splitlines() if line.strip()), None)
-    return said or traceback.extract_tb(err.__traceback__)[-1].line or "no message"
+    first_line = next((line.strip() for line in str(err).splitlines() if line.strip()), None)
+    return first_line or traceback.extract_tb(err.__traceback__)[-1].line or "no message"
 
 
 def _default_rows(estimator: TorchClassifier) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
@@ -240,7 +251,7 @@ def check_outputs_agree(estimator: TorchClassifier, X: Any, y: npt.NDArray[Any])
     _close(probabilities.sum(axis=1), 1, "probabilities do not sum to 1")
     chosen = probabilities[np.arange(n_rows), np.searchsorted(clf.classes_, predicted)]
     best = probabilities.max(axis=1)
-    _close(chosen, best, "predict does not name the most probable label")
+    _close(chosen, best, "predict does not return the most probable label")
     by_decision = (decision > 0).astype(int) if n_classes == 2 else decision.argmax(axis=1)
     _equal(clf.classes_[by_decision].tolist(), predicted.tolist(), "decision_function disagrees with predict")
     with np.errstate(divide="ignore"):
@@ -252,10 +263,10 @@ def check_rows_do_not_influence_each_other(estimator: TorchClassifier, X: Any, y
     """Check that a sample gets the same probabilities alone, among others and in another order."""
     clf = clone(estimator).fit(X, y)
     together = clf.predict_proba(X)
-    everyone = np.arange(len(y))
-    for chosen in (everyone[::-1].copy(), everyone[: len(y) // 2], *everyone[:5].reshape(-1, 1)):
+    all_samples = np.arange(len(y))
+    for chosen in (all_samples[::-1].copy(), all_samples[: len(y) // 2], *all_samples[:5].reshape(-1, 1)):
         among_others = clf.predict_proba(_safe_indexing(X, chosen))
-        _close(among_others, together[chosen], "the probabilities of a row depend on the rows beside it")
+        _close(among_others, together[chosen], "the probabilities of a sample depend on the other samples")
 
 
 def check_every_kind_of_label(estimator: TorchClassifier, X: Any, y: npt.NDArray[Any]) -> None:
@@ -270,7 +281,7 @@ def check_every_kind_of_label(estimator: TorchClassifier, X: Any, y: npt.NDArray
     for labels in kinds:
         clf = clone(estimator).fit(X, labels[codes])
         _equal(clf.classes_.tolist(), labels.tolist(), "classes_ are not the labels")
-        _equal(clf.predict(X).tolist(), labels[base.predict(X)].tolist(), f"labels like {labels[0]!r} come back wrong")
+        _equal(clf.predict(X).tolist(), labels[base.predict(X)].tolist(), f"predict changes labels like {labels[0]!r}")
         _same_module(base, clf, f"labels like {labels[0]!r} changed")
 
 
@@ -298,7 +309,7 @@ def check_weights_of_0_and_1(estimator: TorchClassifier, X: Any, y: npt.NDArray[
     kept = np.flatnonzero(weights)
     weighted = clone(asked).fit(X, y, sample_weight=weights)
     without = clone(asked).fit(_safe_indexing(X, kept), y[kept], sample_weight=weights[kept])
-    _same_module(weighted, without, "rows of weight 0 changed")
+    _same_module(weighted, without, "samples of weight 0 changed")
 
 
 def check_two_halves_are_one_fit(estimator: TorchClassifier, X: Any, y: npt.NDArray[Any]) -> None:

@@ -146,9 +146,9 @@ def test_a_sparse_torch_tensor_is_told_what_to_do_instead():
     ("fitted", "later", "message"),
     [
         (np.ones((2, 3)), np.ones((2, 4)), "X has 4 features, but Holder is expecting 3 features"),
-        (np.ones((2, 1, 8, 8)), np.ones((2, 1, 9, 9)), r"shape \(2, 1, 9, 9\).*rows of shape \(1, 8, 8\)"),
-        (np.ones((2, 1, 8, 8)), np.ones((2, 64)), r"shape \(2, 64\).*rows of shape \(1, 8, 8\)"),
-        (np.ones((2, 3)), np.ones((2, 3, 4)), r"rows of shape \(3, 4\).*rows of shape \(3,\)"),
+        (np.ones((2, 1, 8, 8)), np.ones((2, 1, 9, 9)), r"shape \(2, 1, 9, 9\).*samples of shape \(1, 8, 8\)"),
+        (np.ones((2, 1, 8, 8)), np.ones((2, 64)), r"shape \(2, 64\).*samples of shape \(1, 8, 8\)"),
+        (np.ones((2, 3)), np.ones((2, 3, 4)), r"samples of shape \(3, 4\).*samples of shape \(3,\)"),
         (torch.ones(2, 3, dtype=torch.int64), np.ones((2, 3)), "fitted on integers"),
     ],
 )
