@@ -1,7 +1,7 @@
 """``make bench``: measure all families and write `results.json` and `results.md` beside this file.
 
 ``python -m benchmarks.run --only b,e`` measures some families and keeps the stored rows of the others;
-``--quick`` uses tiny tables and two rounds, to test that everything runs; its values have no meaning.
+``--quick`` uses tiny tables and two rounds: it tests that everything runs, and its values are not to be used.
 
 ``python -m benchmarks.run --against COMMIT`` writes nothing: it measures the package of the working tree and that of
 the commit alternately (families b, c and e), prints the ratios with their quartiles, and exits with the number of

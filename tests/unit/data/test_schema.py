@@ -1,4 +1,4 @@
-"""What may come in as X, and what every refusal says."""
+"""The kinds of X that are accepted, and the messages for all others."""
 
 import numpy as np
 import pandas as pd
@@ -166,6 +166,6 @@ def test_reordered_columns_are_refused_by_name():
         schema.check(holder, FRAME[["b", "a"]])
 
 
-def test_the_door_survives_its_state():
+def test_a_schema_is_restored_from_its_state():
     schema, _ = FeatureSchema.learn(Holder(), torch.ones(2, 3, 4, dtype=torch.int64))
     assert FeatureSchema.from_state(schema.to_state()) == schema
