@@ -153,12 +153,12 @@ def _default_rows(estimator: TorchClassifier) -> tuple[npt.NDArray[Any], npt.NDA
 
 
 def _scikit_learn_checks(estimator: TorchClassifier, X: Any, y: Any) -> Iterator[tuple[str, Callable[[], None]]]:
-    asked = clone(estimator).set_params(early_stopping=False, verbose=0)
-    if asked.validation_fraction is not None:
-        asked.set_params(validation_fraction=None)
-    equivalent = _weights_can_equal_copies(asked, X, y)
+    prepared = clone(estimator).set_params(early_stopping=False, verbose=0)
+    if prepared.validation_fraction is not None:
+        prepared.set_params(validation_fraction=None)
+    equivalent = _weights_can_equal_copies(prepared, X, y)
     seen: dict[str, int] = {}
-    for fresh, check in estimator_checks_generator(asked):
+    for fresh, check in estimator_checks_generator(prepared):
         name = check.func.__name__
         if name in _WEIGHT_EQUIVALENCE and not equivalent:
             continue
@@ -297,18 +297,18 @@ def check_pickle_keeps_predictions(estimator: TorchClassifier, X: Any, y: npt.ND
 
 def check_weights_of_0_and_1(estimator: TorchClassifier, X: Any, y: npt.NDArray[Any]) -> None:
     """Check that unit weights equal no weights and samples of weight 0 are not trained on, to the last bit."""
-    asked = _on_all_rows(estimator)
-    base = clone(asked).fit(X, y)
-    _same_module(base, clone(asked).fit(X, y, sample_weight=np.ones(len(y))), "unit weights changed")
-    if asked.class_weight is not None:
+    on_all = _on_all_rows(estimator)
+    base = clone(on_all).fit(X, y)
+    _same_module(base, clone(on_all).fit(X, y, sample_weight=np.ones(len(y))), "unit weights changed")
+    if on_all.class_weight is not None:
         return  # then the labels of samples of weight 0 are counted
     codes = np.unique(y, return_inverse=True)[1]
     first = np.unique(codes, return_index=True)[1]
     weights = np.tile([1.0, 2.0], len(y))[: len(y)]
     weights[np.setdiff1d(np.arange(0, len(y), 3), first)] = 0  # every label keeps a sample
     kept = np.flatnonzero(weights)
-    weighted = clone(asked).fit(X, y, sample_weight=weights)
-    without = clone(asked).fit(_safe_indexing(X, kept), y[kept], sample_weight=weights[kept])
+    weighted = clone(on_all).fit(X, y, sample_weight=weights)
+    without = clone(on_all).fit(_safe_indexing(X, kept), y[kept], sample_weight=weights[kept])
     _same_module(weighted, without, "samples of weight 0 changed")
 
 
@@ -349,19 +349,19 @@ def _require(condition: bool, message: str) -> None:
         raise AssertionError(message)
 
 
-def _equal(came: Any, expected: Any, message: str) -> None:
-    _require(bool(came == expected), f"{message}: {came!r}, expected {expected!r}")
+def _equal(actual: Any, expected: Any, message: str) -> None:
+    _require(bool(actual == expected), f"{message}: {actual!r}, expected {expected!r}")
 
 
-def _close(came: Any, expected: Any, message: str) -> None:
+def _close(actual: Any, expected: Any, message: str) -> None:
     with np.errstate(invalid="ignore"):  # equal infinities
-        largest = float(np.nanmax(np.abs(np.asarray(came) - expected), initial=0.0))
-    _require(np.allclose(came, expected, rtol=1e-3, atol=1e-5), f"{message} (by up to {largest:.3g})")
+        largest = float(np.nanmax(np.abs(np.asarray(actual) - expected), initial=0.0))
+    _require(np.allclose(actual, expected, rtol=1e-3, atol=1e-5), f"{message} (by up to {largest:.3g})")
 
 
-def _same_module(expected: TorchClassifier, came: TorchClassifier, what: str) -> None:
+def _same_module(expected: TorchClassifier, actual: TorchClassifier, what: str) -> None:
     """Compare parameters and buffers of two trained modules bit for bit."""
-    theirs = came.module_.state_dict()
+    theirs = actual.module_.state_dict()
     for name, value in expected.module_.state_dict().items():
         if isinstance(value, torch.Tensor):
             same = torch.equal(value, theirs[name])

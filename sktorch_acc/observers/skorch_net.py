@@ -152,11 +152,11 @@ class SkorchNet(NeuralNetClassifier):
         return self.state_.model.spec
 
     def fit(self, X: Any, y: Any = None, **fit_params: Any) -> SkorchNet:
-        """Refuse: the estimator trains the module."""
+        """Raise an error: only the estimator trains the module."""
         raise TypeError(_TRAINED_ELSEWHERE)
 
     def partial_fit(self, X: Any, y: Any = None, classes: Any = None, **fit_params: Any) -> SkorchNet:
-        """Refuse: the estimator trains the module."""
+        """Raise an error: only the estimator trains the module."""
         raise TypeError(_TRAINED_ELSEWHERE)
 
     def hears_batches(self) -> bool:

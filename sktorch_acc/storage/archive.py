@@ -197,7 +197,7 @@ def _directory(file: IO[bytes], size: int) -> list[_Entry]:
         *_, length, start = _END64.unpack(_read_exactly(file, record_at, _END64.size))
     if length > _MAX_DIRECTORY or start + length > size:
         raise ModelFileError(
-            f"The zip's directory claims {length} bytes at byte {start} of {size}; that of a model file takes about "
+            f"The zip's directory declares {length} bytes at byte {start} of {size}; that of a model file takes about "
             f"130. {_AGAIN}"
         )
     data, entries, at = _read_exactly(file, start, length), [], 0
@@ -250,7 +250,7 @@ def _check_entries(entries: Sequence[_Entry]) -> None:
         raise ModelFileError(f"manifest.json declares {size} bytes; at most {MAX_MANIFEST} are read.")
 
 
-_ONLY = f"A model file holds {NAMES[0]} and {NAMES[1]}, each once, and nothing else: it is not from save_model."
+_ONLY = f"A model file holds {NAMES[0]} and {NAMES[1]}, each once. save_model did not write this file."
 
 
 def _fault(entry: _Entry) -> str | None:
