@@ -1,7 +1,12 @@
-"""``python -m benchmarks.run --against COMMIT``: time the package at hand against that of a commit.
+"""``python -m benchmarks.run --against COMMIT``: compare the speed of the working tree with that of a commit.
 
+<<<<<<< HEAD
 Two processes, one per package, offer the same measurements in the same order. The command asks them in turn, round by
 round: what disturbs the machine for longer than a round disturbs both.
+=======
+Two processes, one per version of the package, run the same measurements in the same order. They measure alternately,
+round by round, so that a disturbance of the machine that is longer than a round affects both.
+>>>>>>> prose
 """
 
 from __future__ import annotations
@@ -23,11 +28,12 @@ from threadpoolctl import threadpool_limits
 
 from benchmarks import predicting, recording, starting
 from benchmarks.commits import TREE, check_import, package_of, start
-from benchmarks.measure import Own, Row, Settings, alternate, ratio_row, use_clock
+from benchmarks.measure import Measurement, Row, Settings, alternate, ratio_row, use_clock
 
 __all__ = ["AT_MOST", "FAMILIES", "compare"]
 
 AT_MOST = 1.03  # a ratio above it counts as slower
+<<<<<<< HEAD
 _CLEARLY = 1.1  # one whose lower quartile is above this is not measured anew
 FAMILIES: Mapping[str, Callable[[Settings], Iterator[Own]]] = {
     "b": recording.own,
@@ -50,6 +56,20 @@ def compare(
     """
     share = replace(settings, rounds=settings.rounds / pairs)
     times: defaultdict[str, _Times] = defaultdict(dict)
+=======
+_REPEATS, _CLEARLY = 3, 1.1  # a ratio between AT_MOST and _CLEARLY is measured again, so many times
+FAMILIES: Mapping[str, Callable[[Settings], Iterator[Measurement]]] = {
+    "b": recording.measurements,
+    "c": predicting.measurements,
+    "e": starting.measurements,
+}
+_Offer = dict[str, Any]  # a `Measurement` without its call
+_NEXT, _MEASURE = "next\n", "measure\n"
+
+
+def compare(commit: str, families: Sequence[str], settings: Settings, clock: str) -> Iterator[Row]:
+    """Yield the ratios of times, working tree over commit."""
+>>>>>>> prose
     with package_of(commit) as package:
 
         def pair(*letters: str) -> _Pair:
@@ -64,12 +84,25 @@ def compare(
                         yield _ratio(offer, commit, taken, pair, doubts)
 
 
+<<<<<<< HEAD
 def _ratio(offer: _Offer, commit: str, times: _Times, pair: Callable[[str], _Pair], doubts: int) -> Row:
     """Return a ratio; take more times if it is a little too high."""
+=======
+def _ratio(offer: _Offer, commit: str, workers: _Pair, pair: Callable[[str], _Pair]) -> Row:
+    """Return a ratio; measure again if it is slightly too high.
+
+    Other processes measure it then, because the memory layout of a process changes its times by some per cent.
+    """
+>>>>>>> prose
     about = {name: offer[name] for name in ("family", "case", "contender")}
     row = ratio_row(**about, times=times, against=commit)
+<<<<<<< HEAD
     for _ in range(doubts):
         if row.median <= AT_MOST or row.low > _CLEARLY:
+=======
+    for _ in range(_REPEATS):
+        if not AT_MOST < row.median < _CLEARLY:
+>>>>>>> prose
             break
         with pair(offer["family"]) as workers:
             while workers.offer() != offer:
@@ -85,7 +118,7 @@ def _add(times: _Times, more: _Times) -> None:
 
 
 class _Pair:
-    """A process for the package at hand and one for the other, which measure the same in turn."""
+    """A process for the working tree and one for the commit, which run the same measurements alternately."""
 
     def __init__(self, package: Path, asked: dict[str, Any]) -> None:
         self._now, self._then = (_Worker(root, json.dumps(asked)) for root in (TREE, package))
@@ -98,14 +131,19 @@ class _Pair:
         self._then.stop()
 
     def offer(self) -> _Offer | None:
-        """Return what the next measurement is; None after the last."""
+        """Return the description of the next measurement; None after the last."""
         now, then = self._now.ask(_NEXT), self._then.ask(_NEXT)
         if now != then:
-            raise RuntimeError(f"The two packages are not measured alike: {now} and {then}.")
+            raise RuntimeError(f"The two processes run different measurements: {now} and {then}.")
         return now
 
+<<<<<<< HEAD
     def times(self, offer: _Offer, commit: str) -> _Times:
         """Return the times of the measurement that was offered, of both packages."""
+=======
+    def times(self, offer: _Offer, commit: str) -> dict[str, list[float]]:
+        """Return the times of the current measurement for both versions."""
+>>>>>>> prose
         contenders = {
             offer["contender"]: lambda: self._now.ask(_MEASURE),
             commit: lambda: self._then.ask(_MEASURE),
@@ -114,7 +152,7 @@ class _Pair:
 
 
 class _Worker:
-    """A process that measures with one of the packages, on request."""
+    """A process that runs measurements with one version of the package, on request."""
 
     def __init__(self, package: Path, asked: str) -> None:
         self._process = start(package, "benchmarks.against", asked, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
@@ -129,21 +167,21 @@ class _Worker:
         stdin, stdout = self._process.stdin, self._process.stdout
         assert stdin is not None
         assert stdout is not None
-        with suppress(BrokenPipeError):  # it has stopped: the answer is empty
+        with suppress(BrokenPipeError):  # the process has ended: the answer is empty
             stdin.write(request)
             stdin.flush()
         answer = stdout.readline()
         if not answer:
-            raise SystemExit("A process that measures has stopped (see above).")
+            raise SystemExit("A process that measures has ended with an error (see above).")
         return json.loads(answer)
 
 
 def _serve(asked: dict[str, Any]) -> None:
-    """Answer requests, a line of JSON each."""
+    """Answer each request with a line of JSON."""
     use_clock(asked["clock"])
     settings = Settings(**asked["settings"])
     offers = itertools.chain.from_iterable(FAMILIES[letter](settings) for letter in asked["families"])
-    current: Own | None = None
+    current: Measurement | None = None
     for request in sys.stdin:
         answer: Any
         if request == _NEXT:

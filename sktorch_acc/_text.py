@@ -12,7 +12,7 @@ __all__ = ["listed", "shorten"]
 
 
 def listed(values: Sequence[Any] | npt.NDArray[Any], limit: int = 5, *, brackets: bool = True) -> str:
-    """Format at most `limit` values, then how many more there are."""
+    """Format at most `limit` values, and the number of those left out."""
     shown = [v.item() if isinstance(v, np.generic) else v for v in values[:limit]]
     text = ", ".join(repr(v) for v in shown)
     text = f"[{text}]" if brackets else text
@@ -20,7 +20,7 @@ def listed(values: Sequence[Any] | npt.NDArray[Any], limit: int = 5, *, brackets
 
 
 def shorten(label: Any, width: int) -> str:
-    """Cut a name longer than `width` in the middle, so that its beginning and its end are kept."""
+    """Shorten a name longer than `width` characters in the middle."""
     text = " ".join(str(label).split())
     if len(text) <= width:
         return text

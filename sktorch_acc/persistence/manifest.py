@@ -1,4 +1,4 @@
-"""What the JSON part of a model file says, and what it must look like to be believed."""
+"""The JSON part of a model file, and the types of its entries."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["FORMAT", "VERSION", "Manifest"]
 
 FORMAT, VERSION = "sktorch-acc model", 2
 
-# What each entry must be, in the words of storage.spec.
+# The type of each entry, in the notation of storage.spec.
 _SPEC: dict[str, Any] = {
     "versions": "strings by name",
     "module": {"kind": "text", "name": "text or null"},
@@ -49,9 +49,9 @@ _SPEC: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Manifest:
-    """The JSON part, entry by entry; ``_SPEC`` says what each may hold.
+    """The entries of the JSON part; ``_SPEC`` declares their types.
 
-    ``extensions`` is for what later versions add: a reader that does not know one refuses the file.
+    ``extensions`` is reserved for later versions: a file with an extension that is not known is refused.
     """
 
     versions: dict[str, str]
@@ -80,12 +80,12 @@ class Manifest:
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Manifest:
-        """Return the manifest in `data`, every entry checked for its type.
+        """Return the manifest in `data`, with the type of every entry checked.
 
         Raises
         ------
         ModelFileError
-            If `data` is no manifest of a format that this version knows.
+            If `data` is not a manifest of a format that this version reads.
         """
         entries = parse(data)
         if type(entries) is not dict or entries.pop("format", None) != FORMAT:
@@ -93,7 +93,7 @@ class Manifest:
         version = entries.pop("format_version", None)
         if type(version) is not int or not 1 <= version <= VERSION:
             newer = type(version) is int and version > VERSION
-            advice = "Update sktorch-acc." if newer else "save_model never wrote that."
+            advice = "Update sktorch-acc." if newer else "save_model does not write this format."
             raise ModelFileError(
                 f"manifest.json has format_version {version!r}; this version reads 1 to {VERSION}. {advice}"
             )
@@ -109,10 +109,10 @@ class Manifest:
         return cls(**{field.name: entries[field.name] for field in fields(cls)})
 
     def check_weights(self, data: bytes) -> None:
-        """Refuse weights that are not those that were saved with this manifest."""
+        """Raise an error for weights that were not saved with this manifest."""
         digest = hashlib.sha256(data).hexdigest()
         if len(data) != self.weights["size"] or digest != self.weights["sha256"]:
             raise ModelFileError(
                 f"weights.safetensors is not the one that was saved with this manifest: {self.weights['size']} bytes, "
-                f"SHA-256 {self.weights['sha256'][:12]}... were expected, but {len(data)} bytes, {digest[:12]}... came."
+                f"SHA-256 {self.weights['sha256'][:12]}... were expected, but got {len(data)} bytes, {digest[:12]}..."
             )
