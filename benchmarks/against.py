@@ -1,12 +1,7 @@
 """``python -m benchmarks.run --against COMMIT``: compare the speed of the working tree with that of a commit.
 
-<<<<<<< HEAD
-Two processes, one per package, offer the same measurements in the same order. The command asks them in turn, round by
-round: what disturbs the machine for longer than a round disturbs both.
-=======
 Two processes, one per version of the package, run the same measurements in the same order. They measure alternately,
 round by round, so that a disturbance of the machine that is longer than a round affects both.
->>>>>>> prose
 """
 
 from __future__ import annotations
@@ -33,14 +28,13 @@ from benchmarks.measure import Measurement, Row, Settings, alternate, ratio_row,
 __all__ = ["AT_MOST", "FAMILIES", "compare"]
 
 AT_MOST = 1.03  # a ratio above it counts as slower
-<<<<<<< HEAD
-_CLEARLY = 1.1  # one whose lower quartile is above this is not measured anew
-FAMILIES: Mapping[str, Callable[[Settings], Iterator[Own]]] = {
-    "b": recording.own,
-    "c": predicting.own,
-    "e": starting.own,
+_CLEARLY = 1.1  # one whose lower quartile is above this is not measured again
+FAMILIES: Mapping[str, Callable[[Settings], Iterator[Measurement]]] = {
+    "b": recording.measurements,
+    "c": predicting.measurements,
+    "e": starting.measurements,
 }
-_Offer = dict[str, Any]  # an `Own` without its call
+_Offer = dict[str, Any]  # a `Measurement` without its call
 _Times = dict[str, list[float]]
 _NEXT, _MEASURE = "next\n", "measure\n"
 
@@ -48,28 +42,13 @@ _NEXT, _MEASURE = "next\n", "measure\n"
 def compare(
     commit: str, families: Sequence[str], settings: Settings, clock: str, *, pairs: int, doubts: int
 ) -> Iterator[Row]:
-    """Yield the ratios of times, at hand over at the commit.
+    """Yield the ratios of times, working tree over commit.
 
-    The rounds are spread over several pairs of processes: where things happen to lie in the memory of a process is
-    worth some per cent, for as long as it lives. A ratio that is a little too high is measured by more pairs, up to
-    `doubts` times.
+    The rounds are spread over several pairs of processes, because the memory layout of a process changes its times by
+    some per cent. A ratio that is slightly too high is measured by more pairs, up to `doubts` times.
     """
     share = replace(settings, rounds=settings.rounds / pairs)
     times: defaultdict[str, _Times] = defaultdict(dict)
-=======
-_REPEATS, _CLEARLY = 3, 1.1  # a ratio between AT_MOST and _CLEARLY is measured again, so many times
-FAMILIES: Mapping[str, Callable[[Settings], Iterator[Measurement]]] = {
-    "b": recording.measurements,
-    "c": predicting.measurements,
-    "e": starting.measurements,
-}
-_Offer = dict[str, Any]  # a `Measurement` without its call
-_NEXT, _MEASURE = "next\n", "measure\n"
-
-
-def compare(commit: str, families: Sequence[str], settings: Settings, clock: str) -> Iterator[Row]:
-    """Yield the ratios of times, working tree over commit."""
->>>>>>> prose
     with package_of(commit) as package:
 
         def pair(*letters: str) -> _Pair:
@@ -84,25 +63,12 @@ def compare(commit: str, families: Sequence[str], settings: Settings, clock: str
                         yield _ratio(offer, commit, taken, pair, doubts)
 
 
-<<<<<<< HEAD
 def _ratio(offer: _Offer, commit: str, times: _Times, pair: Callable[[str], _Pair], doubts: int) -> Row:
     """Return a ratio; take more times if it is a little too high."""
-=======
-def _ratio(offer: _Offer, commit: str, workers: _Pair, pair: Callable[[str], _Pair]) -> Row:
-    """Return a ratio; measure again if it is slightly too high.
-
-    Other processes measure it then, because the memory layout of a process changes its times by some per cent.
-    """
->>>>>>> prose
     about = {name: offer[name] for name in ("family", "case", "contender")}
     row = ratio_row(**about, times=times, against=commit)
-<<<<<<< HEAD
     for _ in range(doubts):
         if row.median <= AT_MOST or row.low > _CLEARLY:
-=======
-    for _ in range(_REPEATS):
-        if not AT_MOST < row.median < _CLEARLY:
->>>>>>> prose
             break
         with pair(offer["family"]) as workers:
             while workers.offer() != offer:
@@ -137,13 +103,8 @@ class _Pair:
             raise RuntimeError(f"The two processes run different measurements: {now} and {then}.")
         return now
 
-<<<<<<< HEAD
     def times(self, offer: _Offer, commit: str) -> _Times:
         """Return the times of the measurement that was offered, of both packages."""
-=======
-    def times(self, offer: _Offer, commit: str) -> dict[str, list[float]]:
-        """Return the times of the current measurement for both versions."""
->>>>>>> prose
         contenders = {
             offer["contender"]: lambda: self._now.ask(_MEASURE),
             commit: lambda: self._then.ask(_MEASURE),
