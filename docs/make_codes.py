@@ -15,11 +15,11 @@ import torch
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 
-from catalogue import counting, data, folds, learning, mode, outputs  # noqa: E402
+from catalogue import counting, data, evaluation, folds, learning, outputs  # noqa: E402
 from catalogue.page import Page  # noqa: E402
 
 TARGET = HERE / "codes"
-PAGES: list[Page] = [*counting.PAGES, *outputs.PAGES, *data.PAGES, *mode.PAGES, *learning.PAGES, *folds.PAGES]
+PAGES: list[Page] = [*counting.PAGES, *outputs.PAGES, *data.PAGES, *evaluation.PAGES, *learning.PAGES, *folds.PAGES]
 
 _PAGE = """\
 # ACC-{code}: {title}

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Sized
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["listed", "shorten"]
+__all__ = ["listed", "more", "shorten"]
 
 
 def listed(values: Sequence[Any] | npt.NDArray[Any], limit: int = 5) -> str:
     """Write at most `limit` values, then how many more there are."""
     shown = [v.item() if isinstance(v, np.generic) else v for v in values[:limit]]
-    text = "[" + ", ".join(repr(v) for v in shown) + "]"
-    return text if len(values) <= limit else f"{text} and {len(values) - limit} more"
+    return "[" + ", ".join(repr(v) for v in shown) + "]" + more(values, limit)
+
+
+def more(values: Sized, limit: int = 5) -> str:
+    """Return how a list ends of which only `limit` values were written: empty if these are all."""
+    return f" and {len(values) - limit} more" if len(values) > limit else ""
 
 
 def shorten(label: Any, width: int) -> str:

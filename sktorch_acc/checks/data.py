@@ -13,7 +13,7 @@ import scipy.sparse
 from torch import nn
 
 from sktorch_acc._rates import rates
-from sktorch_acc.checks.text import percent, some
+from sktorch_acc._text import listed
 from sktorch_acc.findings import Finding
 
 __all__ = [
@@ -144,7 +144,7 @@ def check_label_range(y: npt.NDArray[Any], columns: int) -> Finding | None:
     return Finding(
         "ACC-D1",
         "error",
-        f"y holds {some(offenders.tolist())}, but class indices must be whole numbers from 0 to {n_classes - 1}, one "
+        f"y holds {listed(offenders)}, but class indices must be whole numbers from 0 to {n_classes - 1}, one "
         f"per column of the module's output.",
         "Number the labels 0, 1, ...: numpy.unique(y, return_inverse=True)[1].",
     )
@@ -155,7 +155,7 @@ def check_known_labels(labels: Sequence[Any], counts: Ints, unseen: str | None) 
     absent = [label for label, count in zip(labels, counts.tolist(), strict=True) if count == 0]
     if not absent and unseen is None:
         return None
-    what = unseen or f"The estimator was fitted without a single row of {some(absent)}."
+    what = unseen or f"The estimator was fitted without a single row of {listed(absent)}."
     return Finding(
         "ACC-D8",
         "warning",
@@ -246,7 +246,7 @@ def check_majority(correct: Ints, support: Ints, labels: Sequence[Any]) -> Findi
     return Finding(
         "ACC-D7",
         "warning",
-        f"Only rows of {labels[winner]!r} are right: the accuracy of {percent(share)} is just the share of that "
-        f"class, and the accuracy is 0 for {some(never)}.",
+        f"Only rows of {labels[winner]!r} are right: the accuracy of {share:.2%} is just the share of that "
+        f"class, and the accuracy is 0 for {listed(never)}.",
         "Look at the accuracy of each class; weights in the loss (class_weight='balanced') make the rare ones count.",
     )

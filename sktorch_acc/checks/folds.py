@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sktorch_acc._rates import rates
-from sktorch_acc._text import listed
+from sktorch_acc._text import listed, more
 from sktorch_acc.findings import Finding
 
 __all__ = [
@@ -93,12 +93,12 @@ def check_missing_classes(missing: Sequence[npt.NDArray[Any]]) -> Finding | None
     if not lacking:
         return None
     absent = missing[lacking[0]]
-    more = f" ({len(lacking)} of {len(missing)} folds lack a class)" if len(lacking) > 1 else ""
+    others = f" ({len(lacking)} of {len(missing)} folds lack a class)" if len(lacking) > 1 else ""
     return Finding(
         "ACC-D8",
         "warning",
         f"Fold {lacking[0]} was fitted without any row of {listed(absent)}, so it cannot predict "
-        f"{'them' if len(absent) > 1 else 'it'}{more}.",
+        f"{'them' if len(absent) > 1 else 'it'}{others}.",
         "Use StratifiedKFold, StratifiedGroupKFold if rows come in groups, or fewer folds.",
     )
 
@@ -273,11 +273,10 @@ def check_score_names(names: Mapping[int, Sequence[str] | None]) -> Finding | No
         return None
     where = [f"{key!r} is missing in {_folds(folds)}" for key, folds in lost.items()]
     where += [f"{key!r} is only in {_folds(folds)}" for key, folds in extra.items()]
-    more = f", and {len(where) - 5} more" if len(where) > 5 else ""
     outcome = (
         f"raises KeyError: {next(iter(lost))!r}" if lost else f"drops {listed(list(extra))} from the results in silence"
     )
-    return _unequal_names(f"{'; '.join(where[:5])}{more}", f"takes the names of fold {first} and {outcome}")
+    return _unequal_names(f"{'; '.join(where[:5])}{more(where)}", f"takes the names of fold {first} and {outcome}")
 
 
 def _numbers_and_dicts(names: Mapping[int, Any], first: int, numbers: list[int]) -> Finding:

@@ -12,7 +12,7 @@ import scipy.special
 from torch import nn
 
 from sktorch_acc._rates import rates
-from sktorch_acc.checks.text import percent, some
+from sktorch_acc._text import listed
 from sktorch_acc.findings import Finding
 
 __all__ = [
@@ -65,7 +65,7 @@ def check_flat(correct: Ints, support: Ints, epochs: int, steps: int, labels: Se
         "ACC-F1",
         "warning",
         f"After {epochs} epochs the accuracy of {right / n_rows:.4f} cannot be told from always answering "
-        f"{labels[winner]!r} ({percent(share)} of the rows): nothing, or too little, was learnt.",
+        f"{labels[winner]!r} ({share:.2%} of the rows): nothing, or too little, was learnt.",
         "Run diagnose and overfit_check, which tell a bug from tuning; then try another lr and more epochs.",
     )
 
@@ -86,7 +86,7 @@ def check_registered(module: nn.Module) -> Finding | None:
     return Finding(
         "ACC-F2",
         "error",
-        f"Layers in a plain list or dict are not registered: {some(names)} of {type(module).__name__}. Their "
+        f"Layers in a plain list or dict are not registered: {listed(names)} of {type(module).__name__}. Their "
         "parameters are not in module.parameters(), are not trained and not saved.",
         "Use nn.ModuleList or nn.ModuleDict.",
     )
@@ -150,7 +150,7 @@ def check_gradient_flow(without: Sequence[str], n_parameters: int) -> Finding | 
     return Finding(
         "ACC-F2",
         "error" if len(without) == n_parameters else "warning",
-        f"The loss does not depend on {len(without)} of {n_parameters} trainable parameters: {some(list(without))}.",
+        f"The loss does not depend on {len(without)} of {n_parameters} trainable parameters: {listed(without)}.",
         "Look for detach(), no_grad(), argmax inside forward, and for layers that forward does not use.",
     )
 

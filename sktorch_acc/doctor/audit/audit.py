@@ -12,8 +12,8 @@ import torch
 from torch import nn
 
 from sktorch_acc.checks.counting import check_metric_reset, check_readings
+from sktorch_acc.checks.evaluation import check_kept_graphs, check_left_in_evaluation
 from sktorch_acc.checks.learning import check_optimizer, check_stale_gradients, check_steps_taken
-from sktorch_acc.checks.mode import check_kept_graphs, check_left_in_evaluation
 from sktorch_acc.doctor.audit.figures import of_the_figures
 from sktorch_acc.doctor.audit.hooks import Hooks
 from sktorch_acc.doctor.audit.metering import MetricWatch

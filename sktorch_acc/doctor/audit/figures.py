@@ -12,7 +12,7 @@ from itertools import accumulate
 
 from sktorch_acc._rates import rates
 from sktorch_acc.checks.counting import check_batch_mean, check_cumulative_figure
-from sktorch_acc.checks.mode import check_fitted_batches, check_moving_figure
+from sktorch_acc.checks.evaluation import check_fitted_batches, check_moving_figure
 from sktorch_acc.findings import Finding
 
 __all__ = ["Counts", "Epoch", "of_the_figures"]

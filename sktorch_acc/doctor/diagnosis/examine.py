@@ -27,6 +27,14 @@ from sktorch_acc.checks.data import (
     column_scales,
     normalises_input,
 )
+from sktorch_acc.checks.duplicates import check_ceiling, check_leak, repeated_rows
+from sktorch_acc.checks.evaluation import (
+    check_held_out,
+    check_norm_statistics,
+    check_restored_epoch,
+    check_running_figure,
+    check_training_mode,
+)
 from sktorch_acc.checks.learning import (
     check_constant_output,
     check_exploding_loss,
@@ -35,13 +43,6 @@ from sktorch_acc.checks.learning import (
     check_optimizer,
     check_registered,
     check_still_loss,
-)
-from sktorch_acc.checks.mode import (
-    check_held_out,
-    check_norm_statistics,
-    check_restored_epoch,
-    check_running_figure,
-    check_training_mode,
 )
 from sktorch_acc.checks.outputs import (
     LossFacts,
@@ -53,7 +54,6 @@ from sktorch_acc.checks.outputs import (
     check_rows,
     output_findings,
 )
-from sktorch_acc.checks.repeated import check_ceiling, check_leak, repeated_rows
 from sktorch_acc.data import Rows
 from sktorch_acc.doctor.diagnosis.measure import (
     classes_as_it_is,

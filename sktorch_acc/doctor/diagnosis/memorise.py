@@ -10,9 +10,9 @@ import scipy.linalg
 import torch
 from torch import nn
 
+from sktorch_acc.checks.duplicates import repeated_rows
 from sktorch_acc.checks.learning import check_memorised
 from sktorch_acc.checks.outputs import check_parameters
-from sktorch_acc.checks.repeated import repeated_rows
 from sktorch_acc.doctor.diagnosis.subject import Subject
 from sktorch_acc.engine.copying import copied
 from sktorch_acc.engine.loss import Loss

@@ -114,7 +114,7 @@ def test_nan_scores():
             "'b' is missing in fold 2. scikit-learn takes the names of fold 1 and raises KeyError",
         ),
         ({0: ("a",), 1: ("b",)}, "'a' is missing in fold 1; 'b' is only in fold 1. scikit-learn takes"),
-        ({0: (), 1: tuple("abcdefg")}, "'e' is only in fold 1, and 2 more. scikit-learn"),
+        ({0: (), 1: tuple("abcdefg")}, "'e' is only in fold 1 and 2 more. scikit-learn"),
         ({0: None, 1: ("a",)}, "a number in fold 0, a dict in fold 1. scikit-learn returns an array of objects"),
         ({0: ("a",), 1: None}, "a number in fold 1, a dict in fold 0. scikit-learn raises TypeError"),
     ],

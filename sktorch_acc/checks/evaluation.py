@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sktorch_acc._rates import rates
-from sktorch_acc.checks.text import some
+from sktorch_acc._text import listed
 from sktorch_acc.findings import Finding
 
 __all__ = [
@@ -174,7 +174,7 @@ def check_left_in_evaluation(epoch: int, step: int, steps: int, layers: Sequence
     return Finding(
         "ACC-E4",
         "warning",
-        f"Module still in eval mode {start}: {taken} taken with {some(layers)} as in evaluation, after others in "
+        f"Module still in eval mode {start}: {taken} taken with {listed(layers)} as in evaluation, after others in "
         "training mode.",
         "If that is not meant: call model.train() at the start of each epoch, and again after each evaluation.",
     )
