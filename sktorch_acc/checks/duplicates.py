@@ -104,9 +104,8 @@ def check_ceiling(repeated: RepeatedRows) -> Finding | None:
     return Finding(
         "ACC-D6",
         "warning" if repeated.ceiling < _BINDING_CEILING else "info",
-        f"No model can exceed an accuracy of {repeated.ceiling:.4f} here: {repeated.mixed_samples} of "
-        f"{repeated.n_samples} samples are in {repeated.mixed_groups} group(s) with equal features but different "
-        "labels.",
+        f"No model can exceed {repeated.ceiling:.4f} on these samples: {repeated.mixed_samples} of "
+        f"{repeated.n_samples} are in {repeated.mixed_groups} group(s) with equal features but different labels.",
         "Look for a column that was lost, rounded or never measured, and for wrong labels.",
     )
 
