@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["listed", "more", "shorten"]
+__all__ = ["class_name", "listed", "more", "shorten"]
 
 
 def listed(values: Sequence[Any] | npt.NDArray[Any], limit: int = 5) -> str:
@@ -29,3 +29,8 @@ def shorten(label: Any, width: int) -> str:
         return text
     tail = width // 3
     return f"{text[: width - tail - 1].rstrip()}…{text[-tail:].lstrip()}"
+
+
+def class_name(value: Any) -> str:
+    """Return the name of a class, or of the class of an object."""
+    return value.__name__ if isinstance(value, type) else type(value).__name__

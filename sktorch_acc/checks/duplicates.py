@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import scipy.sparse
 
 from sktorch_acc._rates import rates
 from sktorch_acc.findings import Finding
@@ -63,7 +62,7 @@ def repeated_rows(X: Any, y: Ints) -> RepeatedRows:
     y : ndarray of shape (n_samples,), int64
         Class indices.
     """
-    if scipy.sparse.issparse(X):
+    if not isinstance(X, np.ndarray):
         X = X.copy()
         X.sum_duplicates()
         X.eliminate_zeros()
@@ -88,7 +87,7 @@ def repeated_rows(X: Any, y: Ints) -> RepeatedRows:
 
 def _contents(X: Any) -> Iterator[bytes]:
     """Yield the bytes of each sample, which are equal where the values are."""
-    if scipy.sparse.issparse(X):
+    if not isinstance(X, np.ndarray):
         for start, stop in itertools.pairwise(X.indptr.tolist()):
             yield X.indices[start:stop].tobytes() + X.data[start:stop].tobytes()
         return

@@ -1,4 +1,4 @@
-"""Checks of when and in which mode an accuracy was measured (family E)."""
+"""Checks of when, in which mode and on which samples an accuracy was measured (family E)."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ __all__ = [
     "check_held_out",
     "check_kept_graphs",
     "check_left_in_evaluation",
-    "check_moving_figure",
+    "check_moving_accuracy",
     "check_norm_statistics",
     "check_restored_epoch",
-    "check_running_figure",
+    "check_running_accuracy",
     "check_training_mode",
 ]
 
@@ -30,53 +30,53 @@ _RUNNING_GAP = 0.02
 _FEWEST_GRAPHS = 5
 
 
-def _noise(n_rows: int) -> float:
-    """Three standard errors of the difference of two shares of so many rows, at its largest."""
-    return 3 * math.sqrt(0.5 / n_rows) if n_rows else math.inf
+def _noise(n_samples: int) -> float:
+    """Return three standard errors, at most, of the difference of two accuracies on so many samples."""
+    return 3 * math.sqrt(0.5 / n_samples) if n_samples else math.inf
 
 
 def check_training_mode(
     training: bool, as_it_is: npt.NDArray[np.int64], evaluated: npt.NDArray[np.int64], targets: npt.NDArray[np.int64]
 ) -> Finding | None:
-    """Name a module left in training mode that predicts something else than in evaluation mode (E1).
+    """Report a module in training mode that predicts something else in evaluation mode (E1).
 
     Parameters
     ----------
     training : bool
         Whether the module is in training mode.
-    as_it_is, evaluated, targets : ndarray of shape (n_rows,), int64
-        Predictions in the mode in which it is, in evaluation mode, and the truth.
+    as_it_is, evaluated, targets : ndarray of shape (n_samples,), int64
+        Predictions in the current mode and in evaluation mode, and the true classes.
     """
     different = int((as_it_is != evaluated).sum())
     if not training or not different:
         return None
-    a, b = ((predicted == targets).sum() / max(1, len(targets)) for predicted in (as_it_is, evaluated))
+    now, then = ((predicted == targets).mean() for predicted in (as_it_is, evaluated))
     return Finding(
         "ACC-E1",
         "warning",
-        f"The module is in training mode, with dropout or batch norm active: {different} of {len(targets)} rows get "
-        f"another prediction than in evaluation mode. Scored as it is now {a:.4f}, and each time differently; in "
-        f"evaluation mode {b:.4f}.",
+        f"The module is in training mode, with dropout or batch norm active: the predictions of {different} of "
+        f"{len(targets)} samples differ from those in evaluation mode. The accuracy is {now:.4f} now, and another one "
+        f"each time; in evaluation mode it is {then:.4f}.",
         "Call model.eval() before scoring, and model.train() before the next epoch.",
     )
 
 
-def check_running_figure(running: float, held: float, n_rows: int) -> Finding | None:
-    """Say that a figure measured while the weights moved is not that of the model (E2)."""
-    if not abs(running - held) > max(_RUNNING_GAP, _noise(n_rows)):
+def check_running_accuracy(running: float, held: float, n_samples: int) -> Finding | None:
+    """Report a training accuracy that was measured while the weights changed (E2)."""
+    if not abs(running - held) > max(_RUNNING_GAP, _noise(n_samples)):
         return None
     return Finding(
         "ACC-E2",
         "info",
-        f"train_acc_running = {running:.4f} was measured while the weights moved; the model you hold scores "
-        f"{held:.4f} on these rows.",
-        "Use train_accuracy='exact', or quote score(X, y).",
+        f"train_acc_running = {running:.4f} was measured while the weights changed; the accuracy of the final weights "
+        f"on these samples is {held:.4f}.",
+        "Use train_accuracy='exact', or score(X, y).",
     )
 
 
-def check_norm_statistics(with_batch: float, with_running: float, n_rows: int) -> Finding | None:
-    """Warn of batch norm whose running statistics lag behind (E5): accuracies with either, on the same rows."""
-    if not with_batch - with_running > max(_NORM_GAP, _noise(n_rows)):
+def check_norm_statistics(with_batch: float, with_running: float, n_samples: int) -> Finding | None:
+    """Warn of batch norm whose running statistics lag behind (E5): accuracies with either, on the same samples."""
+    if not with_batch - with_running > max(_NORM_GAP, _noise(n_samples)):
         return None
     return Finding(
         "ACC-E5",
@@ -87,29 +87,29 @@ def check_norm_statistics(with_batch: float, with_running: float, n_rows: int) -
     )
 
 
-def check_restored_epoch(held: int, last: int, held_figure: float, last_figure: float) -> Finding | None:
-    """Say that the model is that of an earlier epoch, whose figure is another (E6)."""
-    if held == last or held_figure == last_figure:
+def check_restored_epoch(held: int, last: int, held_accuracy: float, last_accuracy: float) -> Finding | None:
+    """Report that the weights are those of an earlier epoch, with another accuracy (E6)."""
+    if held == last or held_accuracy == last_accuracy:
         return None
     return Finding(
         "ACC-E6",
         "info",
-        f"The estimator holds the weights of epoch {held}, with an accuracy of {held_figure:.4f}; the last epoch, "
-        f"{last}, had {last_figure:.4f}.",
-        "Quote history_.loc[best_epoch_], not the last row.",
+        f"The estimator holds the weights of epoch {held}, with an accuracy of {held_accuracy:.4f}; the last epoch, "
+        f"{last}, had {last_accuracy:.4f}.",
+        "Use history_.loc[best_epoch_], not the last row.",
     )
 
 
 def check_held_out(n_given: int, n_fitted: int, validation_fraction: float | None) -> Finding | None:
-    """Say that the training accuracy is over the rows that were not held out (E7)."""
+    """Report that the training accuracy excludes the validation samples (E7)."""
     if validation_fraction is None or n_given - n_fitted != round(validation_fraction * n_given):
         return None
     return Finding(
         "ACC-E7",
         "info",
-        f"train_acc is over {n_fitted} of these {n_given} rows: {n_given - n_fitted} "
-        f"({float(rates(n_given - n_fitted, n_given)):.0%}) were held out by validation_fraction. score(X, y) on all "
-        "of them is another figure.",
+        f"train_acc is over {n_fitted} of these {n_given} samples: {n_given - n_fitted} "
+        f"({float(rates(n_given - n_fitted, n_given)):.0%}) were held out by validation_fraction. score(X, y) is over "
+        "all of them.",
         "Pass X_val and y_val to keep the two apart.",
     )
 
@@ -117,55 +117,55 @@ def check_held_out(n_given: int, n_fitted: int, validation_fraction: float | Non
 # ------------------------------------------------------------------ what a loop does while it runs
 
 
-def check_moving_figure(reported: float, right: int, rows: int, epoch: int) -> Finding | None:
-    """Say that a figure was counted while the weights moved (E2), if that shows.
+def check_moving_accuracy(reported: float, correct: int, samples: int, epoch: int) -> Finding | None:
+    """Report an accuracy that was counted while the weights changed (E2), if that makes a difference.
 
     Parameters
     ----------
     reported : float
-        The figure, which is that of all batches of the epoch as they were trained on.
-    right, rows : int
+        The accuracy over all batches of the epoch as they were trained on.
+    correct, samples : int
         Counts of its last batches alone, and of the first ones of the next epoch.
     epoch : int
         From 1.
     """
-    late = float(rates(right, rows))
-    if not abs(late - reported) > max(_RUNNING_GAP, 3 * math.sqrt(0.25 / max(1, rows))):
+    late = float(rates(correct, samples))
+    if not abs(late - reported) > max(_RUNNING_GAP, 3 * math.sqrt(0.25 / max(1, samples))):
         return None
     return Finding(
         "ACC-E2",
         "info",
-        f"The figure of epoch {epoch}, {reported:.4f}, was counted while the weights moved: over the {rows} rows "
-        f"around its end it was {late:.4f}. It is the accuracy of no model.",
-        "After the epoch, count once more over all rows, with model.eval() and torch.no_grad().",
+        f"The accuracy of epoch {epoch}, {reported:.4f}, was counted while the weights changed: over the {samples} "
+        f"samples around its end it was {late:.4f}. It is not the accuracy of any one model.",
+        "After the epoch, count once more over all samples, with model.eval() and torch.no_grad().",
     )
 
 
 def check_fitted_batches(reported: float, before: float | None, batches: int, epoch: int) -> Finding | None:
-    """Name a figure taken after the step on the very batch just fitted (E3)."""
+    """Report an accuracy that is counted on each batch after the step on that batch (E3)."""
     if batches < 2:
         return None
-    than = "" if before is None else f" Before the steps, the same rows gave {before:.4f}."
+    than = "" if before is None else f" Before the steps it was {before:.4f} on the same batches."
     return Finding(
         "ACC-E3",
         "warning",
-        f"The figure of epoch {epoch}, {reported:.4f}, was taken on each of its {batches} batches right after the step "
-        f"on that batch: it shows how well a step fits its own rows, not how good the model is.{than}",
-        "After the epoch, count over all rows, with model.eval() and torch.no_grad().",
+        f"The accuracy of epoch {epoch}, {reported:.4f}, was counted on each of its {batches} batches right after the "
+        f"step on that batch: it shows how well a step fits its own batch, not how good the model is.{than}",
+        "After the epoch, count over all samples, with model.eval() and torch.no_grad().",
     )
 
 
 def check_left_in_evaluation(epoch: int, step: int, steps: int, layers: Sequence[str]) -> Finding | None:
-    """Name steps in evaluation mode after others in training mode (E4).
+    """Report steps in evaluation mode after others in training mode (E4).
 
     Parameters
     ----------
     epoch, step : int
-        Where it began, both from 1.
+        The first of them, both from 1.
     steps : int
         How many there were.
     layers : sequence of str
-        Types of the layers that behave in another way then.
+        Types of the layers that compute something else in evaluation mode.
     """
     if not steps or not layers:
         return None
@@ -174,29 +174,29 @@ def check_left_in_evaluation(epoch: int, step: int, steps: int, layers: Sequence
     return Finding(
         "ACC-E4",
         "warning",
-        f"Module still in eval mode {start}: {taken} taken with {listed(layers)} as in evaluation, after others in "
+        f"Module still in eval mode {start}: {taken} taken with {listed(layers)} in evaluation mode, after others in "
         "training mode.",
-        "If that is not meant: call model.train() at the start of each epoch, and again after each evaluation.",
+        "If that is not intended, call model.train() at the start of each epoch, and again after each evaluation.",
     )
 
 
 def check_kept_graphs(kept: int, made: int, reported_with_graph: bool) -> Finding | None:
-    """Name outputs or losses that are kept with their graph (E9).
+    """Report outputs or losses that are kept with their graph (E9).
 
     Parameters
     ----------
     kept : int
-        Most graphs that were alive at one time without being of use.
+        Most graphs that were alive at one time without being needed.
     made : int
         Forward passes that made one.
     reported_with_graph : bool
-        Whether a figure that was reported hangs on a graph.
+        Whether a reported accuracy requires a gradient.
     """
     if kept < _FEWEST_GRAPHS and not reported_with_graph:
         return None
-    what = f"The graphs of {kept} of {made} forward passes were alive at the same time, long after they were of use"
+    what = f"The graphs of {kept} of {made} forward passes were alive at the same time, after they were needed"
     if kept < _FEWEST_GRAPHS:
-        what = "The reported figure requires a gradient, and keeps the graph that made it"
+        what = "The reported accuracy requires a gradient, and keeps the graph that computed it"
     return Finding(
         "ACC-E9",
         "warning",

@@ -1,6 +1,6 @@
 """Checks of what a module returns against what its criterion assumes (families B and C, and F2).
 
-Values may refuse a module, they never reinterpret it.
+Values can make a check fail; they never change how the output is interpreted.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ class OutputFacts:
     ----------
     output : object
         What ``forward`` returned; should be a tensor.
-    n_rows : int
-        Rows of the probe batch.
+    n_samples : int
+        Samples of the probe batch.
     spec : OutputSpec
         What the criterion assumes.
     criterion : str
@@ -51,7 +51,7 @@ class OutputFacts:
     """
 
     output: Any
-    n_rows: int
+    n_samples: int
     spec: OutputSpec
     criterion: str
     module: nn.Module
@@ -69,19 +69,19 @@ class OutputFacts:
 
     @property
     def rounding(self) -> float:
-        """How far sums over a row may be off in the output's dtype."""
+        """Rounding error allowed for sums over the columns, in the output's dtype."""
         return 8 * float(torch.finfo(self.output.dtype).eps)
 
     @property
     def per_member(self) -> torch.Tensor:
-        """Output with an ensemble axis folded into the rows, float32 or float64, shape (rows, columns)."""
+        """Output with an ensemble axis folded into axis 0, float32 or float64, shape (outputs, columns)."""
         output: torch.Tensor = self.output.detach()
-        output = output.flatten(0, 1) if output.ndim == 3 else output.reshape(self.n_rows, -1)
+        output = output.flatten(0, 1) if output.ndim == 3 else output.reshape(self.n_samples, -1)
         return output if output.dtype == torch.float64 else output.float()
 
 
 def output_findings(facts: OutputFacts) -> Iterator[Finding]:
-    """Yield what the checks find, in order; a check after the first finding may not make sense."""
+    """Yield the findings in order; those after the first may be consequences of it."""
     for check in _CHECKS:
         finding = check(facts)
         if finding is not None:
@@ -89,7 +89,7 @@ def output_findings(facts: OutputFacts) -> Iterator[Finding]:
 
 
 def check_is_tensor(facts: OutputFacts) -> Finding | None:
-    """Refuse tuples, dicts and integer tensors."""
+    """Report tuples, dicts and integer tensors."""
     if not isinstance(facts.output, torch.Tensor):
         return Finding(
             None,
@@ -102,31 +102,31 @@ def check_is_tensor(facts: OutputFacts) -> Finding | None:
             "ACC-B6",
             "error",
             f"The module must return floating {facts.spec.kind}, but {facts.who} returned {facts.came}.",
-            "Return the scores; the class is taken from them.",
+            "Return the scores, without argmax.",
         )
     return None
 
 
 def check_rows(facts: OutputFacts) -> Finding | None:
-    """Refuse output rows that are not the batch's rows (B4, B7, B8)."""
+    """Report an output without one entry per sample on axis 0 (B4, B7, B8)."""
     shape = tuple(facts.output.shape)
-    if shape and shape[0] == facts.n_rows and len(shape) <= 3:
+    if shape and shape[0] == facts.n_samples and len(shape) <= 3:
         return None
     message = (
-        f"The module must return one row per row of the batch, ({facts.n_rows}, ...), but {facts.who} "
+        f"The module must return one output per sample of the batch, ({facts.n_samples}, ...), but {facts.who} "
         f"returned {facts.came}."
     )
-    if facts.n_rows == 1:
-        return Finding("ACC-B8", "error", message, "A squeeze() drops the batch axis of one row: name its dim.")
+    if facts.n_samples == 1:
+        return Finding("ACC-B8", "error", message, "squeeze() drops the batch axis of a single sample: pass its dim.")
     if not shape:
         return Finding("ACC-B7", "error", message, "A reduction without dim returns one number for the batch.")
     if shape[0] == facts.spec.n_classes:
-        return Finding("ACC-B4", "error", message, "The rows look like classes: an operation took dim=0 for dim=1.")
+        return Finding("ACC-B4", "error", message, "Axis 0 has the size of the classes: use dim=1, not dim=0.")
     return Finding("ACC-B4", "error", message, "Keep the batch on axis 0; flatten the other axes.")
 
 
 def check_columns(facts: OutputFacts) -> Finding | None:
-    """Refuse a wrong number of columns, either way (C7, C8); one class passes."""
+    """Report too few or too many columns (C7, C8); a single class passes."""
     n_classes, shape = facts.spec.n_classes, tuple(facts.output.shape)
     if n_classes == 1:
         return None
@@ -141,14 +141,14 @@ def check_columns(facts: OutputFacts) -> Finding | None:
         return Finding(
             "ACC-C7",
             "error",
-            _wanted(facts, f"(batch_size, n_classes) = ({facts.n_rows}, {n_classes})"),
+            _wanted(facts, f"(batch_size, n_classes) = ({facts.n_samples}, {n_classes})"),
             f"{facts.criterion} over one column is always 0: give its last layer {n_classes} outputs"
             + (", or use BCEWithLogitsLoss for two classes." if n_classes == 2 else "."),
         )
     return Finding(
         "ACC-C8",
         "error",
-        _wanted(facts, f"(batch_size, n_classes) = ({facts.n_rows}, {n_classes})"),
+        _wanted(facts, f"(batch_size, n_classes) = ({facts.n_samples}, {n_classes})"),
         f"Give its last layer {n_classes} outputs: one per class of y"
         + (", one of which never occurs now." if columns > n_classes else "."),
     )
@@ -169,7 +169,7 @@ def _one_column(facts: OutputFacts, columns: int) -> Finding | None:
     return Finding(
         "ACC-C8",
         "error",
-        _wanted(facts, f"({facts.n_rows},) or ({facts.n_rows}, 1)"),
+        _wanted(facts, f"({facts.n_samples},) or ({facts.n_samples}, 1)"),
         "Give its last layer 1 output, or use CrossEntropyLoss with 2.",
     )
 
@@ -179,7 +179,7 @@ def _wanted(facts: OutputFacts, shape: str) -> str:
 
 
 def check_finite(facts: OutputFacts) -> Finding | None:
-    """Refuse NaN and infinite outputs (C3); -inf log-probabilities have their own check."""
+    """Report NaN and infinite outputs (C3); -inf log-probabilities have their own check."""
     if torch.isfinite(facts.output.sum()):  # one pass over wide outputs instead of five
         return None
     bad = ~torch.isfinite(facts.output)
@@ -187,17 +187,17 @@ def check_finite(facts: OutputFacts) -> Finding | None:
         bad &= facts.output != -math.inf
     if not bad.any():
         return None
-    rows = int(bad.reshape(facts.n_rows, -1).any(dim=1).sum())
+    n_bad = int(bad.reshape(facts.n_samples, -1).any(dim=1).sum())
     return Finding(
         "ACC-C3",
         "error",
-        f"{facts.who} returned NaN or infinity for {rows} of {facts.n_rows} rows before any training.",
+        f"{facts.who} returned NaN or infinity for {n_bad} of {facts.n_samples} samples before any training.",
         "Look for a logarithm or a division inside the module, and for features of very large scale.",
     )
 
 
 def check_softmax_twice(facts: OutputFacts) -> Finding | None:
-    """Refuse softmax or sigmoid in the module before a criterion that applies it again (C1)."""
+    """Report softmax or sigmoid in the module before a criterion that applies it again (C1)."""
     if facts.spec.kind != "logits" or facts.spec.n_classes == 1:
         return None
     z, n_classes = facts.per_member, facts.spec.n_classes
@@ -220,7 +220,7 @@ def check_softmax_twice(facts: OutputFacts) -> Finding | None:
         "error",
         f"{facts.who} already applies softmax (rows are in [0, 1] and sum to 1), and {facts.criterion} applies "
         f"it again: the loss cannot go below {floor:.4f}.",
-        "Return the logits: drop the softmax, the probabilities are made for you.",
+        "Return the logits, without the softmax: the criterion applies it.",
     )
 
 
@@ -230,7 +230,7 @@ def _last_layer(module: nn.Module) -> nn.Module | None:
 
 
 def check_log_probabilities(facts: OutputFacts) -> Finding | None:
-    """Refuse anything but log-probabilities where these are assumed (C2, C10)."""
+    """Report anything but log-probabilities where these are assumed (C2, C10)."""
     if facts.spec.kind != "log_probabilities" or facts.spec.n_classes == 1:
         return None
     z = facts.per_member
@@ -252,13 +252,13 @@ def check_log_probabilities(facts: OutputFacts) -> Finding | None:
         "ACC-C2",
         "error",
         f"{facts.criterion} needs log-probabilities, whose log-sum-exp is 0 in every row; {facts.who} returned "
-        f"rows with {worst:.3f}: they look like {what}.",
+        f"rows with {worst:.3f}, which look like {what}.",
         "Use CrossEntropyLoss on logits, or end the module in LogSoftmax(dim=1).",
     )
 
 
 def check_probabilities(facts: OutputFacts) -> Finding | None:
-    """Refuse values outside [0, 1] (C4) and rows that do not sum to 1 (C9) where probabilities are assumed."""
+    """Report values outside [0, 1] (C4) and rows that do not sum to 1 (C9) where probabilities are assumed."""
     if facts.spec.kind != "probabilities" or facts.spec.n_classes == 1:
         return None
     z = facts.per_member
@@ -295,7 +295,7 @@ _CHECKS = (
 
 @dataclass(frozen=True)
 class LossFacts:
-    """The first loss of a fit: its value and what made it."""
+    """The first loss of a fit, and what it was computed from."""
 
     loss: Any
     criterion: str
@@ -303,13 +303,13 @@ class LossFacts:
 
 
 def check_loss(facts: LossFacts) -> Finding | None:
-    """Refuse a first loss that is no number or not finite (C3)."""
+    """Report a first loss that is not a finite number (C3)."""
     if not isinstance(facts.loss, torch.Tensor) or facts.loss.ndim != 0:
         came = getattr(facts.loss, "shape", type(facts.loss).__name__)
         return Finding(
             None,
             "error",
-            f"The criterion {facts.criterion} must return one number (or one per row), but returned {came}.",
+            f"The criterion {facts.criterion} must return one number (or one per sample), but returned {came}.",
             "Reduce the loss to its mean.",
         )
     if bool(torch.isfinite(facts.loss)):
@@ -324,7 +324,7 @@ def check_loss(facts: LossFacts) -> Finding | None:
 
 
 def check_parameters(module: nn.Module) -> Finding | None:
-    """Refuse a module without a parameter that can be trained (F2)."""
+    """Report a module without a parameter that can be trained (F2)."""
     parameters = list(module.parameters())
     if not parameters:
         return Finding(
@@ -338,13 +338,13 @@ def check_parameters(module: nn.Module) -> Finding | None:
             "ACC-F2",
             "error",
             f"No parameter of {type(module).__name__} requires a gradient: all {len(parameters)} are frozen.",
-            "Unfreeze those that are to be trained: parameter.requires_grad_(True).",
+            "Unfreeze those to be trained: parameter.requires_grad_(True).",
         )
     return None
 
 
 def check_gradients(module: nn.Module, output: torch.Tensor) -> Finding | None:
-    """Refuse an output through which no gradient flows (F2)."""
+    """Report an output through which no gradient flows (F2)."""
     if output.requires_grad:
         return None
     return Finding(

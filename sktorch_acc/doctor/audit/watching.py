@@ -1,63 +1,59 @@
-"""Watch a loop through hooks on its module, criterion and optimizer; what is kept are counts."""
+"""Watch a loop through hooks on its module, criterion and optimizer, and keep counts."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import nn
 
-from sktorch_acc.doctor.audit.figures import Counts, Epoch
+from sktorch_acc.doctor.audit.forward import ForwardPass
 from sktorch_acc.doctor.audit.gradients import GradientWatch
 from sktorch_acc.doctor.audit.graphs import Graphs
-from sktorch_acc.doctor.audit.hooks import Hooks, count_right, first_tensor, inside_transform, nodes_of, tensors_in
+from sktorch_acc.doctor.audit.hooks import Hooks, count_correct, inside_transform, nodes_of, tensors_in
 from sktorch_acc.doctor.audit.modes import ModeWatch
-from sktorch_acc.doctor.audit.passed import Passed
+from sktorch_acc.doctor.audit.reported import Counts, Epoch
 from sktorch_acc.outputs import OutputSpec, output_spec
 
 __all__ = ["Watcher"]
 
 
+@dataclass(slots=True, eq=False)
 class _Call:
-    """One call of the criterion: how many rows, and how many of them right; a hook on the loss's graph."""
+    """One call of the criterion: samples and correct predictions; a hook on the graph of the loss."""
 
-    __slots__ = ("right", "rows", "trained")
-
-    def __init__(self, rows: int, right: torch.Tensor | None) -> None:
-        self.rows, self.right, self.trained = rows, right, False
+    n_samples: int
+    correct: torch.Tensor | None
+    trained: bool = False
 
     def __call__(self, _: Any) -> None:
         self.trained = True
 
 
-@dataclass
+@dataclass(eq=False)
 class _Batch:
-    """The last batch that a graph was made for: the only rows that are kept."""
+    """The last batch that a graph was made for: the only data that are kept."""
 
-    rows: torch.Tensor
+    samples: torch.Tensor
     version: int | None
     targets: torch.Tensor | None = None
     fitted: bool = False
 
-    def holds(self, rows: torch.Tensor) -> bool:
-        """Whether these are the same rows: the same tensor, or on the CPU the same values."""
-        if (
-            _is_odd(rows)
-            or _version(self.rows) != self.version
-            or rows.shape != self.rows.shape
-            or rows.dtype != self.rows.dtype
-        ):
+    def equals(self, given: torch.Tensor) -> bool:
+        """Whether these are the same samples: the same tensor, or on the CPU the same values."""
+        samples = self.samples
+        if _has_no_strides(given) or _version(samples) != self.version:
             return False
-        if rows.device != self.rows.device:
+        if (given.shape, given.dtype, given.device) != (samples.shape, samples.dtype, samples.device):
             return False
-        if rows.data_ptr() == self.rows.data_ptr() and rows.stride() == self.rows.stride():
+        if given.data_ptr() == samples.data_ptr() and given.stride() == samples.stride():
             return True
-        return rows.device.type == "cpu" and torch.equal(rows, self.rows)  # elsewhere it would wait for the device
+        return given.device.type == "cpu" and torch.equal(given, samples)  # elsewhere it would wait for the device
 
 
-def _is_odd(tensor: torch.Tensor) -> bool:
-    """Whether a tensor is sparse or nested, so that it has no strides to compare."""
+def _has_no_strides(tensor: torch.Tensor) -> bool:
+    """Whether a tensor is sparse or nested."""
     return tensor.is_nested or tensor.layout is not torch.strided
 
 
@@ -73,9 +69,9 @@ class Watcher:
     model : nn.Module
         The module of the loop.
     optimizer : torch optimizer
-        What moves it.
+        The optimizer of its parameters.
     criterion : nn.Module, callable or None
-        The loss; only of a module is seen what goes in.
+        The loss; the calls of a function are not seen.
     hooks : Hooks
         Where the hooks are registered.
 
@@ -94,43 +90,46 @@ class Watcher:
         self.epochs: list[Epoch] = []
         self._output_spec = _output_spec(criterion)
         self._steps_before = 0
-        self._used: list[Passed] = []
+        self._used: list[ForwardPass] = []
         self._calls: list[_Call] = []
-        self._passes: list[Passed] = []
+        self._passes: list[ForwardPass] = []
         self._batch: _Batch | None = None
-        self._again: tuple[Passed, int, torch.Tensor] | None = None
-        self._open = _Open()
-        hooks.add(model.register_forward_hook, self._passed, with_kwargs=True)
+        self._again: tuple[ForwardPass, torch.Tensor] | None = None
+        self._open = _OpenEpoch()
+        hooks.add(model.register_forward_hook, self._after_forward, with_kwargs=True)
         if isinstance(criterion, nn.Module):
-            hooks.add(criterion.register_forward_hook, self._judged, with_kwargs=True)
+            hooks.add(criterion.register_forward_hook, self._after_criterion, with_kwargs=True)
         hooks.add(optimizer.register_step_pre_hook, self._before_step)
         hooks.add(optimizer.register_step_post_hook, self._after_step)
 
     @property
     def epoch(self) -> int:
-        """The epoch that runs, from 1."""
+        """The current epoch, from 1."""
         return len(self.epochs) + 1
 
     @property
     def n_epochs(self) -> int:
-        """Epochs with a step or a figure, the one that runs included."""
+        """Epochs with a step or a reported accuracy, including the current one."""
         complete = sum(epoch.steps > 0 or epoch.reported is not None for epoch in self.epochs)
-        return complete + (self.gradients.steps > self._steps_before)
+        return complete + (self._steps() > 0)
 
     @property
     def began(self) -> bool:
-        """Whether anything was seen in the epoch that runs."""
-        return bool(self._passes or self._calls or self.gradients.steps > self._steps_before or self._open.seen)
+        """Whether anything was seen in the current epoch."""
+        return bool(self._passes or self._calls or self._steps() or self._open.seen)
+
+    def _steps(self) -> int:
+        """Return the number of steps of the current epoch."""
+        return self.gradients.steps - self._steps_before
 
     def end_epoch(self, reported: float | None) -> None:
-        """Put the counts of an epoch together; this is where the device is waited for."""
+        """Add up the counts of an epoch; only this waits for the device."""
         self._close_part()
-        steps = self.gradients.steps - self._steps_before
-        self.epochs.append(self._open.counted(reported, steps))
-        self._open, self._steps_before = _Open(), self.gradients.steps
+        self.epochs.append(self._open.counted(reported, self._steps()))
+        self._open, self._steps_before = _OpenEpoch(), self.gradients.steps
 
     def close(self) -> None:
-        """Let go of everything that is not a number."""
+        """Drop all references to the loop's objects; the counts stay."""
         self.graphs.close()
         self.gradients.close()
         self._batch = self._again = None
@@ -139,55 +138,47 @@ class Watcher:
 
     # ------------------------------------------------------------------ hooks
 
-    def _passed(self, _: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
+    def _after_forward(self, _: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
         if inside_transform():
             return
         tensors = tensors_in(output)
-        rows = len(tensors[0]) if tensors and tensors[0].ndim else 0
-        passed = Passed(rows, *self.modes.now())
-        self._passes.append(passed)
+        this = ForwardPass(len(tensors[0]) if tensors and tensors[0].ndim else 0, *self.modes.now())
+        self._passes.append(this)
         nodes = nodes_of(tensors)
         if nodes:
-            self.graphs.watch(nodes, passed, self._trained)
-        given = first_tensor(args, kwargs)
-        if self._output_spec is not None and given is not None:
+            self.graphs.watch(nodes, this, self._used)
+        given = tensors_in((args, kwargs))
+        if self._output_spec is not None and given:
             try:
-                self._look_at(given, passed, tensors, bool(nodes))
-            except Exception:  # tensors of a kind that cannot be compared: what else is seen is not lost
+                self._compare(given[0], this, tensors, bool(nodes))
+            except Exception:  # tensors of a kind that cannot be compared: the rest of the audit goes on
                 self._batch = self._again = None
 
-    def _look_at(self, given: torch.Tensor, passed: Passed, output: list[torch.Tensor], trains: bool) -> None:
-        """See whether these are the rows of the step just taken; else they may be those of the next."""
+    def _compare(self, given: torch.Tensor, this: ForwardPass, output: list[torch.Tensor], trains: bool) -> None:
+        """Look whether this is the batch of the last step; else it may be that of the next."""
         batch = self._batch
-        if batch is not None and batch.fitted and batch.holds(given):
+        if batch is not None and batch.fitted and batch.equals(given):
             if batch.targets is not None:
-                counts = (count_right(self._output_spec, z, batch.targets) for z in output)
-                right = next((c for c in counts if c is not None), None)
-                self._again = None if right is None else (passed, passed.rows, right)
+                counts = (count_correct(self._output_spec, z, batch.targets) for z in output)
+                correct = next((c for c in counts if c is not None), None)
+                self._again = None if correct is None else (this, correct)
         elif trains:
-            self._batch = None if _is_odd(given) else _Batch(given.detach(), _version(given))
+            self._batch = None if _has_no_strides(given) else _Batch(given.detach(), _version(given))
 
-    def _judged(self, _: nn.Module, args: Any, kwargs: Any, loss: Any) -> None:
+    def _after_criterion(self, _: nn.Module, args: Any, kwargs: Any, loss: Any) -> None:
         output = args[0] if args else kwargs.get("input")
         targets = args[1] if len(args) > 1 else kwargs.get("target")
         if not isinstance(output, torch.Tensor) or not output.ndim or inside_transform():
             return
-        call = _Call(len(output), count_right(self._output_spec, output, targets))
+        call = _Call(len(output), count_correct(self._output_spec, output, targets))
         self._calls.append(call)
         for node in nodes_of(tensors_in(loss)):
             node.register_prehook(call)
-        if self._passes and self._passes[-1].rows == len(output):
+        if self._passes and self._passes[-1].n_samples == len(output):
             self._passes[-1].labelled = True
-            self._learn_targets(output, targets, loss, call.right is not None)
-
-    def _learn_targets(self, output: torch.Tensor, targets: Any, loss: Any, known: bool) -> None:
-        """Remember the targets of the batch that is trained on."""
-        trains = isinstance(loss, torch.Tensor) and loss.requires_grad
-        if self._batch is not None and known and trains and len(self._batch.rows) == len(output):
-            self._batch.targets = targets.detach()
-
-    def _trained(self, passed: Passed) -> None:
-        self._used.append(passed)
+            batch, trains = self._batch, isinstance(loss, torch.Tensor) and loss.requires_grad
+            if batch is not None and len(batch.samples) == len(output) and call.correct is not None and trains:
+                batch.targets = targets.detach()
 
     def _before_step(self, *_: Any) -> None:
         self.gradients.before_step()
@@ -195,7 +186,7 @@ class Watcher:
     def _after_step(self, *_: Any) -> None:
         self.gradients.after_step()
         self.graphs.after_step()
-        self.modes.after_step(self._used, self.epoch, self.gradients.steps - self._steps_before)
+        self.modes.after_step(self._used, self.epoch, self._steps())
         self._used.clear()
         self._close_part()
         if self._batch is not None:
@@ -204,54 +195,56 @@ class Watcher:
     def _close_part(self) -> None:
         """Sort what was seen since the last step: trained on, fitted before, or evaluated."""
         if self._again is not None:
-            passed, rows, right = self._again
-            if not passed.trained:
-                self._open.fitted.append((rows, right))
+            again, correct = self._again
+            if not again.trained:
+                self._open.fitted.append((again.n_samples, correct))
             self._again = None
         self._open.close_part(self._calls, self._passes)
         self._calls, self._passes = [], []
 
 
-class _Open:
-    """The counts of an epoch that runs; right rows are still where they were counted."""
+_Batches = list[tuple[int, torch.Tensor]]  # samples, and correct predictions, still on the device
 
-    def __init__(self) -> None:
-        self.running: list[tuple[int, torch.Tensor]] = []
-        self.fitted: list[tuple[int, torch.Tensor]] = []
-        self.evaluated: list[list[tuple[int, torch.Tensor]]] = []
-        self.unlabelled: list[list[int]] = []
-        self.countable = True
-        self.seen = False
 
-    def close_part(self, calls: list[_Call], passes: list[Passed]) -> None:
+@dataclass
+class _OpenEpoch:
+    """The counts of the current epoch."""
+
+    running: _Batches = field(default_factory=list)
+    fitted: _Batches = field(default_factory=list)
+    evaluated: list[_Batches] = field(default_factory=list)
+    unlabelled: list[tuple[int, ...]] = field(default_factory=list)
+    countable: bool = True
+    seen: bool = False
+
+    def close_part(self, calls: list[_Call], passes: list[ForwardPass]) -> None:
         self.seen = self.seen or bool(calls or passes)
         evaluated = []
         for call in calls:
-            if call.right is None:
-                self.countable = self.countable and not (call.trained and call.rows)
+            if call.correct is None:
+                self.countable = self.countable and not (call.trained and call.n_samples)
             elif call.trained:
-                self.running.append((call.rows, call.right))
+                self.running.append((call.n_samples, call.correct))
             else:
-                evaluated.append((call.rows, call.right))
+                evaluated.append((call.n_samples, call.correct))
         self.evaluated += [evaluated] if evaluated else []
-        unlabelled = [p.rows for p in passes if p.rows and not p.trained and not p.labelled]
+        unlabelled = tuple(p.n_samples for p in passes if p.n_samples and not p.trained and not p.labelled)
         self.unlabelled += [unlabelled] if unlabelled else []
 
     def counted(self, reported: float | None, steps: int) -> Epoch:
         """Bring all counts to the host, in one copy."""
         lists = [self.running, self.fitted, *self.evaluated]
-        right = [count for counts in lists for _, count in counts]
-        numbers = iter(torch.stack(right).tolist() if right else [])
+        correct = [count for counts in lists for _, count in counts]
+        numbers = iter(torch.stack(correct).tolist() if correct else [])
         running, fitted, *evaluated = [
-            Counts(tuple(next(numbers) for _ in counts), tuple(rows for rows, _ in counts)) for counts in lists
+            Counts(tuple(next(numbers) for _ in counts), tuple(n for n, _ in counts)) for counts in lists
         ]
-        if not self.countable:
-            running = Counts((), ())
-        return Epoch(reported, steps, running, fitted, tuple(evaluated), tuple(map(tuple, self.unlabelled)))
+        running = running if self.countable else Counts()
+        return Epoch(reported, steps, running, fitted, tuple(evaluated), tuple(self.unlabelled))
 
 
 def _output_spec(criterion: Any) -> OutputSpec | None:
-    """Return what the criterion's first argument means; None if it is not a known module."""
+    """Return the output that the criterion assumes; None if it is not a known module."""
     if not isinstance(criterion, nn.Module):
         return None
     try:
