@@ -11,10 +11,10 @@ import time
 
 import numpy as np
 import torch
+from sktorch_acc.engine.fit_checks import FitChecks
 from torch import nn
 
 from sktorch_acc import TorchClassifier
-from sktorch_acc.engine.fit_checks import FitChecks
 
 ROUNDS = 7
 

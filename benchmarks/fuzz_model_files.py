@@ -27,7 +27,7 @@ import torch
 from torch import nn
 
 from sktorch_acc import ModelFileError, TorchClassifier, inspect_model, load_model, save_model
-from sktorch_acc.persistence.archive import read_entries, write_entries
+from sktorch_acc.storage.archive import read_entries, write_entries
 
 FORBIDDEN = {
     *("import", "exec", "compile", "pickle.find_class", "marshal.loads", "subprocess.Popen", "os.system", "os.exec"),

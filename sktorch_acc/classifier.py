@@ -3,40 +3,47 @@
 from __future__ import annotations
 
 import functools
-import secrets
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from numbers import Integral, Real
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import torch
 from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
-from sklearn.utils import _safe_indexing, check_consistent_length, check_random_state
+from sklearn.utils import check_consistent_length
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
-from sktorch_acc._global_state import isolated
+from sktorch_acc._global_state import fit_seed, isolated
 from sktorch_acc._params import PREFIXES, is_nested, nearest
 from sktorch_acc._pickling import pickled_versions, warn_of_other_versions
-from sktorch_acc._sklearn_callbacks import CallbackSupportMixin, EpochTasks, has_callbacks
-from sktorch_acc.data import FeatureSchema, Labels, check_labels, check_weights, class_factors, row_weights
+from sktorch_acc.data import Examples, FeatureSchema, Labels, check_labels, check_weights, class_factors, row_weights
 from sktorch_acc.engine.device import resolve_device
-from sktorch_acc.engine.epoch_table import EpochTable
-from sktorch_acc.engine.fit_checks import FitChecks
-from sktorch_acc.engine.fitting import GivenRows, prepare, train
-from sktorch_acc.engine.history import history_frame, joined
-from sktorch_acc.engine.net import Net
-from sktorch_acc.engine.run import Run
-from sktorch_acc.engine.session import Session
+from sktorch_acc.engine.history import history_frame
+from sktorch_acc.engine.observer import Observer, tell
+from sktorch_acc.engine.prepare import FitData, prepare
+from sktorch_acc.engine.settings import FitSettings
+from sktorch_acc.engine.state import Fit, TrainingState
+from sktorch_acc.engine.train import train
 from sktorch_acc.exceptions import NonFiniteLossError, warn
 from sktorch_acc.metrics._table import table_of_estimator
+from sktorch_acc.observers.epoch_table import EpochTable
+from sktorch_acc.observers.fit_checks import FitChecks
+from sktorch_acc.observers.sklearn_tasks import CallbackSupportMixin, SklearnTasks, has_callbacks
 from sktorch_acc.outputs import only_binary
 
+if TYPE_CHECKING:
+    from sktorch_acc.observers.skorch_net import SkorchNet
+
 __all__ = ["TorchClassifier"]
+
+
+_MAKING_A_NET = threading.Lock()
 
 
 class TorchClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
@@ -162,6 +169,15 @@ class TorchClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     True
     """
 
+    classes_: npt.NDArray[Any]
+    class_count_: npt.NDArray[np.int64]
+    n_features_in_: int
+    feature_names_in_: npt.NDArray[np.object_]
+    n_iter_: int
+    best_epoch_: int
+    history_: pd.DataFrame
+    _state: TrainingState
+
     _doc_link_module = "sktorch_acc"
     _doc_link_template = "https://sktorch-acc.readthedocs.io/en/stable/api.html#{estimator_module}.{estimator_name}"
 
@@ -195,7 +211,7 @@ class TorchClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         module: Any = None,
         *,
         criterion: Any = nn.CrossEntropyLoss,
-        output: str | None = None,
+        output: Literal["logits", "log_probabilities", "probabilities"] | None = None,
         optimizer: Any = torch.optim.AdamW,
         lr: float = 1e-3,
         max_epochs: int = 100,
@@ -207,14 +223,14 @@ class TorchClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         monitor: str = "valid_loss",
         lr_scheduler: Any = None,
         class_weight: Any = None,
-        train_accuracy: str | None = "exact",
+        train_accuracy: Literal["exact", "running"] | None = "exact",
         callbacks: Any = None,
         device: Any = "auto",
-        n_threads: int | str = "auto",
+        n_threads: int | Literal["auto"] = "auto",
         random_state: Any = None,
         warm_start: bool = False,
         verbose: int = 0,
-        diagnose: str = "warn",
+        diagnose: Literal["warn", "raise", "off"] = "warn",
         **nested: Any,
     ) -> None:
         self.module = module
@@ -308,7 +324,7 @@ class TorchClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         return tags
 
     def __sklearn_is_fitted__(self) -> bool:
-        return "_session" in self.__dict__
+        return "_state" in self.__dict__
 
     # ------------------------------------------------------------ training
 
@@ -345,10 +361,18 @@ class TorchClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         KeyboardInterrupt
             On Ctrl-C; the estimator is then fitted with the last complete epoch, if there is one.
         """
-        session = self._session if self.warm_start and self.__sklearn_is_fitted__() else None
-        if session is None:
+        state = self._state if self.warm_start and self.__sklearn_is_fitted__() else None
+        if state is None:
             self._forget()
-        return self._train(session, X, y, sample_weight, n_epochs=self.max_epochs, valid=(X_val, y_val))
+        data = self._read(state, X, y, sample_weight, valid=(X_val, y_val))
+        observers: list[Observer] = []
+        if self.verbose:
+            observers.append(EpochTable())
+        if has_callbacks(self):
+            observers.append(SklearnTasks(self, X, y, sample_weight, self._fitted_attributes))
+        if self.diagnose != "off":
+            observers.append(FitChecks(self.diagnose, getattr(self, "feature_names_in_", None)))
+        return self._fit(self._settings(), data, state, observers)
 
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> Self:
@@ -381,66 +405,55 @@ class TorchClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         """
         if self.early_stopping:
             raise ValueError("partial_fit does not support early_stopping=True: it trains one epoch a call.")
-        session = self._session if self.__sklearn_is_fitted__() else None
-        if session is None and classes is None:
+        state = self._state if self.__sklearn_is_fitted__() else None
+        if state is None and classes is None:
             raise ValueError("classes must be passed on the first call to partial_fit.")
-        return self._train(session, X, y, sample_weight, n_epochs=1, classes=classes, partial=True)
+        data = self._read(state, X, y, sample_weight, classes=classes)
+        settings = replace(self._settings(), max_epochs=1, validation_fraction=None, warm_start=True)
+        return self._fit(settings, data, state, [EpochTable()] if self.verbose else [])
 
-    def _train(
+    def _settings(self) -> FitSettings:
+        if "nested" in self._nested:
+            raise TypeError("TorchClassifier has no parameter 'nested': pass module__<name>=... instead.")
+        return FitSettings.of(super().get_params(deep=False), self._nested)
+
+    def _read(
         self,
-        session: Session | None,
+        state: TrainingState | None,
         X: Any,
         y: Any,
         sample_weight: Any,
         *,
-        n_epochs: int,
-        valid: tuple[Any, Any] = (None, None),
         classes: Any = None,
-        partial: bool = False,
-    ) -> Self:
-        """Check the rows, train a new session or continue one, and publish the result."""
-        if "nested" in self._nested:
-            raise TypeError("TorchClassifier has no parameter 'nested': pass module__<name>=... instead.")
-        checked_y = check_labels(y, self)
-        schema, checked = (session.schema, session.schema.check(self, X)) if session else FeatureSchema.learn(self, X)
-        check_consistent_length(checked, checked_y)
-        labels, indices = self._encode(checked_y, session, classes)
-        weights = check_weights(sample_weight, len(checked_y))
-        given = GivenRows(checked, indices, row_weights(labels, indices, weights, self.class_weight))
-        held_out = self._validation_rows(schema, labels, *valid)
-        if held_out is not None and self.class_weight is not None:
-            held_out.weights = class_factors(labels, indices, weights, self.class_weight)[held_out.indices]
-        holdout = None if partial or held_out is not None else self.validation_fraction
-        device = session.device if session else resolve_device(self.device)
-        params = super().get_params(deep=False)
-        seed = session.seed if session else _draw_seed(self.random_state)
-        if session is not None:
-            _warn_of_unheeded(session.unheeded(params, self._nested))
-        with isolated(device):
-            if session is None:
-                session = Session.build(params, self._nested, schema, labels, device, seed, checked)
-            elif not session.continued:
-                session.renew_optimizer(params)
-            session.continued = partial or self.warm_start
-            session.follow_lr(self.lr)
-            run = prepare(session, params, self._nested, given, held_out, n_epochs=n_epochs, holdout=holdout)
-            if self.verbose:
-                run.listeners.append(EpochTable(run.plan.labels))
-            watch = None if partial else self._watch(session, run)
-            tasks = None if partial else self._listen(session, run, X, y, sample_weight)
-            self._run(session, run, watch)
-            if tasks is not None:
-                tasks.close()
-        return self
+        valid: tuple[Any, Any] = (None, None),
+    ) -> FitData:
+        """Check what was given; learn about X and y, or compare them with what is known."""
+        y = check_labels(y, self)
+        schema, checked = FeatureSchema.learn(self, X) if state is None else self._known(state, X)
+        check_consistent_length(checked, y)
+        labels, indices = self._encode(y, state, classes)
+        weights = check_weights(sample_weight, len(y))
+        in_training = row_weights(labels, indices, weights, self.class_weight)
+        with torch.inference_mode(False):  # tensors that are made in it cannot be trained on
+            given = Examples.of(schema.rows(checked), indices, len(labels.classes), in_training)
+            validation = self._validation_examples(schema, labels, *valid)
+            if validation is not None and self.class_weight is not None:
+                factors = torch.from_numpy(class_factors(labels, indices, weights, self.class_weight))
+                validation = validation.weighing(factors[validation.targets])
+        return FitData(schema, labels, given, validation)
+
+    def _known(self, state: TrainingState, X: Any) -> tuple[FeatureSchema, Any]:
+        schema = state.model.schema
+        return schema, schema.check(self, X)
 
     def _encode(
-        self, y: npt.NDArray[Any], session: Session | None, classes: Any
+        self, y: npt.NDArray[Any], state: TrainingState | None, classes: Any
     ) -> tuple[Labels, npt.NDArray[np.int64]]:
         """Return labels and class indices; every label must be known where the labels are given."""
-        if session is None and classes is None:
+        if state is None and classes is None:
             return Labels.learn(y)
-        labels = session.labels if session else Labels.learn(check_labels(classes, self))[0]
-        if session is not None and classes is not None:
+        labels = state.model.labels if state else Labels.learn(check_labels(classes, self))[0]
+        if state is not None and classes is not None:
             given = Labels.learn(check_labels(classes, self))[0].classes
             if not np.array_equal(given, labels.classes):
                 raise ValueError(
@@ -452,7 +465,7 @@ class TorchClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             raise ValueError(unseen)
         return labels, indices
 
-    def _validation_rows(self, schema: FeatureSchema, labels: Labels, X_val: Any, y_val: Any) -> GivenRows | None:
+    def _validation_examples(self, schema: FeatureSchema, labels: Labels, X_val: Any, y_val: Any) -> Examples | None:
         if X_val is None and y_val is None:
             return None
         if X_val is None or y_val is None:
@@ -472,81 +485,74 @@ class TorchClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         unseen = labels.unseen(y_val, indices)
         if unseen:
             raise ValueError(f"y_val: {unseen}")
-        return GivenRows(checked, indices)
+        return Examples.of(schema.rows(checked), indices, len(labels.classes))
 
-    def _watch(self, session: Session, run: Run) -> FitChecks | None:
-        """Judge the data; return what will judge the result."""
-        if self.diagnose == "off":
-            return None
-        watch = FitChecks(self.diagnose)
-        watch.data(session.module, run.plan.fitted, getattr(self, "feature_names_in_", None))
-        return watch
-
-    def _listen(self, session: Session, run: Run, X: Any, y: Any, sample_weight: Any) -> EpochTasks | None:
-        """Put scikit-learn's callbacks, if there are some, among those told of epochs."""
-        if not has_callbacks(self):
-            return None
-
-        def fitted(values: Any) -> Any:
-            return values if values is None or run.plan.kept is None else _safe_indexing(values, run.plan.kept)
-
-        tasks = EpochTasks(
-            self,
-            run.plan.n_epochs,
-            X=lambda: fitted(X),
-            y=lambda: fitted(y),
-            metadata=lambda: None if sample_weight is None else {"sample_weight": fitted(sample_weight)},
-            snapshot=lambda: self._published(session.snapshot(), run),
-        )
-        run.listeners.append(tasks)
-        return tasks
-
-    def _run(self, session: Session, run: Run, watch: FitChecks | None) -> None:
-        """Train and publish the epochs that were completed.
+    def _fit(
+        self, settings: FitSettings, data: FitData, state: TrainingState | None, observers: list[Observer]
+    ) -> Self:
+        """Prepare, train, publish.
 
         A failure makes the estimator unfitted; in a continued fit it leaves what was complete, but for a
         loss that exploded.
         """
-        continued = session.n_iter > 0
-        try:
-            train(session, run, watch)
-        except BaseException as err:
-            interrupted = isinstance(err, KeyboardInterrupt)
-            if not (interrupted or continued) or isinstance(err, NonFiniteLossError):
-                self._forget()
-            elif run.rows:
-                self.__dict__.update(self._published(session, run))
-            raise
-        self.__dict__.update(self._published(session, run))
+        device = resolve_device(self.device) if state is None else state.model.device
+        seed = fit_seed(self.random_state) if state is None else state.seed
+        skorch = self._skorch_observer(settings if state is None else state.built_from)
+        if skorch is not None:
+            observers = [skorch, *observers]
+        continued = state is not None
+        with isolated(device):
+            fit = prepare(settings, data, device, seed=seed, state=state, observers=observers)
+            try:
+                train([fit])
+            except BaseException as err:
+                interrupted = isinstance(err, KeyboardInterrupt)
+                if not (interrupted or continued) or isinstance(err, NonFiniteLossError):
+                    self._forget()
+                elif fit.rows:
+                    self._publish(fit, skorch)
+                raise
+            self._publish(fit, skorch)
+            tell(fit, "published")
+        return self
 
-    def _published(self, session: Session, run: Run) -> dict[str, Any]:
+    def _skorch_observer(self, settings: FitSettings) -> Any:
+        """Return who runs skorch's callbacks, if there are some; skorch is not imported without."""
+        if not settings.callbacks:
+            return None
+        from sktorch_acc.observers.skorch_net import SkorchObserver
+
+        return SkorchObserver(self.__dict__.get("_net"))
+
+    def _publish(self, fit: Fit, skorch: Any) -> None:
+        """Set the fitted attributes."""
+        self.__dict__.update(self._fitted_attributes(fit), _net=skorch and skorch.net)
+
+    def _fitted_attributes(self, fit: Fit) -> dict[str, Any]:
         """Return the fitted attributes after the epochs recorded so far."""
-        history = history_frame(run.rows, session.labels.classes)
-        earlier = self.__dict__.get("history_")
-        if earlier is not None:
-            history = joined(earlier, history)
+        state = fit.state
         return {
-            "_session": session,
-            "classes_": session.labels.classes,
-            "class_count_": run.plan.fitted.support,
-            "n_iter_": run.rows[-1].epoch,
-            "best_epoch_": run.best_epoch,
-            "history_": history,
+            "_state": state,
+            "classes_": state.model.labels.classes,
+            "class_count_": fit.fitted.support,
+            "n_iter_": state.epoch,
+            "best_epoch_": state.best_epoch,
+            "history_": history_frame(state.rows, state.model.labels.classes),
         }
 
     def _forget(self) -> None:
         """Make the estimator unfitted."""
         for name in [name for name in self.__dict__ if name.endswith("_") and not name.startswith("_")]:
             del self.__dict__[name]
-        self.__dict__.pop("_session", None)
+        for name in ("_state", "_net"):
+            self.__dict__.pop(name, None)
 
     # ------------------------------------------------------------ prediction
 
     def _predict(self, X: Any, convert: Callable[[torch.Tensor], torch.Tensor]) -> npt.NDArray[Any]:
         check_is_fitted(self)
-        checked = self._session.schema.check(self, X)
-        session: Session = self._session
-        return session.predict(checked, convert, type(self).__name__)
+        model = self._state.model
+        return model.predict(model.schema.check(self, X), convert, type(self).__name__)
 
     def predict(self, X: Any) -> npt.NDArray[Any]:
         """Predict labels.
@@ -562,9 +568,8 @@ class TorchClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             Labels, in the dtype of `classes_`.
         """
         check_is_fitted(self)
-        indices = self._predict(X, self._session.spec.classes)
-        labels: Labels = self._session.labels
-        return labels.decode(indices)
+        indices = self._predict(X, self._state.model.spec.classes)
+        return self._state.model.labels.decode(indices)
 
     def predict_proba(self, X: Any) -> npt.NDArray[Any]:
         """Predict the probability of each class.
@@ -580,7 +585,7 @@ class TorchClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             In [0, 1], rows sum to 1; columns in the order of `classes_`.
         """
         check_is_fitted(self)
-        return self._predict(X, self._session.spec.probabilities)
+        return self._predict(X, self._state.model.spec.probabilities)
 
     def predict_log_proba(self, X: Any) -> npt.NDArray[Any]:
         """Predict the logarithm of the probability of each class.
@@ -596,7 +601,7 @@ class TorchClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             At most 0; computed without taking the logarithm of a rounded probability where that is possible.
         """
         check_is_fitted(self)
-        return self._predict(X, self._session.spec.log_probabilities)
+        return self._predict(X, self._state.model.spec.log_probabilities)
 
     def decision_function(self, X: Any) -> npt.NDArray[Any]:
         """Return decision values.
@@ -613,7 +618,7 @@ class TorchClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             classes their difference, positive for ``classes_[1]``.
         """
         check_is_fitted(self)
-        return self._predict(X, self._session.spec.decision)
+        return self._predict(X, self._state.model.spec.decision)
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Return the accuracy on rows.
@@ -633,12 +638,13 @@ class TorchClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             In [0, 1]; equals ``accuracy_score(y, predict(X))`` to the last bit.
         """
         check_is_fitted(self)
-        predicted = self._predict(X, self._session.spec.classes)
+        predicted = self._predict(X, self._state.model.spec.classes)
         y = check_labels(y, self)
         check_consistent_length(predicted, y)
         weights = check_weights(sample_weight, len(y))
-        indices = self._session.labels.encode(y)
-        unseen = self._session.labels.unseen(y, indices, ", counted as wrong")
+        labels = self._state.model.labels
+        indices = labels.encode(y)
+        unseen = labels.unseen(y, indices, ", counted as wrong")
         if unseen:
             warn(unseen)
         return float(np.average(indices == predicted, weights=weights))
@@ -666,22 +672,29 @@ class TorchClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     @property
     def module_(self) -> nn.Module:
         """The trained module, in evaluation mode."""
-        return self._fitted("module_").module
+        return self._fitted("module_").model.module
 
     @property
-    def net_(self) -> Net:
-        """The skorch net that trained it; its targets are class indices."""
-        return self._fitted("net_").net
+    def net_(self) -> SkorchNet:
+        """The model as a skorch net, for skorch's callbacks; its targets are class indices."""
+        state = self._fitted("net_")
+        with _MAKING_A_NET:
+            net: SkorchNet | None = self.__dict__.get("_net")
+            if net is None:
+                from sktorch_acc.observers.skorch_net import net_of
+
+                net = self.__dict__["_net"] = net_of(state)
+        return net
 
     @property
     def callbacks_(self) -> list[tuple[str, Any]]:
         """The copies of the callbacks that were used, by name."""
-        return list(self._fitted("callbacks_").net.callbacks_)
+        return list(self.net_.callbacks_) if self._fitted("callbacks_").built_from.callbacks else []
 
     @property
     def device_(self) -> torch.device:
         """Device of the module."""
-        return self._fitted("device_").device
+        return self._fitted("device_").model.device
 
     @property
     def loss_curve_(self) -> list[float]:
@@ -689,16 +702,19 @@ class TorchClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         self._fitted("loss_curve_")
         return [float(loss) for loss in self.history_["train_loss"]]
 
-    def _fitted(self, name: str) -> Session:
-        session = self.__dict__.get("_session")
-        if session is None:
+    def _fitted(self, name: str) -> TrainingState:
+        state = self.__dict__.get("_state")
+        if state is None:
             raise AttributeError(f"{type(self).__name__} has no attribute {name!r}: it is not fitted yet.")
-        return session  # type: ignore[no-any-return]
+        return state  # type: ignore[no-any-return]
 
     # ------------------------------------------------------------ pickle
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**super().__getstate__(), "_versions": pickled_versions()}
+        state = {**super().__getstate__(), "_versions": pickled_versions()}
+        if "_state" in state and not state["_state"].built_from.callbacks:
+            state["_net"] = None  # a view that is made again when somebody asks for it
+        return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         state = dict(state)
@@ -706,36 +722,7 @@ class TorchClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         super().__setstate__(state)
 
 
-def _warn_of_unheeded(names: list[str]) -> None:
-    """Warn of parameters that were changed, but are not looked at when training continues."""
-    if names:
-        warn(
-            "Training continues with the module, criterion, optimizer and callbacks that were built at first: the "
-            f"changes of {', '.join(names)} have no effect. To train with them, fit a clone of the estimator."
-        )
-
-
 @functools.lru_cache(maxsize=16)
 def _param_names(cls: Any) -> tuple[str, ...]:
     """Return the names of a class's parameters: scikit-learn reads its signature anew each time, twice a fit."""
     return tuple(super(TorchClassifier, cls)._get_param_names())
-
-
-# To seed a RandomState anew is fifty times faster than to make one.
-_SEEDED, _SEEDING = np.random.RandomState(), threading.Lock()
-
-
-def _draw_seed(random_state: Any) -> int:
-    """Return a seed of 62 bits: fresh entropy for None, else drawn as scikit-learn draws."""
-    if random_state is None:
-        return secrets.randbits(62)
-    if isinstance(random_state, Integral):
-        with _SEEDING:
-            _SEEDED.seed(int(random_state))
-            return _two_draws(_SEEDED)
-    return _two_draws(check_random_state(random_state))
-
-
-def _two_draws(generator: np.random.RandomState) -> int:
-    low, high = generator.randint(0, 2**31, size=2, dtype=np.int64)
-    return (int(high) << 31) | int(low)

@@ -22,6 +22,7 @@ _KINDS: tuple[tuple[type[nn.Module], OutputKind, bool], ...] = (
     (nn.BCEWithLogitsLoss, "logits", True),
     (nn.BCELoss, "probabilities", True),
 )
+_ON_ONE_COLUMN = tuple(known for known, _, one_column in _KINDS if one_column)
 
 
 def output_spec(criterion: Any, output: OutputKind | None, n_classes: int) -> OutputSpec:
@@ -52,7 +53,7 @@ def output_spec(criterion: Any, output: OutputKind | None, n_classes: int) -> Ou
 def only_binary(criterion: Any) -> bool:
     """Whether a criterion (class or instance) is one on a single column, for two classes."""
     cls = criterion if isinstance(criterion, type) else type(criterion)
-    return any(one_column and issubclass(cls, known) for known, _, one_column in _KINDS)
+    return issubclass(cls, _ON_ONE_COLUMN)
 
 
 @dataclass(frozen=True)

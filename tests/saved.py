@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from sktorch_acc import TorchClassifier, load_model, save_model
-from sktorch_acc.persistence.archive import read_entries, write_entries
+from sktorch_acc.storage.archive import read_entries, write_entries
 
 
 class TwoLayers(nn.Module):

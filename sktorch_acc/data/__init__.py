@@ -1,6 +1,7 @@
 """Data on its way in: checked, remembered and turned into tensors."""
 
-from sktorch_acc.data.batches import batch_sizes, row_blocks
+from sktorch_acc.data.batches import aligned_split, batch_sizes, row_blocks
+from sktorch_acc.data.examples import Examples
 from sktorch_acc.data.labels import Labels, check_labels, check_weights, class_factors, row_weights
 from sktorch_acc.data.rows import DenseRows, Rows, SparseRows
 from sktorch_acc.data.schema import FeatureSchema
@@ -8,10 +9,12 @@ from sktorch_acc.data.split import stratified_holdout
 
 __all__ = [
     "DenseRows",
+    "Examples",
     "FeatureSchema",
     "Labels",
     "Rows",
     "SparseRows",
+    "aligned_split",
     "batch_sizes",
     "check_labels",
     "check_weights",

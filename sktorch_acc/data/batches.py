@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-__all__ = ["batch_sizes", "row_blocks"]
+import torch
+
+__all__ = ["aligned_split", "batch_sizes", "row_blocks"]
 
 # Elements gathered at once (8 MiB of float64): large enough that the gather's overhead vanishes,
 # small enough that a shuffled second copy of the data never exists.
 BLOCK_ELEMENTS = 2**20
+# Kernels choose another order of summation for memory that does not begin at a multiple of this many bytes.
+ALIGNMENT = 64
 
 
 def batch_sizes(n_rows: int, batch_size: int) -> list[int]:
@@ -33,3 +37,23 @@ def row_blocks(n_rows: int, batch_size: int, elements_per_row: int) -> Iterator[
         stop = start + sum(block)
         yield start, stop, block
         start = stop
+
+
+def aligned_split(block: torch.Tensor, sizes: Sequence[int]) -> Sequence[torch.Tensor]:
+    """Split a contiguous block, fresh from a gather, into batches that begin at multiples of 64 bytes.
+
+    So the bits of a step do not depend on where in a block its batch lies. All sizes but the last are equal.
+    """
+    length = sizes[0] * (block.numel() // max(1, len(block)))  # elements of a batch
+    per_line = ALIGNMENT // block.element_size()
+    if len(sizes) == 1 or length % per_line == 0:
+        return block.split(sizes)  # type: ignore[no-any-return]
+    stride = -(-length // per_line) * per_line
+    full, tail = block[: -sizes[-1]], block[-sizes[-1] :]  # the last batch may have another size
+    n_full = len(sizes) - 1
+    spaced = block.new_empty(n_full * stride + tail.numel())
+    batches = spaced.as_strided((n_full, sizes[0], *block.shape[1:]), (stride, *block.stride()))
+    batches.copy_(full.view(batches.shape))
+    last = spaced[n_full * stride :].view(tail.shape)
+    last.copy_(tail)
+    return [*batches.unbind(0), last]

@@ -46,6 +46,16 @@ class Rows(ABC):
         """Device on which `gather` expects its indices."""
 
     @abstractmethod
+    def on(self, device: torch.device, dtype: torch.dtype) -> Rows:
+        """Return the same rows for a module that computes in `dtype` on `device`; integers stay int64.
+
+        Raises
+        ------
+        ValueError
+            If a value becomes infinite in `dtype`.
+        """
+
+    @abstractmethod
     def resident(self) -> Rows:
         """Return the same rows in the computing dtype and on the device, if they can be held there."""
 
@@ -74,6 +84,9 @@ class DenseRows(Rows):
         device: torch.device = self.source.device
         return device
 
+    def on(self, device: torch.device, dtype: torch.dtype) -> DenseRows:
+        return DenseRows(self.source, _in_range(self, self.source, dtype), device)
+
     def resident(self) -> DenseRows:
         return DenseRows(self.source.to(self.device, self.dtype), self.dtype, self.device)
 
@@ -96,6 +109,9 @@ class SparseRows(Rows):
     def index_device(self) -> torch.device:
         return torch.device("cpu")
 
+    def on(self, device: torch.device, dtype: torch.dtype) -> SparseRows:
+        return SparseRows(self.source, _in_range(self, torch.from_numpy(self.source.data), dtype), device)
+
     def resident(self) -> SparseRows:
         return self
 
@@ -110,6 +126,24 @@ class SparseRows(Rows):
 
     def _dense(self, matrix: Any) -> torch.Tensor:
         return torch.from_numpy(matrix.toarray()).to(self.device, self.dtype)
+
+
+def _in_range(rows: Rows, values: torch.Tensor, dtype: torch.dtype) -> torch.dtype:
+    """Return the dtype in which rows reach a module of `dtype`; refuse values that are infinite in it."""
+    if rows.dtype == torch.int64:
+        return torch.int64
+    limit = torch.finfo(dtype).max
+    if not values.is_floating_point() or not values.numel() or torch.finfo(values.dtype).max <= limit:
+        return dtype
+    low, high = torch.aminmax(values)
+    largest = max(-low.item(), high.item())
+    if largest > limit:
+        raise ValueError(
+            f"X holds a value of magnitude {largest:.3g}, which is infinite in {str(dtype).removeprefix('torch.')}, "
+            "the dtype in which the module computes. Scale X (StandardScaler in a pipeline) or give the module "
+            "float64 parameters (module.double())."
+        )
+    return dtype
 
 
 class _Readable:
@@ -132,15 +166,16 @@ def as_tensor(array: np.ndarray[Any, Any]) -> torch.Tensor:
         array = array.astype(_WIDENED[array.dtype.name])
     elif not array.dtype.isnative:
         array = array.astype(array.dtype.newbyteorder("="))
-    if any(stride < 0 for stride in array.strides):
+    if min(array.strides, default=0) < 0:
         array = np.ascontiguousarray(array)
     if not array.flags.writeable and array.size:
         array = np.asarray(_Readable(array))
     return torch.from_numpy(array)
 
 
-def as_rows(X: Any, dtype: torch.dtype, device: torch.device) -> Rows:
-    """Return the rows of a checked array, CSR matrix or tensor, for a module of this dtype and device."""
+def as_rows(X: Any, dtype: torch.dtype) -> Rows:
+    """Return the rows of a checked array, CSR matrix or tensor, as they are; `Rows.on` converts them."""
+    cpu = torch.device("cpu")
     if scipy.sparse.issparse(X):
-        return SparseRows(X, dtype, device)
-    return DenseRows(X if isinstance(X, torch.Tensor) else as_tensor(X), dtype, device)
+        return SparseRows(X, dtype, cpu)
+    return DenseRows(X if isinstance(X, torch.Tensor) else as_tensor(X), dtype, cpu)

@@ -15,7 +15,7 @@ import torch
 from sklearn.utils.validation import validate_data
 
 from sktorch_acc._text import listed
-from sktorch_acc.data.rows import DenseRows, Rows, as_rows
+from sktorch_acc.data.rows import Rows, as_rows
 
 __all__ = ["FeatureSchema"]
 
@@ -67,12 +67,9 @@ class FeatureSchema:
             _check_integers(checked)
         return checked
 
-    def rows(self, checked: Any, dtype: torch.dtype, device: torch.device) -> Rows:
-        """Return the rows of a checked X in the dtype in which a module of `dtype` computes."""
-        rows = as_rows(checked, torch.int64 if self.integers else dtype, device)
-        if not self.integers:
-            _check_range(rows, dtype)
-        return rows
+    def rows(self, checked: Any) -> Rows:
+        """Return the rows of a checked X as they are; `Rows.on` gives them the dtype and device of a module."""
+        return as_rows(checked, torch.int64 if self.integers else getattr(torch, self.dtype))
 
     def to_state(self) -> dict[str, Any]:
         """Return the schema as values that JSON can hold."""
@@ -232,22 +229,4 @@ def _check_integers(checked: Any) -> None:
         raise ValueError(
             f"X has dtype {name}, but the classifier was fitted on integers (token or category indices). "
             "Pass integers again."
-        )
-
-
-def _check_range(rows: Rows, dtype: torch.dtype) -> None:
-    """Refuse values that become infinite in the narrower dtype in which the module computes."""
-    source = rows.source if isinstance(rows, DenseRows) else torch.from_numpy(rows.source.data)
-    if not source.is_floating_point() or not source.numel():
-        return
-    limit = torch.finfo(dtype).max
-    if torch.finfo(source.dtype).max <= limit:
-        return
-    low, high = torch.aminmax(source)
-    largest = max(-low.item(), high.item())
-    if largest > limit:
-        raise ValueError(
-            f"X holds a value of magnitude {largest:.3g}, which is infinite in {str(dtype).removeprefix('torch.')}, "
-            "the dtype in which the module computes. Scale X (StandardScaler in a pipeline) or give the module "
-            "float64 parameters (module.double())."
         )

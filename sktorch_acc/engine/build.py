@@ -1,22 +1,36 @@
-"""Module, criterion and optimizer arguments from the constructor's parameters, sized by the data."""
+"""Module, criterion and optimizer from the constructor's parameters, sized by the data."""
 
 from __future__ import annotations
 
 import copy
+import fnmatch
 import functools
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
-from skorch.callbacks import Callback
 from torch import nn
 
-from sktorch_acc._params import accepted_names, check_names, nearest
-from sktorch_acc.data import Rows
+from sktorch_acc._params import accepted_names, check_names
+from sktorch_acc.checks.outputs import check_parameters
+from sktorch_acc.data import FeatureSchema, Labels, Rows
 from sktorch_acc.engine.copying import copied
+from sktorch_acc.engine.device import computing_dtype
+from sktorch_acc.engine.model import Model
+from sktorch_acc.engine.settings import FitSettings
+from sktorch_acc.exceptions import ModuleOutputError
+from sktorch_acc.modules import MLP
+from sktorch_acc.outputs import OutputSpec, output_spec
 
-__all__ = ["build_criterion", "build_module", "initialize_lazy_layers", "own_callbacks"]
+__all__ = [
+    "build_criterion",
+    "build_model",
+    "build_module",
+    "build_optimizer",
+    "initialize_lazy_layers",
+    "refuse_untrainable",
+]
 
 _FEATURES = ("n_features", "in_features", "input_dim", "input_size", "n_inputs")
 _CLASSES = ("n_classes", "num_classes")
@@ -122,40 +136,100 @@ def initialize_lazy_layers(module: nn.Module, rows: Rows) -> None:
         module(rows.chunk(0, min(2, len(rows))))
 
 
-def own_callbacks(callbacks: Any, given: Mapping[str, Any]) -> list[Any]:
-    """Return copies of the callbacks, so that training leaves the constructor's alone.
+def build_model(
+    settings: FitSettings, schema: FeatureSchema, labels: Labels, device: torch.device, rows: Rows
+) -> Model:
+    """Build module and criterion from the constructor's parameters; on the device, in evaluation or training mode.
+
+    Draws from the shared generators: to be called inside ``_global_state.isolated``.
+
+    Raises
+    ------
+    ModuleOutputError
+        If the module has nothing to train.
+    """
+    criterion = build_criterion(settings.criterion, settings.part("criterion"))
+    spec = output_spec(criterion, settings.output, len(labels.classes))
+    module, dtype = _built_module(settings, schema, spec, device, rows)
+    refuse_untrainable(module)
+    return Model(module, criterion.to(dtype), spec, schema, labels, torch.device("cpu"), dtype).to(device)
+
+
+def _built_module(
+    settings: FitSettings, schema: FeatureSchema, spec: OutputSpec, device: torch.device, rows: Rows
+) -> tuple[nn.Module, torch.dtype]:
+    """Return a module with shapes and dtype settled (still on the CPU), and its computing dtype."""
+    bundled = settings.module is None
+    if bundled and (len(schema.row_shape) != 1 or schema.integers):
+        kind = "integer tensors" if schema.integers else f"rows of shape {schema.row_shape}"
+        raise ValueError(
+            f"module=None is a plain MLP for two-dimensional floating X, but X has {kind}. Pass an nn.Module "
+            "that takes such rows."
+        )
+    given = settings.part("module")
+    one_column = spec.one_column is True
+    module = build_module(MLP if bundled else settings.module, given, schema.row_shape, spec.n_classes, one_column)
+    dtype = computing_dtype(module, schema.dtype if bundled else None, device)
+    if bundled or device.type != "cpu":
+        module.to(dtype)
+    initialize_lazy_layers(module, rows.on(torch.device("cpu"), dtype))
+    return module, dtype
+
+
+def refuse_untrainable(module: nn.Module) -> None:
+    """Raise ModuleOutputError for a module without a parameter that can be trained."""
+    finding = check_parameters(module)
+    if finding is not None:
+        raise ModuleOutputError(finding.text, finding.code)
+
+
+def build_optimizer(settings: FitSettings, lr: float, model: Model) -> torch.optim.Optimizer:
+    """Build the optimizer, with fused kernels where it and the device have them.
 
     Raises
     ------
     TypeError
-        If one is not a callback of skorch.
+        If what was given as `optimizer` makes none.
     ValueError
-        If ``callbacks__<name>__<parameter>`` names no callback, or no parameter of it.
+        If ``optimizer__<name>`` is not a parameter of it.
     """
-    own: list[Any] = []
-    by_name: dict[str, Any] = {}
-    # One deepcopy for all: a callback may hold another (LoadInitState its Checkpoint).
-    for item in copy.deepcopy(list(callbacks or [])):
-        named = isinstance(item, (tuple, list)) and len(item) == 2
-        name, callback = item if named else (None, item)
-        cls = callback if isinstance(callback, type) else type(callback)
-        if callback is not None and not issubclass(cls, Callback):
-            raise TypeError(
-                f"callbacks must hold skorch callbacks (classes, instances or (name, callback) pairs), but got "
-                f"{callback!r}. Callbacks of scikit-learn go to set_callbacks(...)."
-            )
-        by_name[name or cls.__name__] = cls
-        own.append((name, callback) if named else callback)
-    _check_callback_names(by_name, given)
-    return own
+    make, given = settings.optimizer, settings.part("optimizer")
+    name = getattr(make, "__name__", repr(make))
+    if "lr" in given:
+        raise ValueError(
+            "optimizer__lr was set: the learning rate is the parameter lr, which schedules and history_ follow."
+        )
+    plain = [key for key in given if not key.startswith("param_groups__")]
+    check_names(plain, make, "optimizer", exclude=("self", "params"), also=("param_groups",))
+    if isinstance(make, type) and not issubclass(make, torch.optim.Optimizer):
+        raise TypeError(f"optimizer={name} must make a torch optimizer: pass a class of torch.optim, or a factory.")
+    groups = _parameter_groups(model, given.pop("param_groups", ()))
+    optimizer = _fused_if_possible(make, groups, {**given, "lr": lr})
+    if not isinstance(optimizer, torch.optim.Optimizer):
+        raise TypeError(f"optimizer={name} must make a torch optimizer, but made a {type(optimizer).__name__}.")
+    return optimizer
 
 
-def _check_callback_names(by_name: Mapping[str, Any], given: Mapping[str, Any]) -> None:
-    for key in given:
-        name, double, parameter = key.partition("__")
-        base, _, number = name.rpartition("_")  # skorch numbers callbacks of one class: Name_1, Name_2
-        cls = by_name.get(name) or (by_name.get(base) if number.isdigit() else None)
-        if cls is None:
-            raise ValueError(f"'callbacks__{key}': there is no callback {name!r}. {nearest(name, by_name)}")
-        if double:
-            check_names([parameter.partition("__")[0]], cls, f"callbacks__{name}", exclude=("self",))
+def _parameter_groups(model: Model, patterns: Iterable[tuple[str, Mapping[str, Any]]]) -> list[dict[str, Any]]:
+    """Return the parameters of module and criterion in groups: a group for each pattern, then the others."""
+    parameters: dict[nn.Parameter, str] = {}
+    for part in (model.module, model.criterion):
+        for name, parameter in part.named_parameters():
+            parameters.setdefault(parameter, name)
+    groups = []
+    for pattern, options in patterns:
+        matching = [p for p, name in parameters.items() if fnmatch.fnmatch(name, pattern)]
+        if matching:  # in reverse, as skorch does: saved optimizer state goes by position
+            groups.append({"params": matching[::-1], **options})
+            parameters = {p: name for p, name in parameters.items() if not fnmatch.fnmatch(name, pattern)}
+    return [*groups, {"params": list(parameters)}] if parameters else groups
+
+
+def _fused_if_possible(make: Any, groups: list[dict[str, Any]], arguments: dict[str, Any]) -> Any:
+    accepted, _ = accepted_names(make)
+    if "fused" in accepted and not {"fused", "foreach", "differentiable", "capturable"} & set(arguments):
+        try:
+            return make(groups, **arguments, fused=True)
+        except RuntimeError:  # no fused kernel for this device or dtype
+            arguments = {**arguments, "fused": None}
+    return make(groups, **arguments)

@@ -49,7 +49,7 @@ def resolve_threads(n_threads: int | str, operations: int, device: torch.device)
 
 def step_operations(module: nn.Module, row_operations: float, batch_rows: int) -> int:
     """Estimate the floating-point operations of a step: forward, and twice that for backward."""
-    parameters = sum(p.numel() for p in module.parameters())
+    parameters = sum([p.numel() for p in module.parameters()])
     return int(3 * 2 * batch_rows * max(row_operations, parameters))
 
 

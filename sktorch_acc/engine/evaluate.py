@@ -1,4 +1,4 @@
-"""Looking at a module: its outputs on rows, in evaluation mode, chunk by chunk.
+"""The outputs of a module for rows, in evaluation mode, chunk by chunk.
 
 The pass that measures the training accuracy inside `fit` and `predict` afterwards both come through
 here, with one chunk rule, so that they see the same bits.
@@ -27,13 +27,16 @@ def chunk_rows(elements_per_row: int) -> int:
     return min(max(CHUNK_ELEMENTS // elements_per_row, 1), CHUNK_ROWS)
 
 
-def each_output(module: nn.Module, rows: Rows, consume: Callable[[int, int, torch.Tensor], None]) -> None:
+def each_output(
+    module: nn.Module, rows: Rows, consume: Callable[[int, int, torch.Tensor], None], *, keep_mode: bool = False
+) -> None:
     """Call ``consume(start, stop, output)`` for consecutive chunks of rows.
 
-    The module is put in evaluation mode. ``no_grad``, not ``inference_mode``: the latter breaks modules
-    that cache a tensor for a later training step.
+    The module is put in evaluation mode, unless `keep_mode`. ``no_grad``, not ``inference_mode``: the latter
+    breaks modules that cache a tensor for a later training step.
     """
-    module.eval()
+    if not keep_mode:
+        module.eval()
     step = chunk_rows(rows.elements_per_row)
     with torch.no_grad():
         start = 0

@@ -13,42 +13,45 @@ import pandas as pd
 
 from sktorch_acc._rates import rates
 
-__all__ = ["EpochRow", "check_monitor", "history_frame", "joined", "monitored_value"]
+__all__ = ["EpochRow", "check_monitor", "history_frame", "monitored_value"]
 
 _ORDER = ("train_loss", "train_acc", "train_acc_running", "valid_loss", "valid_acc", "lr", "seconds")
 Counts = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]
 
 
-@dataclass
+@dataclass(frozen=True)
 class EpochRow:
-    """What one epoch left.
+    """What was recorded of one epoch.
 
     Parameters
     ----------
     epoch : int
         From 1.
     values : dict of str to float
-        Losses, learning rate, seconds.
+        Losses, learning rate, seconds; of a model file of format 1 accuracies too, without counts.
     counts : dict of str to (correct, support)
         int64 arrays of shape (n_classes,), under ``"train_acc"``, ``"train_acc_running"``, ``"valid_acc"``.
+    sizes : dict of str to (int, int)
+        Samples and batches of each phase, under ``"train"`` and ``"valid"``.
     """
 
     epoch: int
     values: dict[str, float]
     counts: dict[str, Counts] = field(default_factory=dict)
+    sizes: dict[str, tuple[int, int]] = field(default_factory=dict)
 
     def accuracies(self) -> dict[str, float]:
         """Return the overall accuracy of each measure that was counted."""
         return {name: float(rates(c.sum(), s.sum())) for name, (c, s) in self.counts.items()}
 
     def numbers(self) -> dict[str, float]:
-        """Return all overall figures in the order of the table's columns."""
+        """Return all overall values in the order of the table's columns."""
         known = {**self.values, **self.accuracies()}
         return {name: known[name] for name in _ORDER if name in known}
 
 
 def monitored_value(row: EpochRow, name: str, labels: npt.NDArray[Any]) -> float:
-    """Return the figure of column `name`, per-class columns too.
+    """Return the value of column `name`, per-class columns too.
 
     Raises
     ------
@@ -65,7 +68,7 @@ def monitored_value(row: EpochRow, name: str, labels: npt.NDArray[Any]) -> float
                 return float(rates(correct[index], support[index]))
         columns += [f"{measure}[{label}]" for label in labels]
     shown = columns[:12]
-    raise ValueError(f"monitor={name!r} is no column of history_. Columns: {shown}.")
+    raise ValueError(f"monitor={name!r} is not a column of history_. Columns: {shown}.")
 
 
 def check_monitor(name: str, train_accuracy: Any, validated: bool, labels: npt.NDArray[Any]) -> None:
@@ -80,29 +83,41 @@ def check_monitor(name: str, train_accuracy: Any, validated: bool, labels: npt.N
 
 
 def history_frame(rows: Sequence[EpochRow], labels: npt.NDArray[Any]) -> pd.DataFrame:
-    """Return the table of a fit: index ``epoch`` from 1, overall columns, then a block per measure and class."""
-    numbers = [row.numbers() for row in rows]
+    """Return the table of all epochs: index ``epoch``, overall columns, then a block per measure and class.
+
+    A value that an epoch did not record is NaN there.
+    """
+    recorded: dict[str, Any] = {}
+    measures: dict[str, Any] = {}
+    for row in rows:
+        recorded |= row.values
+        measures |= row.counts
+    for name in recorded:
+        recorded[name] = np.array([row.values.get(name, np.nan) for row in rows])
+    none = np.zeros((2, len(labels)), dtype=np.int64)
+    counts = np.array([[row.counts.get(measure, none) for row in rows] for measure in measures], dtype=np.int64)
+    correct, support = counts.reshape(len(measures), len(rows), 2, len(labels)).transpose(2, 0, 1, 3)
+    overall = {**recorded, **dict(zip(measures, rates(correct.sum(axis=2), support.sum(axis=2)), strict=True))}
+    order = [name for name in _ORDER if name in overall]
+    names = [f"{measure}[{label}]" for measure in measures for label in labels]
+    columns = [overall[name] for name in order]
+    values = np.column_stack([*columns, *rates(correct, support)]) if columns else np.empty((0, 0))
     first = rows[0].epoch if rows else 1  # consecutive
     index = pd.RangeIndex(first, first + len(rows), name="epoch")
-    columns: dict[str, Any] = {}
-    if rows:
-        columns = {name: np.array([n.get(name, np.nan) for n in numbers]) for name in _ORDER if name in numbers[0]}
-    names, blocks = list(columns), [np.column_stack(list(columns.values()))] if columns else []
-    for measure in rows[0].counts if rows else ():
-        blocks.append(np.stack([rates(*row.counts[measure]) for row in rows]))
-        names += [f"{measure}[{label}]" for label in labels]
-    values = np.concatenate(blocks, axis=1) if blocks else np.empty((0, 0))
-    return pd.DataFrame(values, index=index, columns=_columns(tuple(names)).view())
+    table = pd.DataFrame(values, index=index, columns=_columns((*order, *names)).view())
+    return _with_stored_rates(table, recorded)
+
+
+def _with_stored_rates(table: pd.DataFrame, recorded: dict[str, Any]) -> pd.DataFrame:
+    """Return the table with the accuracies of epochs that were stored without counts, in a file of format 1."""
+    for name, values in recorded.items():
+        if "_acc" in name:
+            stored = pd.Series(values, index=table.index)
+            table[name] = table[name].fillna(stored) if name in table else stored
+    return table
 
 
 @functools.lru_cache(maxsize=16)
 def _columns(names: tuple[str, ...]) -> pd.Index[str]:
     """Return the names as an index: the folds of a cross-validation have the same."""
     return pd.Index(names)
-
-
-def joined(earlier: pd.DataFrame, later: pd.DataFrame) -> pd.DataFrame:
-    """Return the epochs of two fits in one table; a figure that one of them did not record is NaN there."""
-    table = pd.concat([earlier, later])
-    overall = [name for name in _ORDER if name in table]
-    return table[[*overall, *(name for name in table if name not in overall)]]

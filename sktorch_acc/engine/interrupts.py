@@ -19,10 +19,18 @@ class Interrupts:
     Only the latter comes through the signal handler, which notes it in `pending`. What a handler of the
     user's own does with the signal is the user's business: it is called, and if it raises nothing, the fit
     goes on.
+
+    Attributes
+    ----------
+    pending : bool
+        Whether the user has pressed Ctrl-C.
+    stop_requested : bool
+        Whether a callback asked to stop; that takes effect at the end of the epoch.
     """
 
     def __init__(self) -> None:
         self.pending = False
+        self.stop_requested = False
         self._shielded = False
         self._waiting: tuple[int, FrameType | None] | None = None
         self._previous: Any = None

@@ -1,8 +1,9 @@
-"""The loss of a batch: the user's criterion, for weighted rows and for ensembles too."""
+"""The loss of a batch: the user's criterion, for weighted samples and for ensembles too."""
 
 from __future__ import annotations
 
 import copy
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -13,52 +14,61 @@ from sktorch_acc.outputs import OutputSpec
 __all__ = ["Loss"]
 
 
+@dataclass(frozen=True, eq=False)
 class Loss:
     """Call the criterion on what a module returned, in the form that it wants.
 
     Parameters
     ----------
     criterion : nn.Module
-        Takes (output, target) and returns one number, or one per row.
-    spec : OutputSpec
-        What outputs mean.
+        Takes (output, target) and returns one number, or one per sample.
+    per_sample : nn.Module
+        The criterion itself, or for weighted samples a copy of it that returns one number per sample.
     weighted : bool
         Whether every target comes with a weight; the loss is then ``sum(w * l) / sum(w)``.
-
-    Raises
-    ------
-    ValueError
-        If `weighted` and the criterion has no ``reduction``: no per-row losses can be had from it.
+    dtype : torch.dtype
+        Dtype of the outputs.
+    single : bool
+        Whether the output holds one value per sample (and member), that of class 1.
+    ensemble : bool
+        Whether outputs have shape (n, members, columns).
+    column_shape : tuple of int
+        What follows the first axis of the outputs, where `single`.
     """
 
-    def __init__(self, criterion: nn.Module, spec: OutputSpec, weighted: bool) -> None:
-        self.criterion, self.spec, self.weighted = criterion, spec, weighted
-        self.reduction = getattr(criterion, "reduction", None)
-        self.per_row = criterion
-        if weighted:
-            if self.reduction is None:
-                raise ValueError(
-                    f"sample_weight and class_weight need the loss of each row, but {type(criterion).__name__} "
-                    "has no attribute `reduction`: give it one that accepts 'none'."
-                )
-            self.per_row = copy.deepcopy(criterion)
-            self.per_row.reduction = "none"  # type: ignore[assignment]
-        self.ensemble = False
-        self.dtype = torch.get_default_dtype()
-        self.column_shape: tuple[int, ...] = ()
-        self.single = spec.one_column is True
+    criterion: nn.Module
+    per_sample: nn.Module
+    weighted: bool
+    dtype: torch.dtype
+    single: bool
+    ensemble: bool
+    column_shape: tuple[int, ...]
 
-    def observe(self, output: torch.Tensor) -> None:
-        """Learn from the probe: an ensemble axis, one column or several, and the dtype of the outputs.
+    @classmethod
+    def for_output(cls, criterion: nn.Module, spec: OutputSpec, output: torch.Tensor, weighted: bool) -> Loss:
+        """Return the loss for outputs like this one; the criterion takes over their dtype.
 
-        The criterion's buffers take that dtype: a module may compute in another than its first layer has.
+        Raises
+        ------
+        ValueError
+            If `weighted` and the criterion has no ``reduction``: no losses of single samples can be had from it.
         """
-        self.dtype = output.dtype
-        self.criterion.to(output.dtype)
-        self.per_row.to(output.dtype)
-        self.ensemble = output.ndim == 3
-        self.single = self.spec.is_single(output)
-        self.column_shape = tuple(output.shape[1:]) if self.single and not self.ensemble else ()
+        criterion.to(output.dtype)
+        single, ensemble = spec.is_single(output), output.ndim == 3
+        return cls(
+            criterion,
+            _per_sample(criterion) if weighted else criterion,
+            weighted,
+            output.dtype,
+            single,
+            ensemble,
+            tuple(output.shape[1:]) if single and not ensemble else (),
+        )
+
+    @property
+    def reduction(self) -> Any:
+        """How the criterion puts the losses of a batch together; None if it does not say."""
+        return getattr(self.criterion, "reduction", None)
 
     def targets(self, indices: torch.Tensor) -> torch.Tensor:
         """Return class indices as the criterion wants them: int64, or floats shaped as one column."""
@@ -84,11 +94,11 @@ class Loss:
             output, target = output.flatten(0, 1), target.repeat_interleave(members, dim=0)
             if self.single:
                 target = target.reshape(output.shape)
-        loss: torch.Tensor = self.per_row(output, target)
+        loss: torch.Tensor = self.per_sample(output, target)
         if loss.ndim == 0:
             if weight is not None:
                 raise ValueError(
-                    "sample_weight and class_weight need the loss of each row, but "
+                    "sample_weight and class_weight need the loss of each sample, but "
                     f"{type(self.criterion).__name__} returned one number although its reduction is 'none': let its "
                     "forward obey self.reduction."
                 )
@@ -111,3 +121,15 @@ class Loss:
             weight = weight * (target != ignored)
         by_class = getattr(self.criterion, "weight", None)
         return torch.sum(weight) if by_class is None else torch.dot(weight, by_class[target])
+
+
+def _per_sample(criterion: nn.Module) -> nn.Module:
+    """Return a copy of the criterion that returns one number per sample."""
+    if getattr(criterion, "reduction", None) is None:
+        raise ValueError(
+            f"sample_weight and class_weight need the loss of each sample, but {type(criterion).__name__} "
+            "has no attribute `reduction`: give it one that accepts 'none'."
+        )
+    unreduced = copy.deepcopy(criterion)
+    unreduced.reduction = "none"  # type: ignore[assignment]
+    return unreduced

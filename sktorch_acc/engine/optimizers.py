@@ -85,20 +85,30 @@ class _Group:
 
     def __init__(self, optimizer: torch.optim.Optimizer, group: dict[str, Any]) -> None:
         self.options = group  # read at each step: schedules change lr and betas
-        self.active = [p for p in group["params"] if p.grad is not None]
-        self.idle = [p for p in group["params"] if p.grad is None]  # frozen, or not part of this forward
-        states = [optimizer.state[p] for p in self.active]
-        self.averages = [state["exp_avg"] for state in states]
-        self.squares = [state["exp_avg_sq"] for state in states]
-        self.largest = [state["max_exp_avg_sq"] for state in states] if group["amsgrad"] else []
-        self.steps = [state["step"] for state in states]
+        self.active: list[torch.Tensor] = []
+        self.idle: list[torch.Tensor] = []  # frozen, or not part of this forward
+        self.averages: list[torch.Tensor] = []
+        self.squares: list[torch.Tensor] = []
+        self.largest: list[torch.Tensor] = []
+        self.steps: list[torch.Tensor] = []
+        for parameter in group["params"]:
+            if parameter.grad is None:
+                self.idle.append(parameter)
+                continue
+            state = optimizer.state[parameter]
+            self.active.append(parameter)
+            self.averages.append(state["exp_avg"])
+            self.squares.append(state["exp_avg_sq"])
+            self.steps.append(state["step"])
+            if group["amsgrad"]:
+                self.largest.append(state["max_exp_avg_sq"])
         self.kernel = _kernel(bool(group["decoupled_weight_decay"])) if self._in_one_call() else None
 
     def _in_one_call(self) -> bool:
         """Whether all tensors are of one dtype and on the CPU, where the kernel takes them in one call."""
-        tensors = [*self.active, *self.steps]
-        one_dtype = len({p.dtype for p in self.active}) == 1
-        return one_dtype and all(tensor.device.type == "cpu" for tensor in tensors) and not self.options["capturable"]
+        dtypes = {p.dtype for p in self.active}
+        devices = {tensor.device.type for tensor in [*self.active, *self.steps]}
+        return len(dtypes) == 1 and devices == {"cpu"} and not self.options["capturable"]
 
     def gradients(self) -> list[torch.Tensor] | None:
         """Return the gradients; None if other parameters have one than when the lists were made, or one is sparse."""
@@ -140,15 +150,16 @@ class _DirectAdam:
     def __call__(self) -> None:
         if not self._groups:
             self._optimizer.step()
-            self._groups = [_Group(self._optimizer, group) for group in self._optimizer.param_groups]
+            for group in self._optimizer.param_groups:
+                self._groups.append(_Group(self._optimizer, group))
             return
         gradients = []
-        for group in self._groups:
-            found = group.gradients()
+        for prepared in self._groups:
+            found = prepared.gradients()
             if found is None:
                 self._optimizer.step()
                 return
             gradients.append(found)
         with torch.no_grad():
-            for group, found in zip(self._groups, gradients, strict=True):
-                group.step(found)
+            for prepared, found in zip(self._groups, gradients, strict=True):
+                prepared.step(found)

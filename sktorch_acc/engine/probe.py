@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -16,41 +16,43 @@ from sktorch_acc.checks.outputs import (
     check_gradients,
     check_is_tensor,
     check_loss,
-    check_parameters,
     check_rows,
     output_findings,
 )
-from sktorch_acc.data import batch_sizes
+from sktorch_acc.data import Examples, batch_sizes
 from sktorch_acc.engine.copying import copied
 from sktorch_acc.engine.loss import Loss
-from sktorch_acc.engine.steps import TrainingRows, norm_layers
+from sktorch_acc.engine.model import Model
+from sktorch_acc.engine.steps import norm_layers
 from sktorch_acc.exceptions import ModuleOutputError, warn
 from sktorch_acc.findings import Finding
-from sktorch_acc.outputs import OutputSpec
 
-__all__ = ["Probe", "probe", "refuse_untrainable"]
+__all__ = ["Probe", "probe"]
 
 
-@dataclass
+@dataclass(frozen=True)
 class Probe:
     """What the probe learned.
 
     Parameters
     ----------
+    loss : Loss
+        The loss, for outputs like those that came.
     columns : int
-        Values of output per row.
+        Values of output per sample.
     row_operations : float
-        Multiply-adds of a forward pass, per row.
-    eval_layers : list of nn.Module
-        Batch-norm layers to keep in evaluation mode, because every batch is one row.
+        Multiply-adds of a forward pass, per sample.
+    eval_layers : tuple of nn.Module
+        Batch-norm layers to keep in evaluation mode, because every batch is one sample.
     """
 
+    loss: Loss
     columns: int
     row_operations: float
-    eval_layers: list[nn.Module] = field(default_factory=list)
+    eval_layers: tuple[nn.Module, ...] = ()
 
 
-def probe(module: nn.Module, objective: Loss, spec: OutputSpec, data: TrainingRows) -> Probe:
+def probe(model: Model, training: Examples, batch_size: int) -> Probe:
     """Run the module on the first batch, without leaving a trace in it, and refuse what cannot be right.
 
     The generators may move: every epoch seeds them anew.
@@ -60,23 +62,25 @@ def probe(module: nn.Module, objective: Loss, spec: OutputSpec, data: TrainingRo
     ModuleOutputError
         With the catalogue code of the first finding.
     """
-    n_rows = batch_sizes(len(data.rows), data.batch_size)[0]
-    batch = data.rows.chunk(0, n_rows)
-    subject = _double(module)
-    with _kept_buffers(module) if _share(module, subject) else nullcontext():
-        subject.eval()
-        with torch.no_grad(), _counted(subject, n_rows) as operations:
-            output = _forward(subject, batch.clone())
-        _refuse(_facts(subject, objective, spec, output, n_rows, "evaluation"))
-        objective.observe(output)
-        _refuse_lost_row(subject, objective, spec, batch)
-        subject.train()
-        output, without_norms = _training_forward(subject, batch)
-        _refuse(_facts(subject, objective, spec, output, n_rows, "training"))
-        _raise(check_gradients(subject, output))
-        loss = _loss(objective, output, _targets(objective, data, n_rows))
-        _raise(check_loss(LossFacts(loss, type(objective.criterion).__name__, spec.kind)))
-    return Probe(max(1, output.numel() // n_rows), operations[0], norm_layers(module) if without_norms else [])
+    n_rows = batch_sizes(len(training), batch_size)[0]
+    batch = training.rows.chunk(0, n_rows)
+    subject = replace(model, module=_double(model.module))
+    module = subject.module
+    with _kept_buffers(model.module) if _share(model.module, module) else nullcontext():
+        module.eval()
+        with torch.no_grad(), _counted(module, n_rows) as operations:
+            output = _forward(module, batch.clone())
+        _refuse(_facts(subject, output, n_rows, "evaluation"))
+        loss = Loss.for_output(model.criterion, model.spec, output, training.weights is not None)
+        _refuse_lost_row(subject, batch)
+        module.train()
+        output, without_norms = _training_forward(module, batch)
+        _refuse(_facts(subject, output, n_rows, "training"))
+        _raise(check_gradients(module, output))
+        value = _loss(loss, output, _targets(loss, training, n_rows))
+        _raise(check_loss(LossFacts(value, type(model.criterion).__name__, model.spec.kind)))
+    eval_layers = tuple(norm_layers(model.module)) if without_norms else ()
+    return Probe(loss, max(1, output.numel() // n_rows), operations[0], eval_layers)
 
 
 def _double(module: nn.Module) -> nn.Module:
@@ -96,31 +100,26 @@ def _share(module: nn.Module, other: nn.Module) -> bool:
     return not parts.isdisjoint({*map(id, other.modules()), *map(id, other.buffers())})
 
 
-def _targets(objective: Loss, data: TrainingRows, n_rows: int) -> Any:
-    targets = objective.targets(data.indices[:n_rows])
-    return targets if data.weights is None else (targets, data.weights[:n_rows].to(objective.dtype))
+def _targets(loss: Loss, training: Examples, n_rows: int) -> Any:
+    targets = loss.targets(training.targets[:n_rows])
+    return targets if training.weights is None else (targets, training.weights[:n_rows].to(loss.dtype))
 
 
-def _refuse_lost_row(module: nn.Module, objective: Loss, spec: OutputSpec, batch: torch.Tensor) -> None:
+def _refuse_lost_row(subject: Model, batch: torch.Tensor) -> None:
     """Refuse a module that drops the batch axis of a single row (ACC-B8): `predict` of one row would fail."""
     if len(batch) == 1:
         return
     try:
         with torch.no_grad():
-            output = module(batch[:1].clone())
+            output = subject.module(batch[:1].clone())
     except Exception:  # some modules need several rows also in evaluation mode: predict will say so
         return
-    facts = _facts(module, objective, spec, output, 1, "evaluation")
+    facts = _facts(subject, output, 1, "evaluation")
     _raise(check_is_tensor(facts) or check_rows(facts))
 
 
-def refuse_untrainable(module: nn.Module) -> None:
-    """Raise ModuleOutputError for a module without a parameter that can be trained."""
-    _raise(check_parameters(module))
-
-
-def _facts(module: nn.Module, objective: Loss, spec: OutputSpec, output: Any, n_rows: int, mode: str) -> OutputFacts:
-    return OutputFacts(output, n_rows, spec, type(objective.criterion).__name__, module, mode)
+def _facts(subject: Model, output: Any, n_rows: int, mode: str) -> OutputFacts:
+    return OutputFacts(output, n_rows, subject.spec, type(subject.criterion).__name__, subject.module, mode)
 
 
 def _refuse(facts: OutputFacts) -> None:
@@ -165,12 +164,12 @@ def _training_forward(module: nn.Module, batch: torch.Tensor) -> tuple[Any, bool
     return output, True
 
 
-def _loss(objective: Loss, output: torch.Tensor, targets: Any) -> Any:
+def _loss(loss: Loss, output: torch.Tensor, targets: Any) -> Any:
     try:
-        return objective.plain()(output, targets)
+        return loss.plain()(output, targets)
     except Exception as err:
         err.add_note(
-            f"TorchClassifier called {type(objective.criterion).__name__} with outputs of shape "
+            f"TorchClassifier called {type(loss.criterion).__name__} with outputs of shape "
             f"{tuple(output.shape)} and class indices."
         )
         raise

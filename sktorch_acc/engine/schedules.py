@@ -11,7 +11,7 @@ from torch.optim import lr_scheduler as torch_schedules
 
 from sktorch_acc._params import check_names
 
-__all__ = ["Schedule", "build_schedule", "end_schedule"]
+__all__ = ["Schedule", "ScheduleFacts", "build_schedule"]
 
 _PER_STEP = (
     torch_schedules.OneCycleLR,
@@ -23,34 +23,60 @@ _NAMED: dict[str, type] = {
     "onecycle": torch_schedules.OneCycleLR,
     "plateau": torch_schedules.ReduceLROnPlateau,
 }
-_UNSCHEDULED = "unscheduled_lr"  # key of a parameter group: its rate before a schedule moved it
 
 
-@dataclass
+@dataclass(frozen=True)
 class Schedule:
-    """A scheduler of torch, and when it steps: after each step, or after each epoch."""
+    """A scheduler of torch, and when it steps: after each step, or after each epoch.
+
+    Parameters
+    ----------
+    rates : list of float
+        Learning rate of each parameter group before the schedule moved it.
+    """
 
     scheduler: Any
     per_step: bool
     wants_metric: bool
+    rates: list[float]
 
     def end_epoch(self, metric: float) -> None:
-        """Step at an epoch's end; `metric` is the monitored figure (ReduceLROnPlateau alone reads it)."""
+        """Step at an epoch's end; `metric` is the monitored value (ReduceLROnPlateau alone reads it)."""
         if self.wants_metric:
             self.scheduler.step(metric)
         elif not self.per_step:
             self.scheduler.step()
 
+    def undo(self) -> None:
+        """Put the learning rates back: the schedule of the next fit starts anew, also with warm_start."""
+        groups = self.scheduler.optimizer.param_groups
+        for group, rate in zip(groups, self.rates, strict=False):  # a callback may have added groups
+            group["lr"] = rate
+            group.pop("initial_lr", None)
+
+
+@dataclass(frozen=True)
+class ScheduleFacts:
+    """What the names of schedules are filled from.
+
+    Parameters
+    ----------
+    lr : float
+        Learning rate.
+    max_epochs, n_steps : int
+        Epochs of the fit, and steps in an epoch.
+    maximise : bool
+        Whether the monitored value is better when larger (``"plateau"``).
+    """
+
+    lr: float
+    max_epochs: int
+    n_steps: int
+    maximise: bool
+
 
 def build_schedule(
-    spec: Any,
-    given: Mapping[str, Any],
-    optimizer: torch.optim.Optimizer,
-    *,
-    lr: float,
-    max_epochs: int,
-    n_steps: int,
-    maximise: bool,
+    spec: Any, given: Mapping[str, Any], optimizer: torch.optim.Optimizer, facts: ScheduleFacts
 ) -> Schedule | None:
     """Return the schedule for one fit; None for None.
 
@@ -62,48 +88,35 @@ def build_schedule(
         Parameters under ``lr_scheduler__``; they win over what the names fill in.
     optimizer : Optimizer
         Its learning rate is what is scheduled.
-    lr, max_epochs, n_steps : float, int, int
-        Learning rate, epochs of this fit, steps in an epoch.
-    maximise : bool
-        Whether the monitored figure is better when larger (``"plateau"``).
+    facts : ScheduleFacts
+        What the names are filled from.
     """
-    end_schedule(optimizer)
     if spec is None:
         if given:
             raise ValueError(f"lr_scheduler__{next(iter(given))} was set, but lr_scheduler is None.")
         return None
-    filled: dict[str, Any] = {}
-    cls = spec
-    if isinstance(spec, str):
-        cls = _NAMED[spec]
-        fillings: dict[str, dict[str, Any]] = {
-            "cosine": {"T_max": max_epochs},
-            "onecycle": {"max_lr": lr, "total_steps": max_epochs * n_steps},
-            "plateau": {"mode": "max" if maximise else "min"},
-        }
-        filled = fillings[spec]
-        if spec == "onecycle" and {"epochs", "steps_per_epoch"} & set(given):
-            filled.pop("total_steps")
-    elif isinstance(cls, type) and issubclass(cls, torch_schedules.ReduceLROnPlateau):
-        filled = {"mode": "max" if maximise else "min"}
+    cls = _NAMED[spec] if isinstance(spec, str) else spec
     check_names(given, cls, "lr_scheduler", exclude=("self", "optimizer"))
+    arguments = {**_filled(spec, given, facts), **given}
     rates = [group["lr"] for group in optimizer.param_groups]
     try:
-        scheduler = cls(optimizer, **{**filled, **given})
+        scheduler = cls(optimizer, **arguments)
     except TypeError as err:
         raise TypeError(
-            f"lr_scheduler={getattr(cls, '__name__', cls)} cannot be built from {sorted({**filled, **given})}: "
+            f"lr_scheduler={getattr(cls, '__name__', cls)} cannot be built from {sorted(arguments)}: "
             f"{err}. Set the missing ones as lr_scheduler__<name>=..."
         ) from err
-    for group, rate in zip(optimizer.param_groups, rates, strict=True):
-        group[_UNSCHEDULED] = rate
     per_step = isinstance(scheduler, _PER_STEP)
     plateau = isinstance(scheduler, torch_schedules.ReduceLROnPlateau)
-    return Schedule(scheduler, per_step, plateau)
+    return Schedule(scheduler, per_step, plateau, rates)
 
 
-def end_schedule(optimizer: torch.optim.Optimizer) -> None:
-    """Undo what a schedule did to the learning rates: each fit's starts anew, also with warm_start."""
-    for group in optimizer.param_groups:
-        group["lr"] = group.pop(_UNSCHEDULED, group["lr"])
-        group.pop("initial_lr", None)
+def _filled(spec: Any, given: Mapping[str, Any], facts: ScheduleFacts) -> dict[str, Any]:
+    """Return the arguments that are filled in where they were not given."""
+    if spec == "cosine":
+        return {"T_max": facts.max_epochs}
+    if spec == "onecycle":
+        own_length = {"epochs", "steps_per_epoch"} & set(given)
+        return {"max_lr": facts.lr} | ({} if own_length else {"total_steps": facts.max_epochs * facts.n_steps})
+    is_plateau = isinstance(spec, type) and issubclass(spec, torch_schedules.ReduceLROnPlateau)
+    return {"mode": "max" if facts.maximise else "min"} if spec == "plateau" or is_plateau else {}

@@ -1,14 +1,10 @@
-"""Early stopping, and the copies of the weights that it and an interrupt go back to."""
+"""Early stopping: which epoch is best, and whether to go on."""
 
 from __future__ import annotations
 
-import hashlib
 import math
 
-import torch
-from torch import nn
-
-__all__ = ["EarlyStopping", "Snapshot", "fingerprint", "maximised"]
+__all__ = ["EarlyStopping", "maximised"]
 
 
 def maximised(monitor: str) -> bool:
@@ -30,59 +26,8 @@ def maximised(monitor: str) -> bool:
     )
 
 
-class Snapshot:
-    """A copy of a module's parameters and buffers, taken again and again into the same memory."""
-
-    def __init__(self, module: nn.Module) -> None:
-        self._kept: list[torch.Tensor] = []
-        self.take(module)
-
-    def take(self, module: nn.Module) -> None:
-        """Copy the live values."""
-        live = _values(module)
-        with torch.no_grad():
-            if [t.shape for t in live] == [t.shape for t in self._kept]:
-                torch._foreach_copy_(self._kept, live)
-            else:
-                self._kept = [tensor.detach().clone() for tensor in live]
-
-    def restore(self, module: nn.Module) -> None:
-        """Write the copy back."""
-        live = _values(module)
-        with torch.no_grad():
-            if [t.shape for t in live] == [t.shape for t in self._kept]:
-                torch._foreach_copy_(live, self._kept)
-            else:  # a buffer that grows
-                for tensor, kept in zip(live, self._kept, strict=True):
-                    tensor.data = kept.clone()
-
-    def differs(self, module: nn.Module) -> bool:
-        """Whether the module's values are no longer those of the copy."""
-        live = _values(module)
-        if len(live) != len(self._kept):
-            return True
-        return not all(torch.equal(a, b) or _bytes(a) == _bytes(b) for a, b in zip(live, self._kept, strict=True))
-
-
-def _values(module: nn.Module) -> list[torch.Tensor]:
-    # Collected each time: a module may assign a new tensor to a buffer, a callback a new module to the net.
-    return [*module.parameters(), *module.buffers()]
-
-
-def _bytes(tensor: torch.Tensor) -> bytes:
-    return tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes()
-
-
-def fingerprint(module: nn.Module) -> bytes:
-    """Return a digest of all parameters and buffers, to recognise weights that come back."""
-    digest = hashlib.blake2b(digest_size=16)
-    for tensor in _values(module):
-        digest.update(_bytes(tensor))
-    return digest.digest()
-
-
 class EarlyStopping:
-    """Follow one figure: which epoch was best, and whether to go on.
+    """Follow one value: which epoch was best, and whether to go on.
 
     Parameters
     ----------
@@ -102,7 +47,7 @@ class EarlyStopping:
         self._waited = 0
 
     def update(self, epoch: int, value: float) -> bool:
-        """Take one epoch's figure; return whether it is the best so far. NaN never is."""
+        """Take one epoch's value; return whether it is the best so far. NaN never is."""
         score = self._sign * value
         if score > self._reference + self._tol:
             self._reference, self._waited = score, 0

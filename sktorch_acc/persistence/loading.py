@@ -3,30 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import sklearn
 import torch
 from torch import nn
 
 from sktorch_acc._global_state import isolated
-from sktorch_acc._params import split_nested
 from sktorch_acc.classifier import TorchClassifier
 from sktorch_acc.data import FeatureSchema, Labels
-from sktorch_acc.engine.build import build_criterion, build_module
-from sktorch_acc.engine.session import Session
+from sktorch_acc.engine.build import build_criterion, build_module, build_optimizer
+from sktorch_acc.engine.history import history_frame
+from sktorch_acc.engine.model import Model
+from sktorch_acc.engine.settings import FitSettings
+from sktorch_acc.engine.state import TrainingState
 from sktorch_acc.exceptions import ModelFileError
 from sktorch_acc.modules import MLP
-from sktorch_acc.outputs import output_spec
+from sktorch_acc.outputs import OutputSpec, output_spec
+from sktorch_acc.persistence.epochs import epochs_from_json
 from sktorch_acc.persistence.labels import labels_from_json
 from sktorch_acc.persistence.manifest import Manifest
-from sktorch_acc.persistence.names import Names
-from sktorch_acc.persistence.values import Reader, number
-from sktorch_acc.persistence.weights import Tensors, build_and_fill, fill, settle_lazy_layers
+from sktorch_acc.persistence.weights import build_and_fill, fill, settle_lazy_layers
+from sktorch_acc.storage.names import Names
+from sktorch_acc.storage.tensors import Tensors
+from sktorch_acc.storage.values import Reader, number
 
-__all__ = ["history_of", "rebuild"]
+__all__ = ["rebuild"]
 
 _DTYPES = ("float16", "bfloat16", "float32", "float64")
 # How the caller gives the module back; what is more than a name cannot be found among `allow`.
@@ -75,13 +79,13 @@ def rebuild(
         clf = TorchClassifier(**params)
         clf._validate_params()
         with isolated(device):
-            session = _session(clf, manifest, tensors, reader, device)
+            state = _state(clf, manifest, tensors, reader, device)
         _set_requests(clf, manifest.requests)
     except ModelFileError:
         raise
     except Exception as err:
         raise ModelFileError(f"The estimator cannot be built from the parameters in the file: {err}") from err
-    _publish(clf, manifest, session)
+    _publish(clf, manifest, state, reader)
     return clf
 
 
@@ -108,36 +112,60 @@ def _chosen_module(manifest: Manifest, module: Any, names: Names) -> Any:
     return found
 
 
-# ------------------------------------------------------------ the session
+# ------------------------------------------------------------ the training state
 
 
-def _session(
+def _state(
     clf: TorchClassifier, manifest: Manifest, tensors: Tensors, reader: Reader, device: torch.device
-) -> Session:
-    params, nested = clf.get_params(deep=False), clf._nested
+) -> TrainingState:
+    settings = FitSettings.of(clf.get_params(deep=False), clf._nested)
     schema, labels = _schema(manifest), Labels(labels_from_json(**manifest.classes))
-    n_classes = len(labels.classes)
     criterion = build_and_fill(
-        lambda: build_criterion(params["criterion"], split_nested(nested, "criterion")),
+        lambda: build_criterion(settings.criterion, settings.part("criterion")),
         _part(tensors, "criterion."),
         "the criterion",
-        own=_is_of_torch(params["criterion"]),
+        own=_is_of_torch(settings.criterion),
     )
-    spec = output_spec(criterion, params["output"], n_classes)
-    if manifest.meaning != {"kind": spec.kind, "one_column": spec.one_column, "n_classes": n_classes}:
+    spec = output_spec(criterion, settings.output, len(labels.classes))
+    if manifest.output != asdict(spec):
         raise ModelFileError(
-            f"manifest.json says that outputs mean {manifest.meaning}, but its criterion, output and classes make that "
+            f"manifest.json says that outputs are {manifest.output}, but its criterion, output and classes make that "
             f"{spec}."
         )
     dtype = _computing_dtype(manifest, device)
-    module = _filled_module(clf, schema, spec.n_classes, spec.one_column is True, _part(tensors, "module."))
+    module = _filled_module(settings, schema, spec, _part(tensors, "module."))
     _restore_frozen(module, manifest.frozen)
     settle_lazy_layers(module, schema.row_shape, torch.int64 if schema.integers else dtype)
     if device.type != "cpu":
         module.to(dtype)
-    session = Session.restored(params, nested, schema, labels, device, dtype, module, criterion)
-    _restore_training(session, manifest, reader)
-    return session
+    n_threads, cpu = manifest.training["n_threads"], torch.device("cpu")
+    model = Model(module.eval(), criterion.to(dtype), spec, schema, labels, cpu, dtype, n_threads).to(device)
+    return _training_state(settings, model, manifest, tensors, reader)
+
+
+def _training_state(
+    settings: FitSettings, model: Model, manifest: Manifest, tensors: Tensors, reader: Reader
+) -> TrainingState:
+    """Return the state with its epochs and, where it was stored, that of the optimizer."""
+    training = manifest.training
+    if model.n_threads < 1 or (training["continued"] and manifest.optimizer is None):
+        raise ModelFileError("manifest.json: training contradicts itself (n_threads below 1, or no optimizer).")
+    lr = number(training["lr"])
+    optimizer = build_optimizer(settings, lr, model)
+    if manifest.optimizer is not None:
+        stored = reader.decode(manifest.optimizer, "the state of the optimizer")
+        _check_optimizer_state(stored, optimizer)
+        optimizer.load_state_dict(stored)
+    return TrainingState(
+        model=model,
+        built_from=settings,
+        optimizer=optimizer if manifest.optimizer is not None else None,
+        seed=training["seed"],
+        lr=lr,
+        continued=training["continued"],
+        rows=epochs_from_json(manifest.epochs, tensors, model.spec.n_classes),
+        best_epoch=training["best_epoch"],
+    )
 
 
 def _part(tensors: Tensors, prefix: str) -> dict[str, torch.Tensor]:
@@ -149,10 +177,10 @@ def _is_of_torch(cls: Any) -> bool:
 
 
 def _schema(manifest: Manifest) -> FeatureSchema:
-    schema = FeatureSchema.from_state(manifest.door)
+    schema = FeatureSchema.from_state(manifest.schema)
     if schema.dtype not in ("float32", "float64") or not schema.row_shape or schema.row_shape[0] != manifest.n_features:
         raise ModelFileError(
-            f"manifest.json: the door {manifest.door} does not fit rows of {manifest.n_features} features."
+            f"manifest.json: the schema {manifest.schema} does not fit rows of {manifest.n_features} features."
         )
     names = manifest.feature_names
     if names is not None and len(names) != manifest.n_features:
@@ -169,16 +197,16 @@ def _computing_dtype(manifest: Manifest, device: torch.device) -> torch.dtype:
 
 
 def _filled_module(
-    clf: TorchClassifier, schema: FeatureSchema, n_classes: int, one_column: bool, stored: dict[str, torch.Tensor]
+    settings: FitSettings, schema: FeatureSchema, spec: OutputSpec, stored: dict[str, torch.Tensor]
 ) -> nn.Module:
-    given = split_nested(clf._nested, "module")
-    bundled = clf.module is None
-    chosen = MLP if bundled else clf.module
+    given = settings.part("module")
+    bundled = settings.module is None
+    chosen = MLP if bundled else settings.module
     if bundled and (len(schema.row_shape) != 1 or len(given.get("hidden_sizes", ())) > len(stored)):
         raise ModelFileError("manifest.json: the bundled MLP does not have the layers that the file claims.")
 
     def build() -> nn.Module:
-        return build_module(chosen, given, schema.row_shape, n_classes, one_column)
+        return build_module(chosen, given, schema.row_shape, spec.n_classes, spec.one_column is True)
 
     name = getattr(getattr(chosen, "func", chosen), "__name__", type(chosen).__name__)
     if not isinstance(chosen, nn.Module):
@@ -192,27 +220,6 @@ def _restore_frozen(module: nn.Module, frozen: list[str]) -> None:
     for name, parameter in module.named_parameters():
         if parameter.is_floating_point():
             parameter.requires_grad_(name not in frozen)
-
-
-def _restore_training(session: Session, manifest: Manifest, reader: Reader) -> None:
-    """Give the session its epochs and, where it was stored, the state of the optimizer."""
-    training = manifest.training
-    record = reader.decode(manifest.record, "net_.history")
-    if not all(type(row) is dict and type(row.get("batches")) is list for row in record):
-        raise ModelFileError("manifest.json: the record of the epochs must be a list of objects with their batches.")
-    session.net.recall(record)
-    session.seed, session.n_iter, session.n_threads = training["seed"], training["n_iter"], training["n_threads"]
-    session.net.lr = session.lr = number(training["lr"])
-    session.continued = training["continued"]
-    if session.n_threads < 1 or (session.continued and manifest.optimizer is None):
-        raise ModelFileError("manifest.json: training contradicts itself (n_threads below 1, or no optimizer).")
-    if manifest.optimizer is None:
-        session.net = session.net.without_optimizer()
-        return
-    state = reader.decode(manifest.optimizer, "the state of the optimizer")
-    optimizer = session.net.optimizer_
-    _check_optimizer_state(state, optimizer)
-    optimizer.load_state_dict(state)
 
 
 def _check_optimizer_state(state: Any, optimizer: torch.optim.Optimizer) -> None:
@@ -245,19 +252,6 @@ def _check_optimizer_state(state: Any, optimizer: torch.optim.Optimizer) -> None
 # ------------------------------------------------------------ the estimator
 
 
-def history_of(manifest: Manifest) -> pd.DataFrame:
-    """Return the table `history_`."""
-    history = manifest.history
-    columns, epochs = history["columns"], history["epochs"]
-    if len(history["values"]) != len(columns) or not all(
-        type(column) is list and len(column) == len(epochs) for column in history["values"]
-    ):
-        raise ModelFileError(f"manifest.json: history must hold {len(epochs)} values for each of its columns.")
-    values = [[number(value) for value in column] for column in history["values"]]
-    table = np.array(values, dtype=np.float64).reshape(len(columns), len(epochs)).T
-    return pd.DataFrame(table, index=pd.Index(epochs, name="epoch"), columns=columns)
-
-
 def _set_requests(clf: TorchClassifier, requests: Mapping[str, Any]) -> None:
     with sklearn.config_context(enable_metadata_routing=True):
         for method, wanted in requests.items():
@@ -267,17 +261,38 @@ def _set_requests(clf: TorchClassifier, requests: Mapping[str, Any]) -> None:
                 getattr(clf, f"set_{method}_request")(**wanted)
 
 
-def _publish(clf: TorchClassifier, manifest: Manifest, session: Session) -> None:
+def _publish(clf: TorchClassifier, manifest: Manifest, state: TrainingState, reader: Reader) -> None:
     """Set the fitted attributes."""
-    classes = session.labels.classes
+    classes = state.model.labels.classes
     if len(manifest.class_count) != len(classes):
         raise ModelFileError(f"manifest.json has {len(manifest.class_count)} class counts for {len(classes)} classes.")
     clf.n_features_in_ = manifest.n_features
     if manifest.feature_names is not None:
         clf.feature_names_in_ = np.array(manifest.feature_names, dtype=object)
-    clf.history_ = history_of(manifest)
-    clf._session = session
+    clf.history_ = history_frame(state.rows, classes)
+    clf._state = state
+    clf._net = _net(state, manifest, reader)
     clf.classes_ = classes
     clf.class_count_ = np.array(manifest.class_count, dtype=np.int64)
-    clf.n_iter_ = manifest.training["n_iter"]
-    clf.best_epoch_ = manifest.training["best_epoch"]
+    clf.n_iter_ = state.epoch
+    clf.best_epoch_ = state.best_epoch
+
+
+def _net(state: TrainingState, manifest: Manifest, reader: Reader) -> Any:
+    """Return the net with what callbacks recorded; None where there were no callbacks."""
+    if manifest.callback_record is None:
+        return None
+    record = reader.decode(manifest.callback_record, "net_.history")
+    if not state.built_from.callbacks or not all(
+        type(row) is dict and type(row.get("batches")) is list for row in record
+    ):
+        raise ModelFileError("manifest.json: callback_record must be a list of objects with their batches.")
+    from sktorch_acc.observers.skorch_net import net_of
+
+    try:
+        net = net_of(state)
+    except (TypeError, ValueError) as err:
+        raise ModelFileError(f"The callbacks cannot be built from the parameters in the file: {err}") from err
+    net.history.clear()
+    net.history.extend(record)
+    return net

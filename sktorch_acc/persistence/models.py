@@ -9,13 +9,15 @@ from sklearn.utils.validation import check_is_fitted
 
 from sktorch_acc.classifier import TorchClassifier
 from sktorch_acc.engine.device import resolve_device
+from sktorch_acc.engine.history import history_frame
 from sktorch_acc.exceptions import ModelFileError
-from sktorch_acc.persistence.archive import Source, read_entries, write_entries
+from sktorch_acc.persistence.epochs import epochs_from_json
 from sktorch_acc.persistence.labels import labels_from_json
-from sktorch_acc.persistence.loading import history_of, rebuild
+from sktorch_acc.persistence.loading import rebuild
 from sktorch_acc.persistence.manifest import VERSION, Manifest
 from sktorch_acc.persistence.saving import contents
-from sktorch_acc.persistence.weights import unpack
+from sktorch_acc.storage.archive import Source, read_entries, write_entries
+from sktorch_acc.storage.tensors import unpack
 
 __all__ = ["inspect_model", "load_model", "save_model"]
 
@@ -178,22 +180,24 @@ def inspect_model(path: Source) -> dict[str, Any]:
     >>> inspect_model(file)["classes"]
     array([False,  True])
     """
-    manifest, _ = _read(path)
+    manifest, weights = _read(path)
+    classes = labels_from_json(**manifest.classes)
+    rows = epochs_from_json(manifest.epochs, unpack(weights, manifest.tensors), len(classes))
     return {
         "format_version": VERSION,
         "versions": manifest.versions,
         "module": manifest.module,
         "parameters": manifest.parameters,
         "needs": sorted(_foreign_names(manifest.parameters)),
-        "classes": labels_from_json(**manifest.classes),
+        "classes": classes,
         "n_features": manifest.n_features,
         "feature_names": manifest.feature_names,
-        "row_shape": tuple(manifest.door["row_shape"]),
+        "row_shape": tuple(manifest.schema["row_shape"]),
         "device": manifest.training["device"],
         "dtype": manifest.training["dtype"],
-        "n_iter": manifest.training["n_iter"],
+        "n_iter": rows[-1].epoch if rows else 0,
         "best_epoch": manifest.training["best_epoch"],
-        "history": history_of(manifest),
+        "history": history_frame(rows, classes),
         "optimizer": manifest.optimizer is not None,
         "tensors": manifest.tensors,
         "sha256": manifest.weights["sha256"],

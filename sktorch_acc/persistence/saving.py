@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import platform
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -14,24 +15,28 @@ import torch
 from torch import nn
 
 from sktorch_acc._global_state import isolated
-from sktorch_acc._params import split_nested
 from sktorch_acc._pickling import own_version
-from sktorch_acc._sklearn_callbacks import has_callbacks
 from sktorch_acc.classifier import TorchClassifier
-from sktorch_acc.engine.build import build_criterion, build_module
-from sktorch_acc.engine.session import Session
+from sktorch_acc.engine.build import build_criterion, build_module, build_optimizer
+from sktorch_acc.engine.model import Model
+from sktorch_acc.engine.settings import FitSettings
+from sktorch_acc.engine.state import TrainingState
 from sktorch_acc.exceptions import ModelFileError
 from sktorch_acc.modules import MLP
+from sktorch_acc.observers.sklearn_tasks import has_callbacks
+from sktorch_acc.outputs import output_spec
+from sktorch_acc.persistence.epochs import epochs_to_json
 from sktorch_acc.persistence.labels import labels_to_json
 from sktorch_acc.persistence.manifest import Manifest
-from sktorch_acc.persistence.names import is_named, name_of
-from sktorch_acc.persistence.values import Writer, plain_number
-from sktorch_acc.persistence.weights import frozen_names, mismatch, pack, table_of, tensors_of
+from sktorch_acc.persistence.weights import frozen_names, mismatch, tensors_of
+from sktorch_acc.storage.names import is_named, name_of
+from sktorch_acc.storage.tensors import pack, table_of
+from sktorch_acc.storage.values import Writer
 
 __all__ = ["contents"]
 
 _KNOWN = {
-    *("_nested", "_session", "_skl_callbacks", "_metadata_request", "n_features_in_", "feature_names_in_"),
+    *("_nested", "_state", "_net", "_skl_callbacks", "_metadata_request", "n_features_in_", "feature_names_in_"),
     *("classes_", "class_count_", "n_iter_", "best_epoch_", "history_"),
 }
 
@@ -44,32 +49,35 @@ def contents(clf: TorchClassifier, with_optimizer: bool) -> tuple[bytes, bytes]:
     ModelFileError
         If something of it cannot be stored.
     """
-    session: Session = clf._session
+    state = clf._state
+    model = state.model
     params = clf.get_params(deep=False)
     _refuse_extras(clf, params)
-    module = _module_entry(params.pop("module"), session.module)
-    _check_callbacks(params["callbacks"], session)
+    module = _module_entry(params.pop("module"), model.module)
+    _check_callbacks(params["callbacks"], clf)
     writer = Writer()
     parameters = {name: writer.encode(value, name) for name, value in params.items()}
-    tensors = {**tensors_of(session.module, "module."), **tensors_of(session.net.criterion_, "criterion.")}
-    again = _rebuilt(clf, session)
-    optimizer = _optimizer_state(session, again, writer) if with_optimizer else None
-    record = writer.encode(list(session.net.history), "net_.history")
+    epochs, counts = epochs_to_json(state.rows)
+    tensors = {**tensors_of(model.module, "module."), **tensors_of(model.criterion, "criterion."), **counts}
+    again = _rebuilt(clf)
+    optimizer = _optimizer_state(state, again, writer) if with_optimizer else None
+    record = writer.encode(list(clf.net_.history), "net_.history") if params["callbacks"] and clf.callbacks_ else None
     tensors |= writer.tensors
     weights = pack(tensors)
     manifest = Manifest(
         versions=_versions(),
         module=module,
         parameters=parameters,
-        **_facts(clf, session),
-        training=_training(clf, session, writer, continued=with_optimizer and session.continued),
-        history=_history(clf),
-        record=record,
+        **_facts(clf),
+        training=_training(state, writer, continued=with_optimizer and state.continued),
+        epochs=epochs,
+        callback_record=record,
         requests=_requests(clf),
         optimizer=optimizer,
         tensors=table_of(tensors),
-        frozen=frozen_names(session.module),
+        frozen=frozen_names(model.module),
         weights={"size": len(weights), "sha256": hashlib.sha256(weights).hexdigest()},
+        extensions={},
     )
     return manifest.to_bytes(), weights
 
@@ -88,39 +96,29 @@ def _versions() -> dict[str, str]:
     }
 
 
-def _facts(clf: TorchClassifier, session: Session) -> dict[str, Any]:
+def _facts(clf: TorchClassifier) -> dict[str, Any]:
     """Return what `fit` learned about X and y."""
     names = getattr(clf, "feature_names_in_", None)
-    spec = session.spec
+    model = clf._state.model
     return {
         "classes": labels_to_json(clf.classes_),
         "class_count": [int(count) for count in clf.class_count_],
         "n_features": int(clf.n_features_in_),
         "feature_names": None if names is None else [str(name) for name in names],
-        "door": session.schema.to_state(),
-        "meaning": {"kind": spec.kind, "one_column": spec.one_column, "n_classes": spec.n_classes},
+        "schema": model.schema.to_state(),
+        "output": asdict(model.spec),
     }
 
 
-def _training(clf: TorchClassifier, session: Session, writer: Writer, *, continued: bool) -> dict[str, Any]:
+def _training(state: TrainingState, writer: Writer, *, continued: bool) -> dict[str, Any]:
     return {
-        "device": str(session.device),
-        "dtype": str(session.dtype).removeprefix("torch."),
-        "seed": session.seed,
-        "lr": writer.encode(session.lr, "lr"),
-        "n_threads": session.n_threads,
-        "n_iter": session.n_iter,
-        "best_epoch": clf.best_epoch_,
+        "device": str(state.model.device),
+        "dtype": str(state.model.dtype).removeprefix("torch."),
+        "seed": state.seed,
+        "lr": writer.encode(state.lr, "lr"),
+        "n_threads": state.model.n_threads,
+        "best_epoch": state.best_epoch,
         "continued": continued,
-    }
-
-
-def _history(clf: TorchClassifier) -> dict[str, Any]:
-    frame = clf.history_
-    return {
-        "epochs": [int(epoch) for epoch in frame.index],
-        "columns": [str(column) for column in frame.columns],
-        "values": [[plain_number(value) for value in column] for column in frame.to_numpy(np.float64).T.tolist()],
     }
 
 
@@ -133,17 +131,18 @@ def _requests(clf: TorchClassifier) -> dict[str, dict[str, Any]]:
     return {name: dict(getattr(routing, name).requests) for name in methods}
 
 
-def _optimizer_state(session: Session, again: Session, writer: Writer) -> dict[str, Any]:
-    optimizer = getattr(session.net, "optimizer_", None)
-    if optimizer is None:
+def _optimizer_state(state: TrainingState, again: torch.optim.Optimizer, writer: Writer) -> dict[str, Any]:
+    if state.optimizer is None:
         raise ModelFileError(
             "with_optimizer=True, but this estimator has no optimizer any more: it was loaded without one. Save it "
             "with_optimizer=False; partial_fit starts with a new optimizer."
         )
-    if type(optimizer) is not type(again.net.optimizer_):
-        raise ModelFileError(f"optimizer is no longer {type(optimizer).__name__}, whose state was asked for. {_REFIT}")
-    state: dict[str, Any] = writer.encode(optimizer.state_dict(), "the state of the optimizer")
-    return state
+    if type(state.optimizer) is not type(again):
+        raise ModelFileError(
+            f"optimizer is no longer {type(state.optimizer).__name__}, whose state was asked for. {_REFIT}"
+        )
+    encoded: dict[str, Any] = writer.encode(state.optimizer.state_dict(), "the state of the optimizer")
+    return encoded
 
 
 # ------------------------------------------------------------ what cannot be
@@ -190,7 +189,7 @@ def _module_entry(module: Any, trained: nn.Module) -> dict[str, Any]:
     return {"kind": kind, "name": name}
 
 
-def _check_callbacks(callbacks: Any, session: Session) -> None:
+def _check_callbacks(callbacks: Any, clf: TorchClassifier) -> None:
     """Refuse callbacks with a state of their own."""
     for i, item in enumerate(callbacks or []):
         callback = item[1] if isinstance(item, (tuple, list)) else item
@@ -199,7 +198,7 @@ def _check_callbacks(callbacks: Any, session: Session) -> None:
                 f"callbacks[{i}] is an instance of {type(callback).__name__}, whose state a model file cannot hold. "
                 f"{_WITHOUT}"
             )
-    for name, callback in session.net.callbacks_ if callbacks else []:
+    for name, callback in clf.callbacks_ if callbacks else []:
         state = sorted(set(vars(callback)) - set(callback.get_params(deep=False)))
         if state:
             raise ModelFileError(
@@ -213,39 +212,41 @@ _WITHOUT = (
 )
 
 
-def _rebuilt(clf: TorchClassifier, session: Session) -> Session:
-    """Return what `load_model` would build around the same module, so that no file is written that it refuses."""
-    params, nested = clf.get_params(deep=False), clf._nested
+def _rebuilt(clf: TorchClassifier) -> torch.optim.Optimizer:
+    """Build around the same module what `load_model` would, so that no file is written that it refuses.
+
+    Returns the optimizer.
+    """
+    model, settings = clf._state.model, FitSettings.of(clf.get_params(deep=False), clf._nested)
     try:
         clf._validate_params()
-        with isolated(session.device):
-            criterion = build_criterion(params["criterion"], split_nested(nested, "criterion"))
-            again = Session.restored(
-                params, nested, session.schema, session.labels, session.device, session.dtype, session.module, criterion
-            )
+        with isolated(model.device):
+            criterion = build_criterion(settings.criterion, settings.part("criterion"))
+            spec = output_spec(criterion, settings.output, model.spec.n_classes)
+            optimizer = build_optimizer(settings, settings.lr, replace(model, criterion=criterion))
     except (TypeError, ValueError) as err:
         raise ModelFileError(f"The estimator could not be built again from its parameters: {err} {_REFIT}") from err
-    if type(criterion) is not type(session.net.criterion_) or again.spec != session.spec:
+    if type(criterion) is not type(model.criterion) or spec != model.spec:
         raise ModelFileError(f"criterion or output is not what the estimator was fitted with. {_REFIT}")
-    if not isinstance(params["module"], nn.Module):
-        _check_module(params["module"], split_nested(nested, "module"), session)
-    return again
+    if not isinstance(settings.module, nn.Module):
+        _check_module(settings.module, settings.part("module"), model)
+    return optimizer
 
 
-def _check_module(module: Any, given: dict[str, Any], session: Session) -> None:
+def _check_module(module: Any, given: dict[str, Any], model: Model) -> None:
     cls = getattr(MLP if module is None else module, "cls_to_become", None) or (MLP if module is None else module)
-    if isinstance(cls, type) and not isinstance(session.module, cls):
+    if isinstance(cls, type) and not isinstance(model.module, cls):
         raise ModelFileError(
-            f"module_ is a {type(session.module).__name__}, but module is {cls.__name__}: it was wrapped or replaced "
+            f"module_ is a {type(model.module).__name__}, but module is {cls.__name__}: it was wrapped or replaced "
             f"after fit. {_REFIT}"
         )
-    spec = session.spec
+    spec = model.spec
     try:
-        with isolated(session.device), torch.device("meta"):
-            again = build_module(cls, given, session.schema.row_shape, spec.n_classes, spec.one_column is True)
+        with isolated(model.device), torch.device("meta"):
+            again = build_module(cls, given, model.schema.row_shape, spec.n_classes, spec.one_column is True)
     except Exception:
         return  # some modules cannot be built without memory; load_model finds out
-    difference = mismatch(again, {name: tuple(value.shape) for name, value in session.module.state_dict().items()})
+    difference = mismatch(again, {name: tuple(value.shape) for name, value in model.module.state_dict().items()})
     if difference:
         raise ModelFileError(f"module and module__* do not build module_ again ({difference}). {_REFIT}")
 

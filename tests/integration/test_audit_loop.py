@@ -502,9 +502,7 @@ def test_several_mistakes_are_told_together_errors_first():
     assert all(finding.advice for finding in diagnosis.findings)
     messages = {finding.code: finding.message for finding in diagnosis.findings}
     assert "Gradients are being accumulated; call zero_grad(): in 23 of 24 steps" in messages["ACC-F6"]
-    assert (
-        "The metric has seen 720 samples but the epoch has 240: it is not reset" in messages["ACC-A6"]
-    )
+    assert "The metric has seen 720 samples but the epoch has 240: it is not reset" in messages["ACC-A6"]
     assert "Module still in eval mode at the start of epoch 2: 16 steps were" in messages["ACC-E4"]
     assert "'BatchNorm1d', 'Dropout'" in messages["ACC-E4"]
 

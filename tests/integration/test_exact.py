@@ -11,8 +11,8 @@ from skorch.callbacks import Callback, Checkpoint, EarlyStopping
 from torch import nn
 
 from sktorch_acc import TorchClassifier
+from sktorch_acc._global_state import split_seed
 from sktorch_acc.data import stratified_holdout
-from sktorch_acc.engine.run import epoch_seeds
 from tests.modules import DropNorm, Ensemble, Images, LogProbabilities, OneLogit, OneProbability
 
 N = 60
@@ -36,7 +36,7 @@ def assert_exact(clf, X, y):
 def fitted_rows(clf, y):
     """The rows that a fit with `validation_fraction` kept, recomputed from the estimator's seed."""
     indices = np.searchsorted(clf.classes_, y)
-    return stratified_holdout(indices, clf.validation_fraction, epoch_seeds(clf._session.seed, -1)[3])[0]
+    return stratified_holdout(indices, clf.validation_fraction, split_seed(clf._state.seed))[0]
 
 
 WEIGHTS = np.random.default_rng(0).integers(0, 3, N).astype(float)

@@ -99,4 +99,4 @@ def threads_in_fit(n_threads):
     X, y = load_iris(return_X_y=True)
     before = torch.get_num_threads()
     clf = TorchClassifier(max_epochs=1, n_threads=n_threads, random_state=0).fit(X, y)
-    return clf._session.n_threads, before, before, torch.get_num_threads()
+    return clf._state.model.n_threads, before, before, torch.get_num_threads()

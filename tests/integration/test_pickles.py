@@ -6,6 +6,7 @@ import pickle
 import subprocess
 import sys
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import joblib
@@ -62,7 +63,7 @@ def test_an_unpickled_estimator_trains_on():
 def test_what_an_accelerator_made_comes_back_on_the_cpu_with_a_warning(device, warm_start):
     clf = small(TwoLayers, warm_start=warm_start)
     expected = clf.predict_proba(X)
-    clf._session.device, clf.net_.device = torch.device(device), device  # all but the tensors themselves
+    clf._state.model = replace(clf._state.model, device=torch.device(device))  # all but the tensors themselves
     data = pickle.dumps(clf)
     with pytest.warns(AccuracyWarning, match=f"was on '{device}', which is not available here"):
         again = pickle.loads(data)

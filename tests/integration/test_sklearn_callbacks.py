@@ -124,11 +124,11 @@ def test_the_bar_is_drawn_under_a_search_in_two_processes(capfd):
 
 
 def test_snapshots_are_made_only_if_asked_for(monkeypatch):
-    from sktorch_acc.engine.session import Session
+    from sktorch_acc.engine.state import TrainingState
 
     calls = []
-    original = Session.snapshot
-    monkeypatch.setattr(Session, "snapshot", lambda self: calls.append(1) or original(self))
+    original = TrainingState.snapshot
+    monkeypatch.setattr(TrainingState, "snapshot", lambda self: calls.append(1) or original(self))
     classifier().set_callbacks(Recorder()).fit(X, Y)
     assert calls == []
     classifier().set_callbacks(ScoringMonitor(scoring="accuracy")).fit(X, Y)

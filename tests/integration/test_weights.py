@@ -9,8 +9,8 @@ from sklearn.utils.class_weight import compute_class_weight
 from torch import nn
 
 from sktorch_acc import TorchClassifier
+from sktorch_acc._global_state import split_seed
 from sktorch_acc.data import stratified_holdout
-from sktorch_acc.engine.run import epoch_seeds
 from tests.modules import Doubles, DropNorm, Ensemble, Floats, LogProbabilities, OneLogit, OneProbability
 
 
@@ -220,7 +220,7 @@ def test_class_weights_hold_for_validation_rows_however_they_come():
     X, y = X[:, :2], np.where(y == 0, "a", "b")
     settings = {"class_weight": {"a": 5, "b": 1}, "max_epochs": 1, "lr": 1e-30, "random_state": 0}
     by_fraction = TorchClassifier(validation_fraction=0.2, **settings).fit(X, y)
-    seed = epoch_seeds(by_fraction._session.seed, -1)[3]
+    seed = split_seed(by_fraction._state.seed)
     kept, held = stratified_holdout(np.searchsorted(["a", "b"], y), 0.2, seed)
     given = TorchClassifier(**settings).fit(X[kept], y[kept], X_val=X[held], y_val=y[held])
     assert given.history_.loc[1, "valid_loss"] == by_fraction.history_.loc[1, "valid_loss"]

@@ -88,7 +88,7 @@ def test_the_docstring_of_every_method_is_complete(name):
 
 def test_the_experimental_callbacks_of_scikit_learn_are_used_in_the_adapter_alone():
     users = {path.name for path in ROOT.rglob("*.py") if "sklearn.callback" in path.read_text()}
-    assert users == {"_sklearn_callbacks.py"}
+    assert users == {"sklearn_tasks.py"}
 
 
 def test_no_file_is_longer_than_it_should_be():

@@ -135,7 +135,7 @@ def test_the_list_of_wrong_values_is_complete():
         (
             {"early_stopping": True, "validation_fraction": 0.2, "monitor": "valid_acc[lynx]"},
             ValueError,
-            r"monitor='valid_acc\[lynx\]' is no column of history_\. Columns",
+            r"monitor='valid_acc\[lynx\]' is not a column of history_\. Columns",
         ),
         (
             {"early_stopping": True, "validation_fraction": 0.2, "monitor": "valid_acc[rare]", "rare": True},

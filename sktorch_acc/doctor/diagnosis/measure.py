@@ -14,7 +14,7 @@ from torch import nn
 
 from sktorch_acc.data import Rows
 from sktorch_acc.doctor.diagnosis.subject import Subject
-from sktorch_acc.engine.evaluate import chunk_rows
+from sktorch_acc.engine.evaluate import each_output
 from sktorch_acc.engine.loss import Loss
 from sktorch_acc.engine.steps import norm_layers
 
@@ -68,10 +68,9 @@ class Evaluated:
 
 def all_outputs(module: nn.Module, rows: Rows) -> torch.Tensor:
     """Return the outputs for all rows in the mode in which the module is, by the chunks of `predict`."""
-    step = chunk_rows(rows.elements_per_row)
-    with torch.no_grad():
-        parts = [module(rows.chunk(i, min(i + step, len(rows)))) for i in range(0, len(rows), step)]
-    return torch.cat([part.detach() for part in parts])
+    parts: list[torch.Tensor] = []
+    each_output(module, rows, lambda start, stop, output: parts.append(output.detach()), keep_mode=True)
+    return torch.cat(parts)
 
 
 def evaluate(module: nn.Module, rows: Rows) -> Evaluated:
@@ -164,8 +163,7 @@ def loss_and_gradients(subject: Subject, rows: Rows, targets: Ints) -> tuple[tor
     subject.module.train()
     n_rows = min(_GRADIENT_ROWS, len(rows))
     output = subject.module(rows.chunk(0, n_rows))
-    loss_of = Loss(subject.criterion, subject.spec, weighted=False)
-    loss_of.observe(output)
+    loss_of = Loss.for_output(subject.criterion, subject.spec, output, weighted=False)
     indices = torch.from_numpy(targets[:n_rows]).to(subject.device)
     loss = loss_of.plain()(output, loss_of.targets(indices))
     trained = [(name, p) for name, p in subject.module.named_parameters() if p.requires_grad]

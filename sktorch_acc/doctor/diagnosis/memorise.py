@@ -70,7 +70,6 @@ def _train_copy(
     torch.default_generator.manual_seed(0)
     module, criterion = copied(subject.module), copy.deepcopy(subject.criterion)
     assert criterion is not None
-    loss_of = Loss(criterion, subject.spec, weighted=False)
     optimizer = torch.optim.Adam([p for p in module.parameters() if p.requires_grad], lr=lr)
     module.train()
     for layer in module.modules():
@@ -82,7 +81,7 @@ def _train_copy(
         most = max(most, int((subject.spec.classes(output.detach()) == targets).sum()))
         if most >= best:
             break
-        loss_of.observe(output)
+        loss_of = Loss.for_output(criterion, subject.spec, output, weighted=False)
         optimizer.zero_grad()
         loss_of.plain()(output, loss_of.targets(targets)).backward()
         optimizer.step()

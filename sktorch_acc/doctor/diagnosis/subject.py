@@ -15,10 +15,12 @@ from torch import nn
 
 from sktorch_acc.checks.counting import LoaderFacts
 from sktorch_acc.checks.data import check_finite_rows, check_known_labels, check_label_range, check_target_shape
-from sktorch_acc.data import DenseRows, FeatureSchema, Labels, Rows, check_labels
+from sktorch_acc.data import DenseRows, Examples, FeatureSchema, Labels, Rows, check_labels
 from sktorch_acc.doctor.diagnosis.loaders import read_loader
 from sktorch_acc.engine.device import computing_dtype, resolve_device
-from sktorch_acc.engine.session import Session
+from sktorch_acc.engine.prepare import FitData, build_state
+from sktorch_acc.engine.settings import FitSettings
+from sktorch_acc.engine.state import TrainingState
 from sktorch_acc.findings import Finding
 from sktorch_acc.outputs import OutputSpec, output_spec
 
@@ -148,32 +150,38 @@ def subject_of_estimator(estimator: Any, X: Any, y: Any, loader: Any) -> Subject
     schema, checked = FeatureSchema.learn(copy, X)
     names = getattr(copy, "feature_names_in_", None)
     y = check_labels(y, copy)
-    parts = _fitted_parts(estimator, y) if hasattr(estimator, "net_") else _built_parts(copy, schema, checked, y)
-    net, labels, targets, findings, training = parts
+    every = copy.get_params()
+    settings = FitSettings.of(every, {name: value for name, value in every.items() if "__" in name})
+    state: TrainingState | None = getattr(estimator, "_state", None)
+    findings: list[Finding] = []
+    training: Training | None = None
+    if state is None:
+        state, targets = _built(settings, schema, checked, y)
+    else:
+        targets, findings, training = _fitted(estimator, state, y)
+    model = state.model
     return Subject(
-        module=net.module_,
-        criterion=net.criterion_,
-        optimizer=getattr(net, "optimizer_", None),
+        module=model.module,
+        criterion=model.criterion,
+        optimizer=state.optimizer,
         X=_on_host(checked),
-        rows=schema.rows(checked, net.dtype_, torch.device(net.device)).resident(),
+        rows=schema.rows(checked).on(model.device, model.dtype).resident(),
         targets=targets,
-        labels=labels.tolist(),
+        labels=model.labels.classes.tolist(),
         names=None if names is None else list(names),
-        spec=net.output_spec_,
+        spec=model.spec,
         sure=True,
-        batch_size=int(copy.get_params()["batch_size"]),
+        batch_size=settings.batch_size,
         training=training,
         loader=None if loader is None else read_loader(loader),
         findings=findings,
-        validation_fraction=copy.get_params()["validation_fraction"],
+        validation_fraction=settings.validation_fraction,
     )
 
 
-_Parts = tuple[Any, npt.NDArray[Any], Ints, list[Finding], Training | None]
-
-
-def _fitted_parts(estimator: Any, y: npt.NDArray[Any]) -> _Parts:
-    labels = Labels(estimator.classes_)
+def _fitted(estimator: Any, state: TrainingState, y: npt.NDArray[Any]) -> tuple[Ints, list[Finding], Training]:
+    """Return the targets of a fitted estimator, what is wrong with them, and what is known of its training."""
+    labels = state.model.labels
     targets = labels.encode(y)
     unseen = labels.unseen(y, targets)
     found = check_known_labels(labels.classes.tolist(), estimator.class_count_, unseen)
@@ -186,16 +194,16 @@ def _fitted_parts(estimator: Any, y: npt.NDArray[Any]) -> _Parts:
         losses=estimator.loss_curve_,
         estimator=estimator,
     )
-    return estimator.net_, labels.classes, targets, [] if found is None else [found], training
+    return targets, [] if found is None else [found], training
 
 
-def _built_parts(copy: Any, schema: FeatureSchema, checked: Any, y: npt.NDArray[Any]) -> _Parts:
+def _built(
+    settings: FitSettings, schema: FeatureSchema, checked: Any, y: npt.NDArray[Any]
+) -> tuple[TrainingState, Ints]:
+    """Return what `fit` would begin with, and the targets."""
     labels, targets = Labels.learn(y)
-    every = copy.get_params()
-    nested = {name: value for name, value in every.items() if "__" in name}
-    params = {name: value for name, value in every.items() if "__" not in name}
-    session = Session.build(params, nested, schema, labels, resolve_device(params["device"]), 0, checked)
-    return session.net, labels.classes, targets, [], None
+    data = FitData(schema, labels, Examples.of(schema.rows(checked), targets, len(labels.classes)))
+    return build_state(settings, data, resolve_device(settings.device), 0), targets
 
 
 # ------------------------------------------------------------------ bare modules

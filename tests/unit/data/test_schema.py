@@ -19,7 +19,7 @@ class Holder(BaseEstimator):
 
 def tensor_of(X, dtype=torch.float64):
     schema, checked = FeatureSchema.learn(Holder(), X)
-    rows = schema.rows(checked, dtype, CPU)
+    rows = schema.rows(checked).on(CPU, dtype)
     return rows.chunk(0, len(rows))
 
 
@@ -76,7 +76,7 @@ def test_a_chunk_is_always_a_copy():
 def test_rows_in_the_computing_dtype_share_the_callers_memory():
     X = np.ones((3, 2))
     schema, checked = FeatureSchema.learn(Holder(), X)
-    resident = schema.rows(checked, torch.float64, CPU).resident()
+    resident = schema.rows(checked).on(CPU, torch.float64).resident()
     assert resident.source.data_ptr() == X.ctypes.data
 
 
@@ -126,7 +126,7 @@ def test_finite_values_whose_sum_overflows_pass():
 def test_values_beyond_the_computing_dtype_are_refused():
     schema, checked = FeatureSchema.learn(Holder(), np.array([[1e300, 1.0]]))
     with pytest.raises(ValueError, match=r"1e\+300, which is infinite in float32.*StandardScaler"):
-        schema.rows(checked, torch.float32, CPU)
+        schema.rows(checked).on(CPU, torch.float32)
 
 
 @pytest.mark.parametrize("kind", ["Dataset", "DataLoader"])

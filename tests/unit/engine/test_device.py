@@ -7,7 +7,7 @@ from torch import nn
 
 from sktorch_acc import TorchClassifier
 from sktorch_acc.engine.device import resolve_device, resolve_threads, step_operations
-from sktorch_acc.engine.net import _move
+from sktorch_acc.engine.state import _move
 
 CPU = torch.device("cpu")
 
@@ -64,7 +64,8 @@ def test_moving_keeps_the_identity_of_parameters():
     module(torch.ones(1, 2)).sum().backward()
     optimizer.step()
     parameters = list(module.parameters())
-    _move({"module_": module, "optimizer_": optimizer}, torch.device("meta"))
+    module.to("meta")
+    _move(optimizer, dict(zip(map(id, parameters), module.parameters(), strict=True)), torch.device("meta"))
     assert module.weight.device.type == "meta"
     states = optimizer.state.values()
     assert {value.device.type for state in states for value in state.values()} == {"meta"}

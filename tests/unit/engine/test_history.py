@@ -22,7 +22,7 @@ def test_every_column_of_the_history_can_be_monitored_and_no_other(train_accurac
         check_monitor(name, train_accuracy, fraction is not None, clf.classes_)
     everything = {"train_loss", "train_acc", "train_acc_running", "valid_loss", "valid_acc", "valid_acc[a]"}
     for name in everything - set(names) | {"train_acc[d]", "loss", ""}:
-        with pytest.raises(ValueError, match="is no column of history_") as refused:
+        with pytest.raises(ValueError, match="is not a column of history_") as refused:
             check_monitor(name, train_accuracy, fraction is not None, clf.classes_)
         assert all(repr(column) in str(refused.value) for column in names[:12])
 
@@ -46,12 +46,12 @@ class CountsSteps(nn.Module):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"early_stopping": True, "monitor": "valid_accuracy"}, "'valid_accuracy' is no column"),
-        ({"early_stopping": True, "monitor": "train_acc", "train_accuracy": "running"}, "'train_acc' is no column"),
-        ({"lr_scheduler": "plateau", "monitor": "valid_acc[z]"}, r"'valid_acc\[z\]' is no column"),
+        ({"early_stopping": True, "monitor": "valid_accuracy"}, "'valid_accuracy' is not a column"),
+        ({"early_stopping": True, "monitor": "train_acc", "train_accuracy": "running"}, "'train_acc' is not a column"),
+        ({"lr_scheduler": "plateau", "monitor": "valid_acc[z]"}, r"'valid_acc\[z\]' is not a column"),
         (
             {"lr_scheduler": "plateau", "monitor": "valid_acc[z]", "validation_fraction": None},
-            r"'valid_acc\[z\]' is no column",
+            r"'valid_acc\[z\]' is not a column",
         ),
     ],
 )

@@ -15,7 +15,7 @@ from torch import nn
 
 from sktorch_acc import ModelFileError, TorchClassifier, inspect_model
 from sktorch_acc.modules import MLP
-from sktorch_acc.persistence.archive import NAMES
+from sktorch_acc.storage.archive import NAMES
 from tests.modules import Doubles
 from tests.saved import TwoLayers, joined, loaded, parts, saved, small, table, three_classes, two_layers
 from tests.saved import wide_layers as wide
@@ -125,7 +125,7 @@ class MLPs(nn.Module):
     ("path", "value", "message"),
     [
         (["format"], "another", "'format' is 'sktorch-acc model'"),
-        (["format_version"], 2, "format_version 2; this version reads 1. Update"),
+        (["format_version"], 3, "format_version 3; this version reads 1 to 2. Update"),
         (["format_version"], 0, "save_model never wrote that"),
         (["format_version"], True, "format_version True"),
         (["format_version"], "1", "format_version '1'"),
@@ -142,15 +142,15 @@ class MLPs(nn.Module):
         (["class_count"], [1, 2, -3], "class_count must be counts"),
         (["class_count"], [1, 2, 2**64], "class_count must be counts"),
         (["class_count"], [1, 2, True], "class_count must be counts"),
-        (["n_features"], 5, "door"),
+        (["n_features"], 5, "schema"),
         (["feature_names"], ["a"], "1 feature_names for 4 features"),
         (["feature_names"], [1, 2, 3, 4], "texts or null"),
-        (["door", "row_shape"], [], "door"),
-        (["door", "row_shape"], [4, 2**40], "bundled MLP"),
-        (["door", "dtype"], "object", "door"),
-        (["door", "extra"], 1, "Missing or unknown"),
-        (["meaning", "kind"], "probabilities", "outputs mean"),
-        (["meaning", "one_column"], True, "outputs mean"),
+        (["schema", "row_shape"], [], "schema"),
+        (["schema", "row_shape"], [4, 2**40], "bundled MLP"),
+        (["schema", "dtype"], "object", "schema"),
+        (["schema", "extra"], 1, "Missing or unknown"),
+        (["output", "kind"], "probabilities", "outputs are"),
+        (["output", "one_column"], True, "outputs are"),
         (["training", "n_threads"], 0, "n_threads below 1"),
         (["training", "dtype"], "complex64", "dtype must be one of"),
         (["training", "lr"], None, "training: lr must be number"),
@@ -184,11 +184,18 @@ class MLPs(nn.Module):
         (["parameters", "device"], {"$device": "c:\\"}, "no device of torch"),
         (["parameters", "device"], {"$dtype": "os"}, "no dtype of torch"),
         (["parameters", "device"], {"$dtype": "_export"}, "no dtype of torch"),
-        (["history", "epochs"], [1], "must hold 1 values for each"),
-        (["history", "columns"], ["a"], "must hold 2 values for each"),
-        (["history", "values"], [["x", 1.0]], "must hold"),
-        (["record"], [1], "record of the epochs"),
-        (["record"], [{"batches": [], "train_loss": "low"}], "cannot be built"),
+        (["epochs", "numbers"], [1], "must hold 1 values for 'train_loss'"),
+        (["epochs", "numbers"], [1, 3], "consecutive numbers"),
+        (["epochs", "numbers"], [0, 1], "consecutive numbers"),
+        (["epochs", "values", "lr"], [0.1], "must hold 2 values for 'lr'"),
+        (["epochs", "values", "lr"], ["x", 1.0], "A number was expected"),
+        (["epochs", "values", "lr"], [None, 1.0], "must have train_loss, lr and seconds"),
+        (["epochs", "sizes", "train"], [[40, 1], [40]], "pairs of counts"),
+        (["epochs", "sizes", "train"], [[40, 1], [40, True]], "pairs of counts"),
+        (["epochs", "sizes", "train"], [[40, 1]], "must hold 2 values for 'train'"),
+        (["epochs", "measures"], ["valid_acc"], r"no int64 counts of shape \(2, 2, 3\) for the measure 'valid_acc'"),
+        (["callback_record"], [{"batches": []}], "callback_record"),
+        (["extensions"], {"encoder": {}}, "needs .'encoder'., which this version does not know"),
         (["requests"], {"__class__": {}}, "metadata can be requested for"),
         (["requests"], {"fit": {"no_such_name": True}}, "cannot be built"),
         (["optimizer"], [], "optimizer must be object or null"),
@@ -204,7 +211,7 @@ def test_a_lie_in_the_manifest_has_its_own_error(plain, path, value, message):
     refused(changed(plain, path, value), message)
 
 
-@pytest.mark.parametrize("name", ["classes", "history", "weights", "optimizer", "door"])
+@pytest.mark.parametrize("name", ["classes", "epochs", "weights", "optimizer", "schema"])
 def test_a_missing_entry_of_the_manifest_is_named(plain, name):
     manifest = {key: value for key, value in plain[0].items() if key != name}
     whole = json.dumps(manifest).encode()

@@ -242,7 +242,7 @@ def test_a_loaded_model_equals_its_pickle_round_trip():
     assert_same(unpickled, again, X)
     assert again.get_params() == unpickled.get_params()
     assert vars(again).keys() == vars(unpickled).keys()
-    assert vars(again._session).keys() == vars(unpickled._session).keys()
+    assert vars(again._state).keys() == vars(unpickled._state).keys()
     assert vars(again.net_).keys() == vars(unpickled.net_).keys()
     assert_same(again, pickle.loads(pickle.dumps(again)), X)
 
@@ -410,4 +410,4 @@ def test_the_file_is_a_zip_that_other_tools_open_and_whose_json_is_ascii():
         assert archive.namelist() == ["manifest.json", "weights.safetensors"]
         assert archive.testzip() is None
         assert archive.read("manifest.json").isascii()
-    assert parts(data)[0]["format_version"] == 1
+    assert parts(data)[0]["format_version"] == 2

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from sktorch_acc.exceptions import ModelFileError
-from sktorch_acc.persistence.names import Names, is_named, name_of
+from sktorch_acc.storage.names import Names, is_named, name_of
 
 __all__ = ["Reader", "Writer", "number", "plain_number"]
 

@@ -10,16 +10,16 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import nn
 
 from sktorch_acc._rates import rates
 from sktorch_acc.checks.data import check_majority, check_scales, column_scales, normalises_input
 from sktorch_acc.checks.duplicates import check_ceiling, repeated_rows
 from sktorch_acc.checks.evaluation import check_norm_statistics
 from sktorch_acc.checks.learning import check_flat, long_enough
-from sktorch_acc.data import Rows
+from sktorch_acc.data import Examples, Rows
 from sktorch_acc.engine.history import EpochRow
-from sktorch_acc.engine.run import HeldRows, Run
+from sktorch_acc.engine.observer import Observer
+from sktorch_acc.engine.state import Fit
 from sktorch_acc.engine.steps import norm_layers
 from sktorch_acc.exceptions import SktorchAccError, warn
 from sktorch_acc.findings import Finding
@@ -30,70 +30,76 @@ _NEAR = 0.02  # of the ceiling
 _CEILING = 0.95  # above, a ceiling is no news
 
 
-class FitChecks:
-    """What `fit` says of its own accord.
+class FitChecks(Observer):
+    """Warn of, or refuse, what the cheap checks find in a fit.
 
     Parameters
     ----------
     level : {"warn", "raise"}
         Whether a finding is a warning or an error.
+    names : sequence of str or None
+        Names of the columns of X.
     """
 
-    def __init__(self, level: str) -> None:
-        self.level = level
+    foreign = False
 
-    def data(self, module: nn.Module, fitted: HeldRows, names: Sequence[str] | None) -> None:
-        """Judge the scales of the fitted rows (D4); tokens have none, and a first layer may normalise."""
-        if fitted.rows.dtype != torch.int64 and not normalises_input(module):
-            self._say(check_scales(column_scales(_on_host(fitted.rows), names)))
+    def __init__(self, level: str, names: Sequence[str] | None) -> None:
+        self._level, self._names = level, names
 
-    def result(self, module: nn.Module, run: Run) -> None:
-        """Judge the epoch that the net holds: the ceiling (D6), the majority (D7, F1), batch norm (E5)."""
-        row = next((row for row in run.rows if row.epoch == run.best_epoch), None)
+    def fit_begin(self, fit: Fit) -> None:
+        """Check the scales of the fitted samples (D4); tokens have none, and a first layer may normalise."""
+        rows = fit.fitted.rows
+        if rows.dtype != torch.int64 and not normalises_input(fit.model.module):
+            self._say(check_scales(column_scales(_on_host(rows), self._names)))
+
+    def result(self, fit: Fit) -> None:
+        """Check the epoch that is held: the ceiling (D6), the majority (D7, F1), batch norm (E5)."""
+        rows = fit.rows
+        row = next((row for row in rows if row.epoch == fit.state.best_epoch), None)
         if row is None:  # a callback brought back an epoch of an earlier fit, which has been judged
             return
-        epochs, steps = len(run.rows), len(run.rows) * run.plan.context.data.n_steps
+        epochs, steps = len(rows), len(rows) * fit.n_steps
         counts = row.counts.get("train_acc") or row.counts.get("train_acc_running")
         if counts is None:
             return
         correct, support = counts
-        self._ceiling(run.plan.fitted, float(rates(correct.sum(), support.sum())))
+        self._ceiling(fit.fitted, float(rates(correct.sum(), support.sum())))
         if not long_enough(epochs, steps):
             return
-        labels = run.plan.labels.tolist()
+        labels = fit.model.labels.classes.tolist()
         self._say(
-            _lagging_norm(module, run, row)
+            _lagging_norm(fit, row)
             or check_majority(correct, support, labels)
             or check_flat(correct, support, epochs, steps, labels)
         )
 
-    def _ceiling(self, fitted: HeldRows, accuracy: float) -> None:
+    def _ceiling(self, fitted: Examples, accuracy: float) -> None:
         """Name the ceiling that identical rows set, where the accuracy has come near it (D6).
 
         Far below it the ceiling explains nothing, and tables of categories have one by nature.
         """
         if accuracy > _CEILING:
             return
-        repeated = repeated_rows(_on_host(fitted.rows), fitted.indices.cpu().numpy())
+        repeated = repeated_rows(_on_host(fitted.rows), fitted.targets.cpu().numpy())
         if accuracy >= repeated.ceiling - _NEAR:
             self._say(check_ceiling(repeated))
 
     def _say(self, finding: Finding | None) -> None:
-        """Warn at the user's line, or raise; what only explains a figure is left to `diagnose`."""
+        """Warn at the user's line, or raise; information is left to `diagnose`."""
         if finding is None or finding.severity == "info":
             return
-        if self.level == "raise":
+        if self._level == "raise":
             raise SktorchAccError(finding.text, finding.code)
         warn(finding.text, finding.code)
 
 
-def _lagging_norm(module: nn.Module, run: Run, row: EpochRow) -> Finding | None:
-    """Compare the running figure, on batch statistics, with the exact one, on the running statistics (E5)."""
+def _lagging_norm(fit: Fit, row: EpochRow) -> Finding | None:
+    """Compare the running accuracy, on batch statistics, with the exact one, on the running statistics (E5)."""
     both = [row.counts.get(name) for name in ("train_acc_running", "train_acc")]
-    if None in both or not norm_layers(module) or run.plan.context.eval_layers:
+    if None in both or not norm_layers(fit.model.module) or fit.eval_layers:
         return None
     moving, held = (float(rates(c.sum(), s.sum())) for c, s in filter(None, both))
-    return check_norm_statistics(moving, held, len(run.plan.fitted.rows))
+    return check_norm_statistics(moving, held, len(fit.fitted))
 
 
 def _on_host(rows: Rows) -> Any:

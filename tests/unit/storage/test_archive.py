@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from sktorch_acc import ModelFileError, inspect_model, load_model, save_model
-from sktorch_acc.persistence import archive
-from sktorch_acc.persistence.archive import NAMES, read_entries, write_entries
+from sktorch_acc.storage import archive
+from sktorch_acc.storage.archive import NAMES, read_entries, write_entries
 from tests.saved import loaded, parts, saved, small
 
 EXPLODED = []

@@ -8,7 +8,7 @@ from torch import nn
 
 from sktorch_acc import ModelFileError
 from sktorch_acc.modules import MLP
-from sktorch_acc.persistence.names import Names, name_of
+from sktorch_acc.storage.names import Names, name_of
 from tests.saved import TwoLayers, two_layers
 
 
@@ -25,7 +25,7 @@ class Outer:
         (torch.optim.lr_scheduler.StepLR, "torch.optim.lr_scheduler.StepLR"),
         (MLP, "sktorch_acc.modules.MLP"),
         (TwoLayers, "tests.saved:TwoLayers"),
-        (Outer.TwoLayers, "tests.unit.persistence.test_names:Outer.TwoLayers"),
+        (Outer.TwoLayers, "tests.unit.storage.test_names:Outer.TwoLayers"),
         (two_layers, "tests.saved:two_layers"),
         (nn.functional.relu, "torch.nn.functional:relu"),
         (lambda: None, None),

@@ -9,6 +9,8 @@ import numpy.typing as npt
 
 from sktorch_acc._rates import rates
 from sktorch_acc.engine.history import EpochRow
+from sktorch_acc.engine.observer import Observer
+from sktorch_acc.engine.state import Fit
 
 __all__ = ["EpochTable"]
 
@@ -23,20 +25,18 @@ _SHOWN = {
 _LABEL_WIDTH = 15
 
 
-class EpochTable:
+class EpochTable(Observer):
     """Print each epoch as it ends: losses, accuracies, the worst class and the seconds.
 
     The worst class is that of the hold-out if there is one, else of the fitted rows.
     """
 
-    def __init__(self, labels: npt.NDArray[Any]) -> None:
-        self._labels = labels
+    foreign = False
+
+    def __init__(self) -> None:
         self._printed = 0
 
-    def begin_epoch(self, epoch: int) -> None:
-        """Nothing to print yet."""
-
-    def end_epoch(self, row: EpochRow) -> bool:
+    def epoch_end(self, fit: Fit, row: EpochRow) -> bool:
         """Print the line; never stops the fit."""
         numbers = row.numbers()
         cells = [f"{row.epoch:>5}"]
@@ -47,7 +47,7 @@ class EpochTable:
                 cells.append(f"{numbers[name]:>10.4f}" if numbers[name] < 1e5 else f"{numbers[name]:>10.3e}")
         header.append(f"{'sec':>6}")
         cells.append(f"{numbers['seconds']:>6.2f}")
-        worst = self._worst(row)
+        worst = _worst(row, fit.model.labels.classes)
         if worst:
             header.append("worst class")
             cells.append(worst)
@@ -57,15 +57,17 @@ class EpochTable:
         self._printed += 1
         return False
 
-    def _worst(self, row: EpochRow) -> str:
-        for measure in ("valid_acc", "train_acc", "train_acc_running"):
-            if measure in row.counts:
-                by_class = rates(*row.counts[measure])
-                if np.isnan(by_class).all():
-                    return ""
-                index = int(np.nanargmin(by_class))
-                label = str(self._labels[index]).replace("\n", " ")
-                if len(label) > _LABEL_WIDTH:
-                    label = label[: _LABEL_WIDTH - 1] + "…"
-                return f"{by_class[index]:.4f} {label}"
-        return ""
+
+def _worst(row: EpochRow, labels: npt.NDArray[Any]) -> str:
+    """Return the accuracy and the label of the class that is predicted worst."""
+    for measure in ("valid_acc", "train_acc", "train_acc_running"):
+        if measure in row.counts:
+            by_class = rates(*row.counts[measure])
+            if np.isnan(by_class).all():
+                return ""
+            index = int(np.nanargmin(by_class))
+            label = str(labels[index]).replace("\n", " ")
+            if len(label) > _LABEL_WIDTH:
+                label = label[: _LABEL_WIDTH - 1] + "…"
+            return f"{by_class[index]:.4f} {label}"
+    return ""

@@ -1,0 +1,89 @@
+"""What predicts: a module and all that is needed to ask it. It is what is saved, exported and diagnosed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from sktorch_acc._global_state import full_precision, guarded_generators, thread_limit
+from sktorch_acc.data import FeatureSchema, Labels
+from sktorch_acc.engine.copying import copied
+from sktorch_acc.engine.evaluate import each_output, nan_rows
+from sktorch_acc.outputs import OutputSpec
+
+__all__ = ["Model"]
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A module, and what was decided when it was built.
+
+    Parameters
+    ----------
+    module, criterion : nn.Module
+        The module and its loss.
+    spec : OutputSpec
+        What the module's output is.
+    schema, labels : FeatureSchema, Labels
+        What `fit` learned about X and y.
+    device, dtype : torch.device, torch.dtype
+        Where and in which floating dtype the module computes.
+    n_threads : int
+        Intra-op threads, in `fit` and in `predict`.
+    """
+
+    module: nn.Module
+    criterion: nn.Module
+    spec: OutputSpec
+    schema: FeatureSchema
+    labels: Labels
+    device: torch.device
+    dtype: torch.dtype
+    n_threads: int = 1
+
+    def predict(
+        self, checked: Any, convert: Callable[[torch.Tensor], torch.Tensor], estimator: str
+    ) -> npt.NDArray[Any]:
+        """Return ``convert(output)`` for all rows of a checked X, as one array on the host.
+
+        Raises
+        ------
+        ValueError
+            If the module returns NaN for a sample.
+        """
+        rows = self.schema.rows(checked).on(self.device, self.dtype)
+        filled: list[npt.NDArray[Any]] = []  # one array, made when the first chunk tells its shape and dtype
+
+        def consume(start: int, stop: int, output: torch.Tensor) -> None:
+            bad = nan_rows(output)
+            if bad:
+                raise ValueError(
+                    f"[ACC-D5] The module returns NaN for {bad} of the rows {start} to {stop - 1}, and no class can "
+                    f"be taken from NaN. {estimator} was fitted on values of a smaller scale, or the module divides "
+                    "by 0 or takes the logarithm of 0 there."
+                )
+            result = convert(output).cpu().numpy()
+            if not filled:
+                filled.append(np.empty((len(rows), *result.shape[1:]), dtype=result.dtype))
+            filled[0][start:stop] = result
+
+        with thread_limit(min(self.n_threads, torch.get_num_threads())), full_precision(self.device):
+            each_output(self.module, rows, consume)
+        return filled[0]
+
+    def copy(self) -> Model:
+        """Return a model that predicts as this one does now, and shares nothing that training moves."""
+        with guarded_generators(self.device):
+            return replace(self, module=copied(self.module).eval())
+
+    def to(self, device: torch.device) -> Model:
+        """Move module and criterion in place; return the model on the device."""
+        self.module.to(device)
+        self.criterion.to(device)
+        return replace(self, device=device)

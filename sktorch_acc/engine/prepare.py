@@ -1,0 +1,164 @@
+"""From parameters and checked data to a `Fit`: build or continue, split, probe, and set up what decides."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from sktorch_acc._global_state import epoch_seeds, seed_generators, split_seed
+from sktorch_acc.data import Examples, FeatureSchema, Labels, batch_sizes, stratified_holdout
+from sktorch_acc.engine.build import build_model, build_optimizer
+from sktorch_acc.engine.device import resolve_threads, step_operations
+from sktorch_acc.engine.history import check_monitor
+from sktorch_acc.engine.observer import Observer
+from sktorch_acc.engine.probe import probe
+from sktorch_acc.engine.schedules import ScheduleFacts, build_schedule
+from sktorch_acc.engine.settings import FitSettings
+from sktorch_acc.engine.snapshot import Snapshot
+from sktorch_acc.engine.state import Fit, TrainingState
+from sktorch_acc.engine.stopping import EarlyStopping, maximised
+from sktorch_acc.exceptions import warn
+
+__all__ = ["FitData", "build_state", "prepare"]
+
+
+@dataclass(frozen=True)
+class FitData:
+    """The checked data of one call of `fit`.
+
+    Parameters
+    ----------
+    schema, labels : FeatureSchema, Labels
+        What was learned about X and y.
+    given : Examples
+        The samples given, on the host.
+    validation : Examples or None
+        Samples to validate on, on the host.
+    """
+
+    schema: FeatureSchema
+    labels: Labels
+    given: Examples
+    validation: Examples | None = None
+
+
+def prepare(
+    settings: FitSettings,
+    data: FitData,
+    device: torch.device,
+    *,
+    seed: int,
+    state: TrainingState | None = None,
+    observers: Sequence[Observer] = (),
+) -> Fit:
+    """Build the model on `device` or continue `state`, split and move the samples, and probe the module on them.
+
+    A new training follows from `seed`. Seeds the shared generators: to be called inside ``_global_state.isolated``.
+    """
+    if state is None:
+        state = build_state(settings, data, device, seed)
+    else:
+        _continue(state, settings)
+    state.continued = settings.warm_start
+    fitted, validation, kept = _split(settings, data, state.seed)
+    if settings.early_stopping and validation is None:
+        raise ValueError(
+            "early_stopping=True needs a validation set: set validation_fraction (0.1, say) or pass X_val and y_val."
+        )
+    where = (state.model.device, state.model.dtype)
+    training, validation = fitted.with_weight().on(*where), validation and validation.on(*where)
+    found = probe(state.model, training, settings.batch_size)
+    fit = Fit(
+        settings=settings,
+        state=state,
+        loss=found.loss,
+        training=_weighing_in(training, found.loss.dtype),
+        fitted=training if len(training) == len(fitted) else fitted.on(*where),
+        validation=validation and _weighing_in(validation, found.loss.dtype),
+        kept=kept,
+        first_epoch=state.epoch + 1,
+        n_steps=len(batch_sizes(len(training), settings.batch_size)),
+        columns=found.columns,
+        eval_layers=found.eval_layers,
+        observers=observers,
+    )
+    _set_threads(fit, found.row_operations)
+    _set_deciders(fit)
+    # An interrupt in the first epoch of a fit that continues brings back where it began.
+    state.last = Snapshot(state.model.module) if state.rows else None
+    return fit
+
+
+def build_state(settings: FitSettings, data: FitData, device: torch.device, seed: int) -> TrainingState:
+    """Build model and optimizer from the constructor's parameters; every draw follows from the seed."""
+    torch_seed, numpy_seed, python_seed, _ = epoch_seeds(seed, 0)
+    seed_generators((torch_seed, numpy_seed, python_seed), device)
+    model = build_model(settings, data.schema, data.labels, device, data.given.rows)
+    return TrainingState(model, settings, build_optimizer(settings, settings.lr, model), seed, settings.lr)
+
+
+def _continue(state: TrainingState, settings: FitSettings) -> None:
+    """Take over what may change between fits; name what may not."""
+    state.end_fit()  # of a fit that failed while it was prepared
+    ignored = settings.ignored_changes(state.built_from)
+    if ignored:
+        warn(
+            "Training continues with the module, criterion, optimizer and callbacks that were built at first: the "
+            f"changes of {', '.join(ignored)} have no effect. To train with them, fit a clone of the estimator."
+        )
+    if state.optimizer is None or not state.continued:  # a fit that did not announce to be continued
+        state.optimizer = build_optimizer(state.built_from, settings.lr, state.model)
+    elif settings.lr != state.lr:
+        for group in state.optimizer.param_groups:
+            if group["lr"] == state.lr:  # groups with a rate of their own keep it
+                group["lr"] = settings.lr
+    state.lr = settings.lr
+
+
+def _split(
+    settings: FitSettings, data: FitData, seed: int
+) -> tuple[Examples, Examples | None, npt.NDArray[np.int64] | None]:
+    """Return the fitted samples, those to validate on, and which of the given samples are the fitted ones."""
+    given, validation = data.given, data.validation
+    if validation is not None:
+        weights = None
+        if given.weights is not None:
+            own = validation.weights
+            weights = torch.ones(len(validation), dtype=torch.float64) if own is None else own
+        return given, validation.weighing(weights), None
+    if settings.validation_fraction is None:
+        return given, None, None
+    kept, out = stratified_holdout(given.targets.numpy(), settings.validation_fraction, split_seed(seed))
+    return given.take(kept), given.take(out), kept
+
+
+def _weighing_in(examples: Examples, dtype: torch.dtype) -> Examples:
+    """Return the samples with weights of the dtype in which the loss is computed."""
+    return examples if examples.weights is None else examples.weighing(examples.weights.to(dtype))
+
+
+def _set_threads(fit: Fit, row_operations: float) -> None:
+    model = fit.state.model
+    operations = step_operations(model.module, row_operations, min(fit.settings.batch_size, len(fit.training)))
+    n_threads = resolve_threads(fit.settings.n_threads, operations, model.device)
+    fit.state.model = replace(model, n_threads=n_threads)
+
+
+def _set_deciders(fit: Fit) -> None:
+    """Set up what follows the monitored column: the schedule and early stopping."""
+    settings, state = fit.settings, fit.state
+    scheduled = settings.part("lr_scheduler")
+    if settings.lr_scheduler is None and not scheduled and not settings.early_stopping:
+        return
+    maximise = maximised(fit.monitor)
+    facts = ScheduleFacts(settings.lr, settings.max_epochs, fit.n_steps, maximise)
+    state.schedule = build_schedule(settings.lr_scheduler, scheduled, state.optimizer, facts)
+    if settings.early_stopping:
+        state.stopping = EarlyStopping(maximise, settings.n_iter_no_change, settings.tol)
+    if state.stopping is not None or (state.schedule is not None and state.schedule.wants_metric):
+        monitored = fit.validation is not None or fit.monitor != settings.monitor
+        check_monitor(settings.monitor, settings.train_accuracy, monitored, fit.model.labels.classes)

@@ -1,0 +1,87 @@
+"""Carry out fits that are prepared."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sktorch_acc._global_state import thread_limit
+from sktorch_acc.counts import host_counts
+from sktorch_acc.engine.loop import count_correct, run_epochs
+from sktorch_acc.engine.observer import tell
+from sktorch_acc.engine.snapshot import fingerprint
+from sktorch_acc.engine.state import Fit, TrainingState
+from sktorch_acc.exceptions import warn
+
+__all__ = ["train"]
+
+
+def train(fits: Sequence[Fit]) -> None:
+    """Run the epochs of every fit; `fit.rows` and `fit.state.best_epoch` say what came of it.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        On Ctrl-C, with the module at the last complete epoch.
+    NonFiniteLossError
+        If the loss or the outputs became NaN or infinite.
+    """
+    for fit in fits:
+        state = fit.state
+        state.running = True
+        try:
+            with thread_limit(state.model.n_threads), fit.interrupts.watching():
+                tell(fit, "fit_begin")
+                run_epochs(fit)
+                restored = [epoch for epochs in tell(fit, "fit_end") for epoch in epochs]
+            _name_held_epoch(fit, restored)
+            tell(fit, "result")
+        finally:
+            state.model.module.eval()  # an observer may have left another mode
+            state.end_fit()
+
+
+def _name_held_epoch(fit: Fit, restored: Sequence[int]) -> None:
+    """Set `state.best_epoch` to the epoch whose weights the module holds, after observers may have changed them.
+
+    `restored` are the epochs that observers say they brought back.
+    """
+    state = fit.state
+    held = state.best or state.last
+    if held is None:
+        return
+    if not held.differs(state.model.module):
+        if state.best is not None and not _predicts_as_recorded(fit):
+            _warn_of_other_weights(
+                "The module keeps state outside of its parameters and buffers (a plain tensor attribute, say), which "
+                "cannot be brought back with the best epoch's weights. Register it: self.register_buffer(...)."
+            )
+        return
+    known = _recorded_with_these_weights(state)
+    candidates = [epoch for epoch in restored if epoch in known] or known[-1:]
+    if candidates:
+        state.best_epoch = int(candidates[0])
+        return
+    _warn_of_other_weights(
+        "A callback changed the weights after an epoch was recorded, to none of the recorded epochs."
+    )
+
+
+def _recorded_with_these_weights(state: TrainingState) -> list[int]:
+    now = fingerprint(state.model.module)
+    return [epoch for epoch, recorded in state.fingerprints.items() if recorded == now]
+
+
+def _predicts_as_recorded(fit: Fit) -> bool:
+    """Whether the module, back at the best epoch, predicts as it did then; one more pass over the samples.
+
+    Not if it keeps state outside of its parameters and buffers, which no snapshot holds.
+    """
+    row = fit.state.row_of(fit.state.best_epoch)
+    if row is None or "train_acc" not in row.counts or row.epoch == fit.state.epoch:
+        return True
+    now, _ = host_counts({"train_acc": count_correct(fit, fit.fitted)})["train_acc"]
+    return bool((now == row.counts["train_acc"][0]).all())
+
+
+def _warn_of_other_weights(cause: str) -> None:
+    warn(f"{cause} history_ does not describe the weights that the estimator holds.", "ACC-E6")

@@ -1,0 +1,89 @@
+"""The record of the epochs as JSON and tensors: counts as they are, so that rates come back to the last bit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from sktorch_acc.engine.history import EpochRow
+from sktorch_acc.exceptions import ModelFileError
+from sktorch_acc.storage.tensors import Tensors
+from sktorch_acc.storage.values import number, plain_number
+
+__all__ = ["EPOCHS_SPEC", "epochs_from_json", "epochs_to_json"]
+
+EPOCHS_SPEC = {"numbers": "counts", "values": "object", "sizes": "object", "measures": "texts"}
+_PREFIX = "counts."
+_ABSENT = -1  # count of an epoch that did not measure
+
+
+def epochs_to_json(rows: Sequence[EpochRow]) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+    """Return the entry of the manifest, and the counts: int64 of shape (n_epochs, 2, n_classes) for each measure."""
+    names = dict.fromkeys(name for row in rows for name in row.values)
+    phases = dict.fromkeys(phase for row in rows for phase in row.sizes)
+    measures = dict.fromkeys(measure for row in rows for measure in row.counts)
+    entry = {
+        "numbers": [row.epoch for row in rows],
+        "values": {name: [_written(row.values.get(name)) for row in rows] for name in names},
+        "sizes": {phase: [list(row.sizes[phase]) if phase in row.sizes else None for row in rows] for phase in phases},
+        "measures": list(measures),
+    }
+    return entry, {_PREFIX + measure: _counts(rows, measure) for measure in measures}
+
+
+def _written(value: float | None) -> float | str | None:
+    return None if value is None else plain_number(value)
+
+
+def _counts(rows: Sequence[EpochRow], measure: str) -> torch.Tensor:
+    known = next(row.counts[measure] for row in rows if measure in row.counts)
+    absent = np.full_like(np.stack(known), _ABSENT)
+    counts = [np.stack(row.counts[measure]) if measure in row.counts else absent for row in rows]
+    return torch.from_numpy(np.stack(counts))
+
+
+def epochs_from_json(entry: dict[str, Any], tensors: Tensors, n_classes: int) -> list[EpochRow]:
+    """Return the rows that `epochs_to_json` described.
+
+    Raises
+    ------
+    ModelFileError
+        If the parts do not fit each other.
+    """
+    numbers, measures = entry["numbers"], entry["measures"]
+    n_epochs = len(numbers)
+    if numbers and (numbers[0] < 1 or numbers != list(range(numbers[0], numbers[0] + n_epochs))):
+        raise ModelFileError("manifest.json: epochs must have consecutive numbers from 1 or more.")
+    for name, column in {**entry["values"], **entry["sizes"]}.items():
+        if type(column) is not list or len(column) != n_epochs:
+            raise ModelFileError(f"manifest.json: epochs must hold {n_epochs} values for {name[:40]!r}.")
+    counts = {measure: _checked_counts(measure, tensors, (n_epochs, 2, n_classes)) for measure in measures}
+    return [_row(entry, i, counts) for i in range(n_epochs)]
+
+
+def _checked_counts(measure: str, tensors: Tensors, shape: tuple[int, ...]) -> Any:
+    counts = tensors.get(_PREFIX + measure)
+    if counts is None or counts.dtype is not torch.int64 or tuple(counts.shape) != shape:
+        raise ModelFileError(f"The file has no int64 counts of shape {shape} for the measure {measure[:40]!r}.")
+    return counts.numpy()
+
+
+def _row(entry: dict[str, Any], i: int, counts: dict[str, Any]) -> EpochRow:
+    values = {name: number(column[i]) for name, column in entry["values"].items() if column[i] is not None}
+    if not {"train_loss", "lr", "seconds"} <= values.keys():
+        raise ModelFileError("manifest.json: each of the epochs must have train_loss, lr and seconds.")
+    return EpochRow(
+        entry["numbers"][i],
+        values,
+        {measure: (pair[i][0], pair[i][1]) for measure, pair in counts.items() if (pair[i] != _ABSENT).any()},
+        {phase: _size(column[i]) for phase, column in entry["sizes"].items() if column[i] is not None},
+    )
+
+
+def _size(value: Any) -> tuple[int, int]:
+    if type(value) is not list or len(value) != 2 or not all(type(part) is int and part >= 0 for part in value):
+        raise ModelFileError(f"manifest.json: sizes of epochs must be pairs of counts, but one is {str(value)[:40]!r}.")
+    return value[0], value[1]

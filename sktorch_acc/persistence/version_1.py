@@ -1,0 +1,103 @@
+"""Model files of format 1: what their manifest says, in the words of the format of today."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sktorch_acc.exceptions import ModelFileError
+
+__all__ = ["SPEC_1", "upgraded"]
+
+SPEC_1: dict[str, Any] = {
+    "versions": "strings by name",
+    "module": {"kind": "text", "name": "text or null"},
+    "parameters": "object",
+    "classes": {"dtype": "text", "values": "list"},
+    "class_count": "counts",
+    "n_features": "count",
+    "feature_names": "texts or null",
+    "door": {"row_shape": "counts", "integers": "flag", "dtype": "text"},
+    "meaning": {"kind": "text", "one_column": "flag or null", "n_classes": "count"},
+    "training": {
+        "device": "text",
+        "dtype": "text",
+        "seed": "count",
+        "lr": "number",
+        "n_threads": "count",
+        "n_iter": "count",
+        "best_epoch": "count",
+        "continued": "flag",
+    },
+    "history": {"epochs": "counts", "columns": "texts", "values": "list"},
+    "record": "list",
+    "requests": "object",
+    "optimizer": "object or null",
+    "tensors": "object",
+    "frozen": "texts",
+    "weights": {"size": "count", "sha256": "digest"},
+}
+_RENAMED = {"door": "schema", "meaning": "output"}
+
+
+def upgraded(entries: dict[str, Any]) -> dict[str, Any]:
+    """Return the entries of a manifest of format 1, checked against `SPEC_1`, as those of format 2.
+
+    Raises
+    ------
+    ModelFileError
+        If the record of the epochs contradicts the history.
+    """
+    entries = {_RENAMED.get(name, name): value for name, value in entries.items()}
+    history, record = entries.pop("history"), entries.pop("record")
+    training = {name: value for name, value in entries["training"].items() if name != "n_iter"}
+    with_callbacks = bool(entries["parameters"].get("callbacks"))
+    return {
+        **entries,
+        "training": training,
+        "epochs": _epochs(history, record),
+        "callback_record": record if with_callbacks else None,
+        "optimizer": _unscheduled(entries["optimizer"]),
+        "extensions": {},
+    }
+
+
+def _epochs(history: dict[str, Any], record: list[Any]) -> dict[str, Any]:
+    """Return the record of the epochs: format 1 held rates, not counts."""
+    columns, epochs = history["columns"], history["epochs"]
+    if len(history["values"]) != len(columns) or not all(
+        type(column) is list and len(column) == len(epochs) for column in history["values"]
+    ):
+        raise ModelFileError(f"manifest.json: history must hold {len(epochs)} values for each of its columns.")
+    if not all(type(row) is dict and type(row.get("batches")) is list for row in record):
+        raise ModelFileError("manifest.json: the record of the epochs must be a list of objects with their batches.")
+    by_epoch = {row.get("epoch"): row for row in record if type(row.get("epoch")) is int}
+    phases = [phase for phase in ("train", "valid") if f"{phase}_loss" in columns]
+    return {
+        "numbers": epochs,
+        "values": dict(zip(columns, history["values"], strict=True)),
+        "sizes": {phase: [_size(by_epoch.get(epoch), phase) for epoch in epochs] for phase in phases},
+        "measures": [],
+    }
+
+
+def _size(row: dict[str, Any] | None, phase: str) -> list[int] | None:
+    """Return samples and batches of a phase, from what skorch's history says of an epoch."""
+    if row is None or type(row.get(f"{phase}_batch_count")) is not int:
+        return None
+    sizes = [batch.get(f"{phase}_batch_size") for batch in row["batches"] if type(batch) is dict]
+    return [sum(size for size in sizes if type(size) is int), row[f"{phase}_batch_count"]]
+
+
+def _unscheduled(optimizer: Any) -> Any:
+    """Return the state of an optimizer with the learning rates from before a schedule moved them."""
+    groups = optimizer.get("param_groups") if type(optimizer) is dict else None
+    if type(groups) is not list or not all(type(group) is dict for group in groups):
+        return optimizer  # refused later
+    return {**optimizer, "param_groups": [_unscheduled_group(group) for group in groups]}
+
+
+def _unscheduled_group(group: dict[str, Any]) -> dict[str, Any]:
+    if "unscheduled_lr" not in group:
+        return group
+    plain = {name: value for name, value in group.items() if name not in ("unscheduled_lr", "initial_lr")}
+    return {**plain, "lr": group["unscheduled_lr"]}
