@@ -70,7 +70,7 @@ class Diagnosis:
     >>> found.findings
     ()
     >>> print(found)
-    Diagnosis of Linear on 30 rows: nothing found.
+    Diagnosis of Linear on 30 samples: nothing found.
     """
 
     findings: tuple[Finding, ...]

@@ -169,7 +169,7 @@ def test_errors_come_first_and_every_form_says_the_same():
     assert frame.columns.tolist() == ["code", "severity", "message", "advice"]
     assert frame["code"].tolist() == diagnosis.codes
     text, html = str(diagnosis), diagnosis._repr_html_()
-    assert text.startswith("Diagnosis of Sequential on 240 rows: 3 findings.")
+    assert text.startswith("Diagnosis of Sequential on 240 samples: 3 findings.")
     assert all(finding.message in text for finding in diagnosis.findings)
     assert html.count("<tr>") == 4
     assert of_module(mlp()).to_frame().columns.tolist() == frame.columns.tolist()
@@ -196,7 +196,7 @@ def test_the_column_is_named():
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
-        (lambda: diagnose("model", X, Y), TypeError, "nn.Module or a TorchClassifier is needed, but got a str"),
+        (lambda: diagnose("model", X, Y), TypeError, "Expected an nn.Module or a TorchClassifier, but got a str"),
         (
             lambda: diagnose(make_pipeline(StandardScaler(), TorchClassifier()), X, Y),
             TypeError,
@@ -204,9 +204,9 @@ def test_the_column_is_named():
         ),
         (lambda: diagnose(StandardScaler(), X, Y), TypeError, "got a StandardScaler"),
         (lambda: diagnose(mlp(), X, Y, loader=[1]), TypeError, "DataLoader, but got a list"),
-        (lambda: diagnose(mlp(), X, Y[:9]), ValueError, "240 rows of X and 9 of y"),
+        (lambda: diagnose(mlp(), X, Y[:9]), ValueError, "X has 240 and y has 9"),
         (lambda: diagnose(mlp(), X, np.full(240, "fox")), ValueError, r"numpy.unique\(y"),
-        (lambda: diagnose(mlp(), X[:0], Y[:0]), ValueError, "no rows"),
+        (lambda: diagnose(mlp(), X[:0], Y[:0]), ValueError, "no samples"),
         (lambda: diagnose(nn.LazyLinear(3), X, Y), ValueError, "lazy layers"),
         (lambda: diagnose(mlp(), X[:, :2], Y), RuntimeError, "shapes cannot be multiplied"),
         (lambda: overfit_check(nn.LazyLinear(3), X, Y), ValueError, "lazy layers"),
