@@ -17,8 +17,9 @@ import torch
 from torch import nn
 
 from sktorch_acc import AccuracyCounter, audit_loop
-from tests.mistakes import X, Y, mlp
-from tests.mistakes_in_loops import CLEAN, MISTAKES, Forwards, Metric, batches, count, parts, step
+from tests.mistakes.common import X, Y, mlp
+from tests.mistakes.loops import CLEAN, MISTAKES, batches, count, parts, step
+from tests.mistakes.loops.metrics import Forwards, Metric
 from tests.modules import DropNorm
 
 SCRIPTS = Path(__file__).parent / "scripts"
@@ -179,9 +180,9 @@ class Draws(Metric):
         self.offset = random.random()
 
     def update(self, outputs, targets):
-        rows = torch.randperm(len(outputs))[: np.random.randint(1, len(outputs))]  # noqa: NPY002
-        self.right += ((outputs if outputs.ndim == 1 else outputs.argmax(dim=1))[rows] == targets[rows]).sum()
-        self.rows += len(rows)
+        drawn = torch.randperm(len(outputs))[: np.random.randint(1, len(outputs))]  # noqa: NPY002
+        self.correct += ((outputs if outputs.ndim == 1 else outputs.argmax(dim=1))[drawn] == targets[drawn]).sum()
+        self.samples += len(drawn)
 
 
 OPTIMIZERS = {
@@ -257,10 +258,10 @@ def test_the_inner_audit_may_end_last():
     metric.update(model(X), Y)
     assert second._metric._seen == 240
     second.__exit__(None, None, None)
-    assert vars(metric).keys() == {"right", "rows"}
+    assert vars(metric).keys() == {"correct", "samples"}
     metric.reset()
     metric.update(model(X), Y)
-    assert metric.rows == 240
+    assert metric.samples == 240
 
 
 def test_copies_made_in_the_loop_are_not_watched():
@@ -418,7 +419,7 @@ def test_a_metric_that_raises_is_given_back():
     metric = Refuses()
     with pytest.raises(StopError), audit_loop(model, optimizer, metric=metric):
         metric.update(model(X), Y)
-    assert vars(metric).keys() == {"right", "rows"}
+    assert vars(metric).keys() == {"correct", "samples"}
 
 
 def test_a_method_of_the_instance_is_put_back():
@@ -429,7 +430,7 @@ def test_a_method_of_the_instance_is_put_back():
         assert metric.update is not own
         metric.update(model(X), Y)
     assert metric.update is own
-    assert metric.rows == 240
+    assert metric.samples == 240
 
 
 def test_a_loop_that_cannot_be_watched_runs_as_without_the_audit():

@@ -16,7 +16,8 @@ from torch.utils.data import (
 )
 
 from sktorch_acc import TorchClassifier, diagnose, overfit_check
-from tests.mistakes import (
+from tests.mistakes.common import TWO, X, Y, mlp, of_module
+from tests.mistakes.data import (
     CLEAN_DATA,
     CLEAN_LOADERS,
     CLEAN_OUTPUTS,
@@ -24,15 +25,10 @@ from tests.mistakes import (
     FRAME,
     LOADERS,
     OUTPUTS,
-    TWO,
-    X,
-    Y,
     loader,
-    mlp,
-    of_module,
     unscaled,
 )
-from tests.mistakes_in_fits import CLEAN_ESTIMATORS, CLEAN_LOOPS, ESTIMATORS, LOOPS, fitted, of_fitted
+from tests.mistakes.fits import CLEAN_ESTIMATORS, CLEAN_LOOPS, ESTIMATORS, LOOPS, fitted, of_fitted
 from tests.modules import DropNorm
 
 CE = nn.CrossEntropyLoss()
