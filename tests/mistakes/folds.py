@@ -143,7 +143,6 @@ def always_the_same(estimator, X, y):
 # ------------------------------------------------------------------ folds
 
 rows = np.arange(150)
-thirds = [np.delete(rows, np.s_[first::3]) for first in range(3)]
 # Every fold is fitted on all classes, but the first tests none of the last class, or nothing else.
 WITHOUT_LAST = [(rows[1::2], rows[:100:2]), (rows[::2], rows[1::2])]
 LATE = [WITHOUT_LAST[1], WITHOUT_LAST[0]]
