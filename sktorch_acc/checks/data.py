@@ -226,7 +226,7 @@ def check_majority(correct: Ints, support: Ints, labels: Sequence[Any]) -> Findi
     """
     winner = int(correct.argmax())
     share = float(rates(support[winner], support.sum()))
-    if correct.sum() != support[winner] or correct[winner] != support[winner] or (support > 0).sum() < 2:
+    if not correct.sum() == correct[winner] == support[winner] or (support > 0).sum() < 2:
         return None
     if share < (1 + 1 / len(support)) / 2:
         return None

@@ -80,6 +80,10 @@ class OutputFacts:
         return output if output.dtype == torch.float64 else output.float()
 
 
+def _error(code: str | None, message: str, advice: str) -> Finding:
+    return Finding(code, "error", message, advice)
+
+
 def output_findings(facts: OutputFacts) -> Iterator[Finding]:
     """Yield the findings in order; those after the first may be consequences of it."""
     for check in _CHECKS:
@@ -91,16 +95,14 @@ def output_findings(facts: OutputFacts) -> Iterator[Finding]:
 def check_is_tensor(facts: OutputFacts) -> Finding | None:
     """Report tuples, dicts and integer tensors."""
     if not isinstance(facts.output, torch.Tensor):
-        return Finding(
+        return _error(
             None,
-            "error",
             f"The module must return one tensor of {facts.spec.kind}, but {facts.who} returned {facts.came}.",
             "Return the tensor alone, or wrap the module in one that does.",
         )
     if not facts.output.is_floating_point():
-        return Finding(
+        return _error(
             "ACC-B6",
-            "error",
             f"The module must return floating {facts.spec.kind}, but {facts.who} returned {facts.came}.",
             "Return the scores, without argmax.",
         )
@@ -117,12 +119,12 @@ def check_rows(facts: OutputFacts) -> Finding | None:
         f"returned {facts.came}."
     )
     if facts.n_samples == 1:
-        return Finding("ACC-B8", "error", message, "squeeze() drops the batch axis of a single sample: pass its dim.")
+        return _error("ACC-B8", message, "squeeze() drops the batch axis of a single sample: pass its dim.")
     if not shape:
-        return Finding("ACC-B7", "error", message, "A reduction without dim returns one number for the batch.")
+        return _error("ACC-B7", message, "A reduction without dim returns one number for the batch.")
     if shape[0] == facts.spec.n_classes:
-        return Finding("ACC-B4", "error", message, "Axis 0 has the size of the classes: use dim=1, not dim=0.")
-    return Finding("ACC-B4", "error", message, "Keep the batch on axis 0; flatten the other axes.")
+        return _error("ACC-B4", message, "Axis 0 has the size of the classes: use dim=1, not dim=0.")
+    return _error("ACC-B4", message, "Keep the batch on axis 0; flatten the other axes.")
 
 
 def check_columns(facts: OutputFacts) -> Finding | None:
@@ -137,28 +139,19 @@ def check_columns(facts: OutputFacts) -> Finding | None:
         return None
     if columns == 1 and n_classes == 2 and facts.spec.one_column is None:
         return None
+    wanted = _wanted(facts, f"(batch_size, n_classes) = ({facts.n_samples}, {n_classes})")
     if columns == 1:
-        return Finding(
-            "ACC-C7",
-            "error",
-            _wanted(facts, f"(batch_size, n_classes) = ({facts.n_samples}, {n_classes})"),
-            f"{facts.criterion} over one column is always 0: give its last layer {n_classes} outputs"
-            + (", or use BCEWithLogitsLoss for two classes." if n_classes == 2 else "."),
-        )
-    return Finding(
-        "ACC-C8",
-        "error",
-        _wanted(facts, f"(batch_size, n_classes) = ({facts.n_samples}, {n_classes})"),
-        f"Give its last layer {n_classes} outputs: one per class of y"
-        + (", one of which never occurs now." if columns > n_classes else "."),
-    )
+        binary = ", or use BCEWithLogitsLoss for two classes." if n_classes == 2 else "."
+        advice = f"{facts.criterion} over one column is always 0: give its last layer {n_classes} outputs{binary}"
+        return _error("ACC-C7", wanted, advice)
+    unused = ", one of which never occurs now." if columns > n_classes else "."
+    return _error("ACC-C8", wanted, f"Give its last layer {n_classes} outputs: one per class of y{unused}")
 
 
 def _one_column(facts: OutputFacts, columns: int) -> Finding | None:
     if facts.spec.n_classes > 2:
-        return Finding(
+        return _error(
             "ACC-C8",
-            "error",
             f"{facts.criterion} is for two classes, but y has {facts.spec.n_classes}.",
             # scikit-learn's checks look for the first words.
             f"Only binary classification is supported with it: use CrossEntropyLoss with {facts.spec.n_classes} "
@@ -166,9 +159,8 @@ def _one_column(facts: OutputFacts, columns: int) -> Finding | None:
         )
     if columns == 1:
         return None
-    return Finding(
+    return _error(
         "ACC-C8",
-        "error",
         _wanted(facts, f"({facts.n_samples},) or ({facts.n_samples}, 1)"),
         "Give its last layer 1 output, or use CrossEntropyLoss with 2.",
     )
@@ -188,9 +180,8 @@ def check_finite(facts: OutputFacts) -> Finding | None:
     if not bad.any():
         return None
     n_bad = int(bad.reshape(facts.n_samples, -1).any(dim=1).sum())
-    return Finding(
+    return _error(
         "ACC-C3",
-        "error",
         f"{facts.who} returned NaN or infinity for {n_bad} of {facts.n_samples} samples before any training.",
         "Look for a logarithm or a division inside the module, and for features of very large scale.",
     )
@@ -205,9 +196,8 @@ def check_softmax_twice(facts: OutputFacts) -> Finding | None:
         return None
     if isinstance(_last_layer(facts.module), nn.Sigmoid):
         again = "it again" if z.shape[1] == 1 else "softmax to the result"
-        return Finding(
+        return _error(
             "ACC-C1",
-            "error",
             f"{type(facts.module).__name__} ends in a Sigmoid, and {facts.criterion} applies {again}.",
             "Return the logits" + (", or use BCELoss." if z.shape[1] == 1 else "."),
         )
@@ -215,9 +205,8 @@ def check_softmax_twice(facts: OutputFacts) -> Finding | None:
     if z.shape[1] == 1 or bool(((z.sum(dim=1) - 1).abs() > max(1e-4, facts.rounding)).any()):
         return None
     floor = math.log(1 + (n_classes - 1) / math.e)
-    return Finding(
+    return _error(
         "ACC-C1",
-        "error",
         f"{facts.who} already applies softmax (rows are in [0, 1] and sum to 1), and {facts.criterion} applies "
         f"it again: the loss cannot go below {floor:.4f}.",
         "Return the logits, without the softmax: the criterion applies it.",
@@ -237,9 +226,8 @@ def check_log_probabilities(facts: OutputFacts) -> Finding | None:
     if z.shape[1] == 1:
         return None
     if bool((z == -math.inf).any()):
-        return Finding(
+        return _error(
             "ACC-C10",
-            "error",
             f"{facts.who} returned -inf log-probabilities: the logarithm of a softmax that underflowed.",
             "Use log_softmax, or return logits and use CrossEntropyLoss.",
         )
@@ -248,9 +236,8 @@ def check_log_probabilities(facts: OutputFacts) -> Finding | None:
     if abs(worst) <= max(_TOLERANCE, facts.rounding):
         return None
     what = "probabilities" if bool(((z.sum(1) - 1).abs() < 1e-3).all()) and bool((z >= 0).all()) else "logits"
-    return Finding(
+    return _error(
         "ACC-C2",
-        "error",
         f"{facts.criterion} needs log-probabilities, whose log-sum-exp is 0 in every row; {facts.who} returned "
         f"rows with {worst:.3f}, which look like {what}.",
         "Use CrossEntropyLoss on logits, or end the module in LogSoftmax(dim=1).",
@@ -264,17 +251,15 @@ def check_probabilities(facts: OutputFacts) -> Finding | None:
     z = facts.per_member
     low, high = float(z.min()), float(z.max())
     if low < 0 or high > 1:
-        return Finding(
+        return _error(
             "ACC-C4",
-            "error",
             f"{facts.criterion} needs probabilities in [0, 1], but {facts.who} returned values from {low:.3f} to "
             f"{high:.3f}.",
             "Use BCEWithLogitsLoss on logits." if z.shape[1] == 1 else "Apply softmax, or pass output='logits'.",
         )
     if z.shape[1] > 1 and bool(((z.sum(dim=1) - 1).abs() > max(_TOLERANCE, facts.rounding)).any()):
-        return Finding(
+        return _error(
             "ACC-C9",
-            "error",
             f"{facts.who} returned probabilities whose rows do not sum to 1 (the first: {float(z[0].sum()):.4f}).",
             "Apply softmax over dim=1.",
         )
@@ -306,17 +291,15 @@ def check_loss(facts: LossFacts) -> Finding | None:
     """Report a first loss that is not a finite number (C3)."""
     if not isinstance(facts.loss, torch.Tensor) or facts.loss.ndim != 0:
         came = getattr(facts.loss, "shape", type(facts.loss).__name__)
-        return Finding(
+        return _error(
             None,
-            "error",
             f"The criterion {facts.criterion} must return one number (or one per sample), but returned {came}.",
             "Reduce the loss to its mean.",
         )
     if bool(torch.isfinite(facts.loss)):
         return None
-    return Finding(
+    return _error(
         "ACC-C3",
-        "error",
         f"The first loss is {float(facts.loss.detach()):g}: {facts.criterion} on the {facts.kind} of the module.",
         "Check that the criterion fits what the module returns: CrossEntropyLoss on logits, NLLLoss on "
         "log-probabilities, BCEWithLogitsLoss on one logit.",
@@ -327,16 +310,14 @@ def check_parameters(module: nn.Module) -> Finding | None:
     """Report a module without a parameter that can be trained (F2)."""
     parameters = list(module.parameters())
     if not parameters:
-        return Finding(
+        return _error(
             "ACC-F2",
-            "error",
             f"{type(module).__name__} has no parameters: there is nothing to train.",
             "Layers in a plain list or dict are not registered: use nn.ModuleList or nn.ModuleDict.",
         )
     if not any(p.requires_grad for p in parameters):
-        return Finding(
+        return _error(
             "ACC-F2",
-            "error",
             f"No parameter of {type(module).__name__} requires a gradient: all {len(parameters)} are frozen.",
             "Unfreeze those to be trained: parameter.requires_grad_(True).",
         )
@@ -347,9 +328,8 @@ def check_gradients(module: nn.Module, output: torch.Tensor) -> Finding | None:
     """Report an output through which no gradient flows (F2)."""
     if output.requires_grad:
         return None
-    return Finding(
+    return _error(
         "ACC-F2",
-        "error",
         f"The output of {type(module).__name__}.forward does not depend on its parameters: it was detached, "
         "computed under no_grad, or made by an operation without a gradient.",
         "Return the tensor that the layers computed.",

@@ -154,6 +154,7 @@ def test_where_nan_comes_from(facts, start):
         ([0, 10], [90, 10], False),
         ([90, 1], [90, 10], False),
         ([89, 0], [90, 10], False),
+        ([89, 1], [90, 10], False),
         ([90, 0], [90, 0], False),
         ([70, 0, 0], [70, 15, 15], True),
     ],

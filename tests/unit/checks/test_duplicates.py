@@ -53,11 +53,6 @@ def test_samples_that_differ_are_told_apart_even_if_their_hashes_are_equal(monke
     assert facts(form(X), np.array([0, 0, 1, 1])) == (1, 2, 3, 0)
 
 
-def test_samples_that_end_in_zeros_are_told_apart():
-    X = np.array([[1, 0, 0], [1, 0, 1], [1, 0, 0]], dtype="int8")
-    assert facts(X, np.array([0, 1, 1])) == (1, 2, 2, 0)
-
-
 def test_sparse_entries_that_are_summed_or_zero_are_read_as_their_value_and_left_as_they_are():
     parts = scipy.sparse.csr_array((np.array([1.0, 2.0, 3.0, 0.0]), [0, 0, 0, 1], [0, 2, 4]), shape=(2, 2))
     assert repeated_rows(parts, np.array([0, 1])).ceiling == 0.5
