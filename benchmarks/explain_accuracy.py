@@ -1,11 +1,11 @@
-"""How often `explain_accuracy` names the mistake: randomised problems, wrong figures from loops, and a table.
+"""Measure how often `explain_accuracy` names the formula that a wrong loop uses, on random problems.
 
-    python benchmarks/explain_accuracy.py --problems 300 --seed 0
+    python -m benchmarks.explain_accuracy --problems 300 --seed 0
 
-A problem has 2 to 20 classes (every fourth one a single column of logits), even or uneven, 20 to 5,000 rows
-and batches of 1 to 256 rows. Each loop of tests/wrong_loops.py, written out there without the package,
-prints its figure with 2, 3, 4, 6 or all decimals. "Unique": no other loop and no right loop prints the
-same. "Named": the code is not None.
+A problem has 2 to 20 balanced or unbalanced classes (one problem in four a single column of logits), 20 to 5,000
+samples and batches of 1 to 256 samples. Each loop of tests/wrong_loops.py, which does not use the package, prints its
+value with 2, 3, 4, 6 or all decimals. "Unique": neither another loop nor the correct loop prints the same. "Named":
+the code is not None.
 """
 
 import argparse
@@ -20,21 +20,21 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from sktorch_acc import explain_accuracy
-from tests.accuracy_problems import draw_problem, figures_of, is_unique
+from tests.accuracy_problems import draw_problem, is_unique, loop_values
 from tests.wrong_loops import LOOPS
 
 PRECISIONS = {2: "{:.2f}", 3: "{:.3f}", 4: "{:.4f}", 6: "{:.6f}", "full": "{!r}"}
-ROWS = ((20, 100), (100, 300), (300, 1000), (1000, 5001))
+SIZES = ((20, 100), (100, 300), (300, 1000), (1000, 5001))
 
 
-def measure_mistakes(problems, table):
-    """Fill in, for each precision: named first among the unique, listed among all, and how sure."""
-    for outputs, targets, batch_size, truth, found in problems:
+def measure_loops(problems, table):
+    """Record for each precision whether the code of the loop is unique, first, listed and certain."""
+    for outputs, targets, batch_size, accuracy, found in problems:
         for precision, form in PRECISIONS.items():
-            texts = [(code, form.format(figure)) for code, figure in found.values()]
+            texts = [(code, form.format(value)) for code, value in found.values()]
             for (name, (code, _)), (_, text) in zip(found.items(), texts, strict=True):
                 answer = explain_accuracy(outputs, targets, text, batch_size=batch_size)
-                unique = is_unique(code, text, form.format(truth), texts)
+                unique = is_unique(code, text, form.format(accuracy), texts)
                 table[precision].append(
                     {
                         "code": code,
@@ -42,60 +42,60 @@ def measure_mistakes(problems, table):
                         "unique": unique,
                         "first": answer.code == code,
                         "listed": code in {c.code for c in answer.candidates},
-                        "sure": answer.confidence >= 0.9,
+                        "certain": answer.confidence >= 0.9,
                     }
                 )
 
 
-def measure_truth(problems):
-    """Truth blamed, by way of printing it."""
-    blamed = defaultdict(list)
-    for outputs, targets, batch_size, truth, _ in problems:
+def measure_true(problems):
+    """Record whether the accuracy itself is given a code, for each way to print it."""
+    named = defaultdict(list)
+    for outputs, targets, batch_size, accuracy, _ in problems:
         for form in ("full", "4 decimals", "percent"):
-            text = {"full": repr(truth), "4 decimals": f"{truth:.4f}", "percent": f"{100 * truth:.2f}%"}[form]
+            text = {"full": repr(accuracy), "4 decimals": f"{accuracy:.4f}", "percent": f"{100 * accuracy:.2f}%"}[form]
             answer = explain_accuracy(outputs, targets, text, batch_size=batch_size)
-            blamed[form].append(answer.code is not None or answer.verdict != "true")
-    return blamed
+            named[form].append(answer.code is not None or answer.verdict != "true")
+    return named
 
 
-def measure_strangers(problems, rng, per_problem=8):
-    """Figures that no formula made: uniform ones, and counts that are off by a few rows (4 decimals)."""
-    unrelated, near, near_sure, near_shuffled = (defaultdict(list) for _ in range(4))
-    for outputs, targets, batch_size, truth, _ in problems:
-        n_rows = len(targets)
-        band = next(b for b in ROWS if b[0] <= n_rows < b[1])
+def measure_others(problems, rng, per_problem=8):
+    """Record whether values that no formula computed are named: uniform ones, and counts near the correct one."""
+    unrelated, near, near_certain, near_shuffled = (defaultdict(list) for _ in range(4))
+    for outputs, targets, batch_size, accuracy, _ in problems:
+        n_samples = len(targets)
+        band = next(b for b in SIZES if b[0] <= n_samples < b[1])
         for _ in range(per_problem):
             answer = explain_accuracy(outputs, targets, f"{rng.random():.4f}", batch_size=batch_size)
             unrelated[band].append(answer.code is not None)
-            off = int(rng.integers(1, max(2, n_rows // 20 + 1))) * int(rng.choice([-1, 1]))
-            count = round(truth * n_rows) + off
-            if not 0 <= count <= n_rows:
+            off = int(rng.integers(1, max(2, n_samples // 20 + 1))) * int(rng.choice([-1, 1]))
+            count = round(accuracy * n_samples) + off
+            if not 0 <= count <= n_samples:
                 continue
-            text = f"{count / n_rows:.4f}"
+            text = f"{count / n_samples:.4f}"
             answer = explain_accuracy(outputs, targets, text, batch_size=batch_size)
             near[band].append(answer.code is not None)
-            near_sure[band].append(answer.code is not None and answer.confidence >= 0.9)
+            near_certain[band].append(answer.code is not None and answer.confidence >= 0.9)
             answer = explain_accuracy(outputs, targets, text, batch_size=batch_size, shuffled=True)
             near_shuffled[band].append(answer.code is not None)
-    return unrelated, near, near_sure, near_shuffled
+    return unrelated, near, near_certain, near_shuffled
 
 
 def measure_shuffled(problems, rng):
-    """A1, A3 and A8 from a shuffled order: listed when shuffled=True."""
+    """Record whether A1, A3 and A8 in a shuffled order are listed with shuffled=True."""
     names = ("mean_of_batches", "drop_last", "last_batch_over_dataset")
     listed, first = defaultdict(list), defaultdict(list)
-    for outputs, targets, batch_size, truth, _ in problems:
+    for outputs, targets, batch_size, accuracy, _ in problems:
         if len(targets) % batch_size == 0 or batch_size > len(targets):
             continue
         order = torch.from_numpy(rng.permutation(len(targets)))
         for name in names:
             code, loop = LOOPS[name]
-            figure = loop(outputs[order], targets[order], batch_size)
-            if abs(figure - truth) < 1e-6:
+            value = loop(outputs[order], targets[order], batch_size)
+            if abs(value - accuracy) < 1e-6:
                 continue
             for precision in (4, 6):
-                text = PRECISIONS[precision].format(figure)
-                if text == PRECISIONS[precision].format(truth):
+                text = PRECISIONS[precision].format(value)
+                if text == PRECISIONS[precision].format(accuracy):
                     continue
                 answer = explain_accuracy(outputs, targets, text, batch_size=batch_size, shuffled=True)
                 listed[code, precision].append(code in {c.code for c in answer.candidates})
@@ -107,25 +107,25 @@ def share(flags):
     return f"{np.mean(flags):.3f}" if len(flags) else "  -  "
 
 
-def report_mistakes(table):
-    print("\nMistakes, by decimals  figures  unique  first|unique  listed  sure  sure of another")
-    for precision, rows in table.items():
-        unique = [r for r in rows if r["unique"]]
-        wrong = [r["sure"] and not r["first"] for r in rows]
+def report_loops(table):
+    print("\nWrong loops, by decimals   values  unique  first|unique  listed  certain  certain of another")
+    for precision, results in table.items():
+        unique = [r for r in results if r["unique"]]
+        wrong = [r["certain"] and not r["first"] for r in results]
         columns = (
-            f"{precision!s:>20} {len(rows):9d}",
-            f"{share([r['unique'] for r in rows]):>7}",
+            f"{precision!s:>22} {len(results):8d}",
+            f"{share([r['unique'] for r in results]):>7}",
             f"{share([r['first'] for r in unique]):>13}",
-            f"{share([r['listed'] for r in rows]):>7}",
-            f"{share([r['sure'] for r in rows]):>5}",
-            f"{share(wrong):>16}",
+            f"{share([r['listed'] for r in results]):>7}",
+            f"{share([r['certain'] for r in results]):>8}",
+            f"{share(wrong):>19}",
         )
         print("  " + " ".join(columns))
-    print("  limits: first|unique >= 0.97 and listed >= 0.99 at 4 and 6; at 2 listed >= 0.85, sure = 0")
+    print("  limits: first|unique >= 0.97 and listed >= 0.99 at 4 and 6; at 2 listed >= 0.85, certain = 0")
     print("\nFirst among the unique, by loop             2      3      4      6   full   (limit 0.90 at 4 and 6)")
     never = []
     for name, (code, _) in LOOPS.items():
-        mine = [[r["first"] for r in rows if r["name"] == name and r["unique"]] for rows in table.values()]
+        mine = [[r["first"] for r in results if r["name"] == name and r["unique"]] for results in table.values()]
         cells = " ".join(f"{share(flags):>6}" for flags in mine)
         if any(mine):
             print(f"  {code:8} {name:36}{cells}   {len(mine[2])} unique at 4")
@@ -133,24 +133,24 @@ def report_mistakes(table):
             never.append((name, code))
     print("\nListed, where other loops always print the same (0 or 1)")
     for name, code in never:
-        mine = [[r["listed"] for r in rows if r["name"] == name] for rows in table.values()]
+        mine = [[r["listed"] for r in results if r["name"] == name] for results in table.values()]
         cells = " ".join(f"{share(flags):>6}" for flags in mine)
-        print(f"  {code:8} {name:36}{cells}   {len(mine[2])} figures")
+        print(f"  {code:8} {name:36}{cells}   {len(mine[2])} values")
 
 
-def report_strangers(unrelated, near, near_sure, near_shuffled):
-    print("\nNamed, 4 decimals   unrelated   off by a few rows   surely   with shuffled=True")
+def report_others(unrelated, near, near_certain, near_shuffled):
+    print("\nNamed, 4 decimals   unrelated  near the accuracy  certain   with shuffled=True")
 
     def row(title, bands):
-        columns = [[flag for band in bands for flag in flags[band]] for flags in (unrelated, near, near_sure)]
+        columns = [[flag for band in bands for flag in flags[band]] for flags in (unrelated, near, near_certain)]
         shuffled = [flag for band in bands for flag in near_shuffled[band]]
         cells = (f"{share(columns[0]):>9}", f"{share(columns[1]):>19}", f"{share(columns[2]):>8}")
-        print(f"  {title:17} {' '.join(cells)} {share(shuffled):>20}   {len(columns[1])} figures")
+        print(f"  {title:17} {' '.join(cells)} {share(shuffled):>20}   {len(columns[1])} values")
 
-    for band in ROWS:
-        row(f"{band[0]}-{band[1] - 1} rows", [band])
-    row("100 rows and more", ROWS[1:])
-    print("  limits: unrelated <= 0.02 above 300 rows; off by a few <= 0.15 below 100 rows and 0 surely,")
+    for band in SIZES:
+        row(f"{band[0]}-{band[1] - 1} samples", [band])
+    row("from 100 samples", SIZES[1:])
+    print("  limits: unrelated <= 0.02 above 300 samples; near <= 0.15 below 100 samples and 0 certain,")
     print("  <= 0.08 above")
 
 
@@ -159,7 +159,7 @@ def report_shuffled(listed, first):
     for code, precision in sorted(listed):
         flags = listed[code, precision]
         cells = f"{share(flags):>12} {share(first[code, precision]):>24}"
-        print(f"  {code} at {precision} decimals {cells}   {len(flags)} figures")
+        print(f"  {code} at {precision} decimals {cells}   {len(flags)} values")
 
 
 def main():
@@ -172,14 +172,14 @@ def main():
     problems = []
     for _ in range(options.problems):
         outputs, targets, batch_size = draw_problem(rng)
-        problems.append((outputs, targets, batch_size, *figures_of(outputs, targets, batch_size)))
+        problems.append((outputs, targets, batch_size, *loop_values(outputs, targets, batch_size)))
     print(f"{options.problems} problems, {len(LOOPS)} loops, seed {options.seed}")
     table = defaultdict(list)
-    measure_mistakes(problems, table)
-    report_mistakes(table)
-    blamed = {form: f"{sum(flags)} of {len(flags)}" for form, flags in measure_truth(problems).items()}
-    print(f"\nTruth blamed (limit 0): {blamed}")
-    report_strangers(*measure_strangers(problems, rng))
+    measure_loops(problems, table)
+    report_loops(table)
+    named = {form: f"{sum(flags)} of {len(flags)}" for form, flags in measure_true(problems).items()}
+    print(f"\nTrue accuracy named (limit 0): {named}")
+    report_others(*measure_others(problems, rng))
     report_shuffled(*measure_shuffled(problems, rng))
     print(f"\n{time.perf_counter() - start:.0f} s")
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-__all__ = ["Row", "Settings", "alternate", "now", "ratio_row", "use_clock", "value_row"]
+__all__ = ["Own", "Row", "Settings", "alternate", "clock_name", "now", "ratio_row", "use_clock", "value_row"]
 
 _CLOCKS = {"wall": time.perf_counter, "cpu": time.thread_time}
 _clock, _name = _CLOCKS["wall"], "wall"
@@ -23,6 +23,11 @@ def use_clock(name: str) -> None:
 def now() -> float:
     """Return seconds on the chosen clock."""
     return _clock()
+
+
+def clock_name() -> str:
+    """Return the name of the chosen clock in the module `time`."""
+    return _clock.__name__
 
 
 @dataclass(frozen=True)
@@ -45,6 +50,27 @@ class Settings:
 
     def n_rows(self, full: int) -> int:
         return max(256, round(full * self.rows))
+
+
+@dataclass(frozen=True)
+class Own:
+    """What the library does in a family, without those it is compared with.
+
+    Parameters
+    ----------
+    family, case, contender : str
+        As in `Row`.
+    rounds : int
+        How often to measure it.
+    call : callable
+        Does it once and returns the time taken; valid until the next one of the family is asked for.
+    """
+
+    family: str
+    case: str
+    contender: str
+    rounds: int
+    call: Callable[[], float]
 
 
 @dataclass

@@ -9,20 +9,19 @@ from typing import Any
 import torch
 
 from benchmarks.leanest import batched_forward
-from benchmarks.measure import Row, Settings, alternate, now, ratio_row
-from benchmarks.tables import LARGE, SMALL, estimator
+from benchmarks.measure import Own, Row, Settings, alternate, now, ratio_row
+from benchmarks.tables import LARGE, SMALL, Case, estimator
 
-__all__ = ["rows"]
+__all__ = ["own", "rows"]
 
+_ROUNDS = {SMALL.name: 9, LARGE.name: 5}
 _TARGETS = {SMALL.name: 1.35, LARGE.name: 1.10}
 
 
 def rows(settings: Settings) -> Iterator[Row]:
     """Yield the rows of this family."""
-    for full in (SMALL, LARGE):
-        case = replace(full, n_rows=settings.n_rows(1_000_000))
-        X, y = case.data()
-        clf = estimator(case, None, 1).fit(X[:5000], y[:5000])
+    for case in _cases(settings):
+        clf, X = _fitted(case)
         tensor = torch.from_numpy(X)
         by_hand: dict[str, tuple[Callable[[], Any], Callable[[], Any]]] = {
             "predict": (lambda: clf.predict(X), lambda: _forward(clf, tensor, _argmax)),  # noqa: B023
@@ -30,9 +29,32 @@ def rows(settings: Settings) -> Iterator[Row]:
         }
         for name, (method, loop) in by_hand.items():
             contenders = {name: lambda m=method: _seconds(m), "batched forward": lambda f=loop: _seconds(f)}
-            times = alternate(contenders, settings.n_rounds(9 if case.name == SMALL.name else 5))
-            title = f"{case.name} module, {case.n_rows:,} rows"
-            yield ratio_row("c", title, times, name, "batched forward", _TARGETS[case.name])
+            times = alternate(contenders, settings.n_rounds(_ROUNDS[case.name]))
+            yield ratio_row("c", _title(case), times, name, "batched forward", _TARGETS[case.name])
+
+
+def own(settings: Settings) -> Iterator[Own]:
+    """Yield what the library does in this family."""
+    for case in _cases(settings):
+        clf, X = _fitted(case)
+        for method in (clf.predict, clf.predict_proba):
+            rounds = settings.n_rounds(_ROUNDS[case.name])
+            yield Own("c", _title(case), method.__name__, rounds, lambda m=method, X=X: _seconds(lambda: m(X)))
+
+
+def _cases(settings: Settings) -> Iterator[Case]:
+    for full in (SMALL, LARGE):
+        yield replace(full, n_rows=settings.n_rows(1_000_000))
+
+
+def _fitted(case: Case) -> tuple[Any, Any]:
+    """Return a classifier and the samples to predict."""
+    X, y = case.data()
+    return estimator(case, None, 1).fit(X[:5000], y[:5000]), X
+
+
+def _title(case: Case) -> str:
+    return f"{case.name} module, {case.n_rows:,} rows"
 
 
 def _argmax(output: torch.Tensor) -> torch.Tensor:

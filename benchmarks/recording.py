@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
 
 from benchmarks import rivals
-from benchmarks.measure import Row, Settings, alternate, ratio_row
-from benchmarks.tables import LARGE, MEDIUM, SMALL, ours
+from benchmarks.measure import Own, Row, Settings, alternate, ratio_row
+from benchmarks.tables import LARGE, MEDIUM, SMALL, Case, ours
 
-__all__ = ["rows"]
+__all__ = ["own", "rows"]
 
 LEANEST = "leanest loop"
 _ROUNDS = {SMALL.name: 25, MEDIUM.name: 13, LARGE.name: 9}
@@ -22,11 +24,21 @@ def rows(settings: Settings) -> Iterator[Row]:
         X, y = case.data()
         contenders = {
             LEANEST: lambda: rivals.leanest(case, X, y),  # noqa: B023 - called before the next case
-            "None": lambda: ours(case, X, y, None),  # noqa: B023
-            "running": lambda: ours(case, X, y, "running"),  # noqa: B023
-            "exact": lambda: ours(case, X, y, "exact"),  # noqa: B023
+            **_by_mode(case, X, y),
         }
         times = alternate(contenders, settings.n_rounds(_ROUNDS[case.name]))
         targets = {"None": 1.05, "running": 1.08, "exact": _EXACT[case.name]}
         for mode, target in targets.items():
             yield ratio_row("b", case.title, times, mode, LEANEST, target)
+
+
+def own(settings: Settings) -> Iterator[Own]:
+    """Yield what the library does in this family."""
+    for full in (SMALL, MEDIUM, LARGE):
+        case = full.scaled(settings)
+        for mode, call in _by_mode(case, *case.data()).items():
+            yield Own("b", case.title, mode, settings.n_rounds(_ROUNDS[case.name]), call)
+
+
+def _by_mode(case: Case, X: Any, y: Any) -> dict[str, Callable[[], float]]:
+    return {str(mode): partial(ours, case, X, y, mode) for mode in (None, "running", "exact")}

@@ -2,6 +2,9 @@
 
 ``python -m benchmarks.run --only b,e`` measures some families and keeps the stored rows of the others;
 ``--quick`` shrinks tables and rounds until the figures mean nothing, to see that everything runs.
+
+``python -m benchmarks.run --against COMMIT`` writes nothing: it measures the package at hand and that of the commit
+in turn (families b, c and e), prints the ratios with their quartiles, and exits with the number of those above 1.03.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ from pathlib import Path
 import torch
 from threadpoolctl import threadpool_limits
 
-from benchmarks import growing, memory, predicting, recording, report, starting, threads, training, validating
+from benchmarks import against, growing, memory, predicting, recording, report, starting, threads, training, validating
 from benchmarks.measure import Row, Settings, use_clock
 
 __all__ = ["main"]
@@ -41,6 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     settings = _QUICK if options.quick else Settings(rounds=options.rounds)
     use_clock(options.clock)
+    if options.against is not None:
+        return _slower_than(options, settings)
     warnings.filterwarnings("ignore", category=UserWarning, module="sklearn")  # tiny tables, many classes
     about = {**report.machine(), "clock": options.clock}
     _warn_if_busy(about["load"][0])
@@ -48,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options.output.mkdir(parents=True, exist_ok=True)
     kept = {} if options.quick else report.load(options.output / "results.json")
     rows: list[Row] = []
-    for family in options.only.split(","):  # written family by family: an interrupt loses one
+    for family in (options.only or ",".join(_FAMILIES)).split(","):  # written family by family: an interrupt loses one
         kept = {key: row for key, row in kept.items() if row.family != family}
         kept |= {row.key: row for row in _measured(family, settings)}
         rows = sorted(kept.values(), key=lambda row: row.family)
@@ -64,13 +69,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", default=",".join(_FAMILIES), help="letters of families, such as a,b,e")
+    parser.add_argument("--only", help="letters of families, such as a,b,e")
+    parser.add_argument("--against", metavar="COMMIT", help="compare with the package of a commit")
     parser.add_argument("--quick", action="store_true", help="tiny tables and two rounds: only to see that it runs")
     parser.add_argument("--rounds", type=float, default=1.0, help="factor on the number of rounds")
     parser.add_argument("--clock", choices=("wall", "cpu"), default="wall", help="cpu: on a machine that is not idle")
     parser.add_argument("--output", type=Path, default=_HERE, help="folder for results.json and results.md")
     parser.add_argument("--store", action="store_true", help="store the results as the reference, too")
     return parser
+
+
+def _slower_than(options: argparse.Namespace, settings: Settings) -> int:
+    """Print how the package at hand compares with that of a commit; return how many ratios are too high."""
+    families = (options.only or ",".join(against.FAMILIES)).split(",")
+    if not set(families) <= set(against.FAMILIES):
+        raise SystemExit(f"--against compares the families {', '.join(against.FAMILIES)}, not {options.only}.")
+    _warn_if_busy(os.getloadavg()[0])
+    n_slower = 0
+    for row in against.compare(options.against, families, settings, options.clock):
+        slower = row.median > against.AT_MOST
+        spread = f"{row.median:.3f} ({row.low:.3f} - {row.high:.3f})"
+        print(f"({row.family}) {row.case}: {row.contender} {spread} x {row.against}{' SLOWER' * slower}", flush=True)
+        n_slower += slower
+    return n_slower
 
 
 def _warn_if_busy(load: float) -> None:

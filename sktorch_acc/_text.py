@@ -1,4 +1,4 @@
-"""Write labels for people: short lists for messages, short names for reports and pictures."""
+"""Format values for messages, reports and plots: short lists, short names."""
 
 from __future__ import annotations
 
@@ -11,19 +11,20 @@ import numpy.typing as npt
 __all__ = ["class_name", "listed", "more", "shorten"]
 
 
-def listed(values: Sequence[Any] | npt.NDArray[Any], limit: int = 5) -> str:
-    """Write at most `limit` values, then how many more there are."""
+def listed(values: Sequence[Any] | npt.NDArray[Any], limit: int = 5, *, brackets: bool = True) -> str:
+    """Format at most `limit` values, then how many more there are."""
     shown = [v.item() if isinstance(v, np.generic) else v for v in values[:limit]]
-    return "[" + ", ".join(repr(v) for v in shown) + "]" + more(values, limit)
+    text = ", ".join(repr(v) for v in shown)
+    return (f"[{text}]" if brackets else text) + more(values, limit)
 
 
 def more(values: Sized, limit: int = 5) -> str:
-    """Return how a list ends of which only `limit` values were written: empty if these are all."""
+    """Return the end of a list of which `limit` values are shown; empty if these are all."""
     return f" and {len(values) - limit} more" if len(values) > limit else ""
 
 
 def shorten(label: Any, width: int) -> str:
-    """Cut a name longer than `width` in the middle, so that its beginning and its end still show."""
+    """Cut a name longer than `width` in the middle, so that its beginning and its end are kept."""
     text = " ".join(str(label).split())
     if len(text) <= width:
         return text

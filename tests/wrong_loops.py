@@ -1,8 +1,8 @@
-"""Wrong accuracies, each as somebody's loop computes it: the oracle for `explain_accuracy`.
+"""Wrong accuracies as loops compute them: the oracle for `explain_accuracy`.
 
-Nothing here comes from the package. A loop takes outputs (n, C) or (n, 1), targets (n,) and the batch size,
-walks through the rows in their order, and returns the figure it would print. LOOPS holds them by code and
-name; a loop that would fail on the given shapes returns None.
+Nothing here uses the package. A loop takes outputs (n, C) or (n, 1), targets (n,) and the batch size, iterates over the
+samples in their order, and returns the value that it would print. It returns None if it would fail on these shapes.
+LOOPS holds the loops by name, with their codes.
 """
 
 import torch
@@ -22,17 +22,17 @@ def wrong_loop(code):
 
 
 def batches(outputs, targets, batch_size):
-    """What a DataLoader without shuffling yields, without its cost."""
+    """Split as a DataLoader without shuffling does, but faster."""
     return list(zip(outputs.split(batch_size), targets.split(batch_size), strict=True))
 
 
 def predict(z):
-    """Right classes: the largest column, or a single column of logits above 0."""
+    """Predict the class of the largest column, or of a single column of logits with a threshold of 0."""
     return (z[:, 0] > 0).long() if z.shape[1] == 1 else z.argmax(dim=1)
 
 
 def true_accuracy(outputs, targets, batch_size):
-    """Count right rows and all rows: the loop without a mistake."""
+    """Count the correct predictions and all samples: the loop without an error."""
     correct = total = 0
     for z, y in batches(outputs, targets, batch_size):
         correct += (predict(z) == y).sum().item()
@@ -68,7 +68,7 @@ def count_over_loader(outputs, targets, batch_size):
 
 
 @wrong_loop("ACC-A2")
-def rates_over_dataset(outputs, targets, batch_size):
+def batch_accuracies_over_dataset(outputs, targets, batch_size):
     acc = 0.0
     for z, y in batches(outputs, targets, batch_size):
         acc += (predict(z) == y).float().mean().item()
@@ -76,7 +76,7 @@ def rates_over_dataset(outputs, targets, batch_size):
 
 
 @wrong_loop("ACC-A2")
-def sum_of_rates(outputs, targets, batch_size):
+def sum_of_batch_accuracies(outputs, targets, batch_size):
     acc = 0.0
     for z, y in batches(outputs, targets, batch_size):
         acc += (predict(z) == y).float().mean().item()
@@ -185,8 +185,8 @@ def macro_with_absent_as_zero(outputs, targets, batch_size):
         return None
     recalls = []
     for k in range(n_classes):
-        rows = targets == k
-        recalls.append((pred[rows] == k).sum().item() / max(rows.sum().item(), 1))
+        of_class = targets == k
+        recalls.append((pred[of_class] == k).sum().item() / max(of_class.sum().item(), 1))
     return sum(recalls) / n_classes
 
 
@@ -196,9 +196,9 @@ def macro_of_batches_with_absent_as_zero(outputs, targets, batch_size):
     if len(loader) == 1 or all(len(y.unique()) == n_classes for _, y in loader):
         return None
     for z, y in loader:
-        hits = torch.bincount(y[predict(z) == y], minlength=n_classes)
-        rows = torch.bincount(y, minlength=n_classes)
-        acc += (hits / rows.clamp(min=1)).mean().item()
+        correct = torch.bincount(y[predict(z) == y], minlength=n_classes)
+        support = torch.bincount(y, minlength=n_classes)
+        acc += (correct / support.clamp(min=1)).mean().item()
     return acc / len(loader)
 
 
@@ -261,7 +261,7 @@ def one_hot_elements(outputs, targets, batch_size):
 
 
 @wrong_loop("ACC-B4")
-def softmax_over_rows(outputs, targets, batch_size):
+def softmax_over_samples(outputs, targets, batch_size):
     if outputs.shape[1] == 1:
         return None
     correct = 0
@@ -271,7 +271,7 @@ def softmax_over_rows(outputs, targets, batch_size):
 
 
 @wrong_loop("ACC-B4")
-def argmax_over_rows(outputs, targets, batch_size):
+def argmax_over_samples(outputs, targets, batch_size):
     correct = 0
     for z, y in batches(outputs, targets, batch_size):
         if outputs.shape[1] == 1 or len(y) not in (1, outputs.shape[1]):
@@ -347,7 +347,7 @@ def padded_sampler(outputs, targets, batch_size, processes=4):
     correct = total = 0
     for rank in range(processes):
         sampler = torch.utils.data.DistributedSampler(dataset, processes, rank, shuffle=False)
-        rows = torch.tensor(list(sampler))
-        correct += (predict(outputs[rows]) == targets[rows]).sum().item()
-        total += len(rows)
+        indices = torch.tensor(list(sampler))
+        correct += (predict(outputs[indices]) == targets[indices]).sum().item()
+        total += len(indices)
     return correct / total

@@ -40,7 +40,7 @@ _OUTPUTS = ("out_features", "output_dim", "output_size", "n_outputs")
 def build_module(
     module: Any, given: Mapping[str, Any], row_shape: tuple[int, ...], n_classes: int, one_column: bool
 ) -> nn.Module:
-    """Return a module of our own: built from a class or factory, or a deep copy of an instance.
+    """Return a new module: built from a class or factory, or a deep copy of an instance.
 
     Parameters
     ----------
@@ -76,7 +76,7 @@ def build_module(
 
 
 def _check_arguments(module: Any, name: str, arguments: Mapping[str, Any]) -> None:
-    """Say which arguments are missing, if it is that for which a call failed."""
+    """Name the missing arguments, if a call failed because of them."""
     try:
         inspect.signature(module).bind(**arguments)
     except TypeError as err:
@@ -89,7 +89,7 @@ def _check_arguments(module: Any, name: str, arguments: Mapping[str, Any]) -> No
 
 
 def _sizes(module: Any, row_shape: tuple[int, ...], n_classes: int, one_column: bool) -> dict[str, int]:
-    """Return the size arguments that the data decide, for the names that the constructor has."""
+    """Return the sizes that follow from the data, for the names that the constructor has."""
     names, _ = accepted_names(module)
     if isinstance(module, functools.partial):
         names -= set(module.keywords)
@@ -103,7 +103,7 @@ def _sizes(module: Any, row_shape: tuple[int, ...], n_classes: int, one_column: 
 
 
 def build_criterion(criterion: Any, given: Mapping[str, Any]) -> nn.Module:
-    """Return a criterion of our own: built from a class or factory, or a deep copy of an instance."""
+    """Return a new criterion: built from a class or factory, or a deep copy of an instance."""
     if isinstance(criterion, nn.Module):
         if given:
             raise ValueError(
@@ -126,7 +126,7 @@ def build_criterion(criterion: Any, given: Mapping[str, Any]) -> nn.Module:
 
 
 def initialize_lazy_layers(module: nn.Module, rows: Rows) -> None:
-    """Give lazy layers their shapes by one forward pass over at most two rows."""
+    """Initialize lazy layers with a forward pass over at most two rows."""
     uninitialized = (nn.parameter.UninitializedParameter, nn.parameter.UninitializedBuffer)
     tensors = [*module.parameters(), *module.buffers()]
     if not any(isinstance(tensor, uninitialized) for tensor in tensors):
@@ -139,7 +139,7 @@ def initialize_lazy_layers(module: nn.Module, rows: Rows) -> None:
 def build_model(
     settings: FitSettings, schema: FeatureSchema, labels: Labels, device: torch.device, rows: Rows
 ) -> Model:
-    """Build module and criterion from the constructor's parameters; on the device, in evaluation or training mode.
+    """Build module and criterion from the constructor's parameters, on the device.
 
     Draws from the shared generators: to be called inside ``_global_state.isolated``.
 
@@ -195,12 +195,8 @@ def build_optimizer(settings: FitSettings, lr: float, model: Model) -> torch.opt
     """
     make, given = settings.optimizer, settings.part("optimizer")
     name = getattr(make, "__name__", repr(make))
-    if "lr" in given:
-        raise ValueError(
-            "optimizer__lr was set: the learning rate is the parameter lr, which schedules and history_ follow."
-        )
-    plain = [key for key in given if not key.startswith("param_groups__")]
-    check_names(plain, make, "optimizer", exclude=("self", "params"), also=("param_groups",))
+    if given:
+        _check_optimizer_names(make, given)
     if isinstance(make, type) and not issubclass(make, torch.optim.Optimizer):
         raise TypeError(f"optimizer={name} must make a torch optimizer: pass a class of torch.optim, or a factory.")
     groups = _parameter_groups(model, given.pop("param_groups", ()))
@@ -208,6 +204,15 @@ def build_optimizer(settings: FitSettings, lr: float, model: Model) -> torch.opt
     if not isinstance(optimizer, torch.optim.Optimizer):
         raise TypeError(f"optimizer={name} must make a torch optimizer, but made a {type(optimizer).__name__}.")
     return optimizer
+
+
+def _check_optimizer_names(make: Any, given: Mapping[str, Any]) -> None:
+    if "lr" in given:
+        raise ValueError(
+            "optimizer__lr was set: the learning rate is the parameter lr, which schedules and history_ follow."
+        )
+    plain = [key for key in given if not key.startswith("param_groups__")]
+    check_names(plain, make, "optimizer", exclude=("self", "params"), also=("param_groups",))
 
 
 def _parameter_groups(model: Model, patterns: Iterable[tuple[str, Mapping[str, Any]]]) -> list[dict[str, Any]]:

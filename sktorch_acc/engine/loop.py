@@ -142,7 +142,7 @@ def _chunk_loss(
     """Return the loss of a chunk and its weight: samples, or the sum of their weights."""
     targets = fit.loss.targets(examples.targets[start:stop])
     if examples.weights is None:
-        return fit.loss.plain()(output, targets), float(stop - start)
+        return fit.loss.plain(output, targets), float(stop - start)
     weights = examples.weights[start:stop]
     weight = float(weights.sum(dtype=torch.float64))
     if weight == 0:
@@ -178,6 +178,7 @@ def _keep(fit: Fit, row: EpochRow) -> None:
     state = fit.state
     state.last = _taken(state.last, fit)
     state.rows.append(row)
+    state.epoch = row.epoch
     if state.stopping is None:
         state.best_epoch = row.epoch
     elif state.stopping.update(row.epoch, _monitored(fit, row)):

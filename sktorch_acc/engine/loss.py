@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 from dataclasses import dataclass
 from typing import Any
 
@@ -78,8 +79,9 @@ class Loss:
         shape = [1] * len(self.column_shape)
         return indices.to(self.dtype).reshape(-1, *shape).expand(-1, *self.column_shape)
 
+    @functools.cached_property
     def plain(self) -> Any:
-        """Return the cheapest callable (output, target) -> loss; target is a pair if weighted."""
+        """The cheapest callable (output, target) -> loss; target is a pair if weighted."""
         if not self.weighted and not self.ensemble and self.reduction in (None, "mean", "sum"):
             return self.criterion
         return self

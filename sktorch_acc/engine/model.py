@@ -84,6 +84,7 @@ class Model:
 
     def to(self, device: torch.device) -> Model:
         """Move module and criterion in place; return the model on the device."""
-        self.module.to(device)
-        self.criterion.to(device)
+        for part in (self.module, self.criterion):
+            if any(tensor.device != device for tensor in [*part.parameters(), *part.buffers()]):
+                part.to(device)
         return replace(self, device=device)

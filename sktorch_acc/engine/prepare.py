@@ -70,23 +70,27 @@ def prepare(
             "early_stopping=True needs a validation set: set validation_fraction (0.1, say) or pass X_val and y_val."
         )
     where = (state.model.device, state.model.dtype)
-    training, validation = fitted.with_weight().on(*where), validation and validation.on(*where)
-    found = probe(state.model, training, settings.batch_size)
+    weighing = fitted.with_weight()
+    training, validation = weighing.on(*where), validation and validation.on(*where)
+    sizes = batch_sizes(len(training), settings.batch_size)
+    found = probe(state.model, training, sizes[0])
     fit = Fit(
         settings=settings,
         state=state,
         loss=found.loss,
         training=_weighing_in(training, found.loss.dtype),
-        fitted=training if len(training) == len(fitted) else fitted.on(*where),
+        fitted=training if weighing is fitted else fitted.on(*where),
         validation=validation and _weighing_in(validation, found.loss.dtype),
         kept=kept,
         first_epoch=state.epoch + 1,
-        n_steps=len(batch_sizes(len(training), settings.batch_size)),
-        columns=found.columns,
+        n_steps=len(sizes),
+        elements_per_sample=max(found.columns, training.rows.elements_per_row),
         eval_layers=found.eval_layers,
         observers=observers,
     )
-    _set_threads(fit, found.row_operations)
+    operations = step_operations(state.model.module, found.row_operations, sizes[0])
+    n_threads = resolve_threads(settings.n_threads, operations, state.model.device)
+    state.model = replace(state.model, n_threads=n_threads)
     _set_deciders(fit)
     # An interrupt in the first epoch of a fit that continues brings back where it began.
     state.last = Snapshot(state.model.module) if state.rows else None
@@ -141,22 +145,14 @@ def _weighing_in(examples: Examples, dtype: torch.dtype) -> Examples:
     return examples if examples.weights is None else examples.weighing(examples.weights.to(dtype))
 
 
-def _set_threads(fit: Fit, row_operations: float) -> None:
-    model = fit.state.model
-    operations = step_operations(model.module, row_operations, min(fit.settings.batch_size, len(fit.training)))
-    n_threads = resolve_threads(fit.settings.n_threads, operations, model.device)
-    fit.state.model = replace(model, n_threads=n_threads)
-
-
 def _set_deciders(fit: Fit) -> None:
     """Set up what follows the monitored column: the schedule and early stopping."""
     settings, state = fit.settings, fit.state
-    scheduled = settings.part("lr_scheduler")
-    if settings.lr_scheduler is None and not scheduled and not settings.early_stopping:
+    if settings.lr_scheduler is None and not settings.nested and not settings.early_stopping:
         return
     maximise = maximised(fit.monitor)
     facts = ScheduleFacts(settings.lr, settings.max_epochs, fit.n_steps, maximise)
-    state.schedule = build_schedule(settings.lr_scheduler, scheduled, state.optimizer, facts)
+    state.schedule = build_schedule(settings.lr_scheduler, settings.part("lr_scheduler"), state.optimizer, facts)
     if settings.early_stopping:
         state.stopping = EarlyStopping(maximise, settings.n_iter_no_change, settings.tol)
     if state.stopping is not None or (state.schedule is not None and state.schedule.wants_metric):

@@ -1,4 +1,4 @@
-"""The probe before epoch 1: one batch through the module, in both modes, and the checks on what came."""
+"""The probe before epoch 1: one batch through the module in both modes, and the checks of its outputs."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from sktorch_acc.checks.outputs import (
     check_rows,
     output_findings,
 )
-from sktorch_acc.data import Examples, batch_sizes
-from sktorch_acc.engine.copying import copied
+from sktorch_acc.data import Examples
+from sktorch_acc.engine.copying import copied, is_plain
 from sktorch_acc.engine.loss import Loss
 from sktorch_acc.engine.model import Model
 from sktorch_acc.engine.steps import norm_layers
@@ -52,8 +52,8 @@ class Probe:
     eval_layers: tuple[nn.Module, ...] = ()
 
 
-def probe(model: Model, training: Examples, batch_size: int) -> Probe:
-    """Run the module on the first batch, without leaving a trace in it, and refuse what cannot be right.
+def probe(model: Model, training: Examples, n_rows: int) -> Probe:
+    """Run a copy of the module on the first `n_rows` samples, and refuse outputs that cannot be right.
 
     The generators may move: every epoch seeds them anew.
 
@@ -62,7 +62,6 @@ def probe(model: Model, training: Examples, batch_size: int) -> Probe:
     ModuleOutputError
         With the catalogue code of the first finding.
     """
-    n_rows = batch_sizes(len(training), batch_size)[0]
     batch = training.rows.chunk(0, n_rows)
     subject = replace(model, module=_double(model.module))
     module = subject.module
@@ -84,7 +83,7 @@ def probe(model: Model, training: Examples, batch_size: int) -> Probe:
 
 
 def _double(module: nn.Module) -> nn.Module:
-    """Return a copy to run, so that no flag or statistic that a forward pass leaves stays behind.
+    """Return a copy to run: a forward pass may change flags and statistics.
 
     A module that cannot be copied runs itself; then its buffers at least are put back.
     """
@@ -95,7 +94,9 @@ def _double(module: nn.Module) -> nn.Module:
 
 
 def _share(module: nn.Module, other: nn.Module) -> bool:
-    """Whether a part of one is a part of the other too: a module may copy itself as it likes."""
+    """Whether a layer or buffer belongs to both: a module may define its own copy."""
+    if module is not other and is_plain(module):
+        return False
     parts = {*map(id, module.modules()), *map(id, module.buffers())}
     return not parts.isdisjoint({*map(id, other.modules()), *map(id, other.buffers())})
 
@@ -112,7 +113,7 @@ def _refuse_lost_row(subject: Model, batch: torch.Tensor) -> None:
     try:
         with torch.no_grad():
             output = subject.module(batch[:1].clone())
-    except Exception:  # some modules need several rows also in evaluation mode: predict will say so
+    except Exception:  # some modules need several samples in evaluation mode too; `predict` reports it
         return
     facts = _facts(subject, output, 1, "evaluation")
     _raise(check_is_tensor(facts) or check_rows(facts))
@@ -166,7 +167,7 @@ def _training_forward(module: nn.Module, batch: torch.Tensor) -> tuple[Any, bool
 
 def _loss(loss: Loss, output: torch.Tensor, targets: Any) -> Any:
     try:
-        return loss.plain()(output, targets)
+        return loss.plain(output, targets)
     except Exception as err:
         err.add_note(
             f"TorchClassifier called {type(loss.criterion).__name__} with outputs of shape "
@@ -177,7 +178,7 @@ def _loss(loss: Loss, output: torch.Tensor, targets: Any) -> Any:
 
 @contextmanager
 def _kept_buffers(module: nn.Module) -> Iterator[None]:
-    """Put buffers (running statistics) and the mode back after the body."""
+    """Restore buffers (running statistics) and modes after the body."""
     kept = {name: buffer.clone() for name, buffer in module.named_buffers()}
     modes = [(layer, layer.training) for layer in module.modules()]
     try:

@@ -50,6 +50,8 @@ class TrainingState:
         Whether the optimizer's state will be needed again: after `partial_fit` or with `warm_start`.
     rows : list of EpochRow
         The record of every complete epoch.
+    epoch : int
+        Number of the last complete epoch.
     best_epoch : int
         The epoch whose weights the module holds, or will hold when the fit ends.
     fingerprints : dict of int to bytes
@@ -69,6 +71,7 @@ class TrainingState:
     lr: float
     continued: bool = False
     rows: list[EpochRow] = field(default_factory=list)
+    epoch: int = 0
     best_epoch: int = 0
     fingerprints: dict[int, bytes] = field(default_factory=dict)
     schedule: Schedule | None = None
@@ -76,11 +79,6 @@ class TrainingState:
     last: Snapshot | None = None
     best: Snapshot | None = None
     running: bool = False
-
-    @property
-    def epoch(self) -> int:
-        """Number of complete epochs."""
-        return self.rows[-1].epoch if self.rows else 0
 
     def use(self, module: nn.Module | None = None, criterion: nn.Module | None = None) -> None:
         """Give the model another module or criterion."""
@@ -96,7 +94,7 @@ class TrainingState:
         return replace(self, model=self.model.copy(), optimizer=None, rows=[*self.rows], **_BETWEEN_FITS)
 
     def end_fit(self) -> None:
-        """Let go of what only a running fit needs."""
+        """Delete what only a running fit needs, and undo the schedule."""
         if self.schedule is not None:
             self.schedule.undo()
         for name, value in _BETWEEN_FITS.items():
@@ -132,7 +130,7 @@ class TrainingState:
             self._return_to(device)
 
     def _return_to(self, device: torch.device) -> None:
-        """After unpickling, where every tensor is on the CPU: go back to the device, if there is one here."""
+        """Move to the device of training after unpickling, which leaves every tensor on the CPU."""
         try:
             self.to(resolve_device(device))
         except (RuntimeError, ValueError):
@@ -183,8 +181,8 @@ class Fit:
         Number of the first epoch.
     n_steps : int
         Optimizer updates in an epoch.
-    columns : int
-        Values of output per sample.
+    elements_per_sample : int
+        Values of features or of output per sample, whichever are more: how many samples are gathered at once.
     eval_layers : sequence of nn.Module
         Layers kept in evaluation mode: batch norm where every batch is one sample.
     observers : sequence of Observer
@@ -202,7 +200,7 @@ class Fit:
     kept: npt.NDArray[np.int64] | None
     first_epoch: int
     n_steps: int
-    columns: int
+    elements_per_sample: int
     eval_layers: Sequence[nn.Module] = ()
     observers: Sequence[Observer] = ()
     interrupts: Interrupts = field(default_factory=Interrupts)

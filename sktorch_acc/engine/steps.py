@@ -73,8 +73,7 @@ def _blocks(fit: Fit, order: torch.Generator) -> Iterator[_Block]:
     training, device = fit.training, fit.state.model.device
     n_samples = len(training)
     permutation = torch.randperm(n_samples, generator=order)
-    per_row = max(fit.columns, training.rows.elements_per_row)
-    for start, stop, sizes in row_blocks(n_samples, fit.settings.batch_size, per_row):
+    for start, stop, sizes in row_blocks(n_samples, fit.settings.batch_size, fit.elements_per_sample):
         chosen = permutation[start:stop]
         on_device = chosen.to(device)
         gathered = training.rows.gather(chosen.to(training.rows.index_device))
@@ -124,7 +123,7 @@ def _closure_required(step: Callable[..., Any]) -> bool:
 def _lean_steps(
     step: Callable[[], object], parameters: list[nn.Parameter], fit: Fit, batches: list[Any]
 ) -> list[_Outcome]:
-    module, loss_of, schedule = fit.state.model.module, fit.loss.plain(), _scheduler(fit)
+    module, loss_of, schedule = fit.state.model.module, fit.loss.plain, _scheduler(fit)
     outcomes: list[_Outcome] = []
     for x, target in batches:
         for parameter in parameters:
@@ -141,7 +140,7 @@ def _lean_steps(
 
 def _observed_steps(fit: Fit, batches: list[Any]) -> list[_Outcome]:
     """Take the same steps as the lean path, and tell of each batch."""
-    loss_of, schedule = fit.loss.plain(), _scheduler(fit)
+    loss_of, schedule = fit.loss.plain, _scheduler(fit)
     outcomes: list[_Outcome] = []
     parameters = _parameters(fit.state.optimizer)
     for x, target in batches:
@@ -164,7 +163,7 @@ def _observed_steps(fit: Fit, batches: list[Any]) -> list[_Outcome]:
 
 def _closure_steps(fit: Fit, batches: list[Any]) -> list[_Outcome]:
     """Take steps whose optimizer evaluates the loss several times; the first value is recorded."""
-    loss_of, schedule = fit.loss.plain(), _scheduler(fit)
+    loss_of, schedule = fit.loss.plain, _scheduler(fit)
     outcomes: list[_Outcome] = []
     for x, target in batches:
         batch = (x, target[0] if isinstance(target, tuple) else target)

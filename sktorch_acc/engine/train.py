@@ -36,7 +36,8 @@ def train(fits: Sequence[Fit]) -> None:
             _name_held_epoch(fit, restored)
             tell(fit, "result")
         finally:
-            state.model.module.eval()  # an observer may have left another mode
+            if state.model.module.training:  # an observer left another mode
+                state.model.module.eval()
             state.end_fit()
 
 
@@ -49,7 +50,8 @@ def _name_held_epoch(fit: Fit, restored: Sequence[int]) -> None:
     held = state.best or state.last
     if held is None:
         return
-    if not held.differs(state.model.module):
+    touched = any(observer.foreign for observer in fit.observers)
+    if not (touched and held.differs(state.model.module)):
         if state.best is not None and not _predicts_as_recorded(fit):
             _warn_of_other_weights(
                 "The module keeps state outside of its parameters and buffers (a plain tensor attribute, say), which "

@@ -1,13 +1,14 @@
-"""The per-class columns of a fitted estimator's `history_`, one row per figure."""
+"""The per-class columns of a fitted estimator's `history_`, in long form."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import pandas as pd
 from sklearn.utils.validation import check_is_fitted
 
-__all__ = ["CURVES", "history_of", "per_class_history"]
+__all__ = ["history_of", "long_history", "per_class_history"]
 
 # history_ column -> (split, measure), in the order in which curves are listed and drawn.
 CURVES = {
@@ -18,7 +19,7 @@ CURVES = {
 
 
 def per_class_history(clf: Any) -> pd.DataFrame:
-    """Return the accuracy of each class after each epoch, one row per figure.
+    """Return the accuracy of each class after each epoch, in long form.
 
     Parameters
     ----------
@@ -31,22 +32,22 @@ def per_class_history(clf: Any) -> pd.DataFrame:
         Sorted by epoch. Columns:
 
         - `epoch` (int64): from 1;
-        - `split` (str): ``"train"`` (the fitted rows) or ``"valid"`` (rows held out during fit);
+        - `split` (str): ``"train"`` (the fitted samples) or ``"valid"`` (the validation samples);
         - `measure` (str): ``"exact"``, measured with the weights at the end of the epoch, or
-          ``"running"``, measured batch by batch while they were moving;
+          ``"running"``, measured batch by batch while they were being updated;
         - `label`: the class, as in `classes_`;
-        - `accuracy` (float64): within-class accuracy in [0, 1], NaN for a class without rows.
+        - `accuracy` (float64): within-class accuracy in [0, 1], NaN for a class without samples.
 
     Raises
     ------
     NotFittedError
         If `clf` is not fitted.
     ValueError
-        If `clf` keeps no `history_`, or its `history_` has no per-class accuracy.
+        If `clf` has no `history_`, or its `history_` has no per-class accuracy.
 
     See Also
     --------
-    sktorch_acc.plots.AccuracyCurveDisplay : The same figures as curves.
+    sktorch_acc.plots.AccuracyCurveDisplay : The same accuracies as curves.
 
     Examples
     --------
@@ -62,7 +63,12 @@ def per_class_history(clf: Any) -> pd.DataFrame:
     2      2  train   exact   cat      0.75
     3      2  train   exact   dog      1.00
     """
-    history = history_of(clf)
+    return long_history(history_of(clf), clf.classes_).sort_values("epoch", kind="stable", ignore_index=True)
+
+
+def long_history(history: pd.DataFrame, labels: Iterable[Any]) -> pd.DataFrame:
+    """Return one row per accuracy of these classes, curve by curve; the label None is the overall accuracy."""
+    names = {"" if label is None else f"[{label}]": label for label in labels}
     parts = [
         pd.DataFrame(
             {
@@ -70,24 +76,23 @@ def per_class_history(clf: Any) -> pd.DataFrame:
                 "split": split,
                 "measure": measure,
                 "label": label,
-                "accuracy": history[f"{column}[{label}]"].to_numpy(),
+                "accuracy": history[column + name].to_numpy(),
             }
         )
         for column, (split, measure) in CURVES.items()
-        for label in clf.classes_
-        if f"{column}[{label}]" in history
+        for name, label in names.items()
+        if column + name in history
     ]
     if not parts:
         raise ValueError(
-            "history_ has no per-class accuracy: fitted with train_accuracy=None. "
-            f"Columns: {list(history.columns)}. Fit with train_accuracy='exact' or 'running'."
+            f"history_ has no {'accuracy' if '' in names else 'per-class accuracy'}: fitted with "
+            f"train_accuracy=None. Columns: {list(history.columns)}. Fit with train_accuracy='exact' or 'running'."
         )
-    long = pd.concat(parts, ignore_index=True)
-    return long.sort_values("epoch", kind="stable", ignore_index=True)
+    return pd.concat(parts, ignore_index=True)
 
 
 def history_of(clf: Any) -> pd.DataFrame:
-    """Return `history_` of a fitted estimator, or say what to pass instead."""
+    """Return `history_` of a fitted estimator, or raise with what to pass instead."""
     history = getattr(clf, "history_", None)
     if isinstance(history, pd.DataFrame):
         return history

@@ -49,7 +49,7 @@ class FitChecks(Observer):
     def fit_begin(self, fit: Fit) -> None:
         """Check the scales of the fitted samples (D4); tokens have none, and a first layer may normalise."""
         rows = fit.fitted.rows
-        if rows.dtype != torch.int64 and not normalises_input(fit.model.module):
+        if rows.dtype != torch.int64 and not normalises_input(fit.state.model.module):
             self._say(check_scales(column_scales(_on_host(rows), self._names)))
 
     def result(self, fit: Fit) -> None:
@@ -66,7 +66,7 @@ class FitChecks(Observer):
         self._ceiling(fit.fitted, float(rates(correct.sum(), support.sum())))
         if not long_enough(epochs, steps):
             return
-        labels = fit.model.labels.classes.tolist()
+        labels = fit.state.model.labels.classes.tolist()
         self._say(
             _lagging_norm(fit, row)
             or check_majority(correct, support, labels)
@@ -96,7 +96,7 @@ class FitChecks(Observer):
 def _lagging_norm(fit: Fit, row: EpochRow) -> Finding | None:
     """Compare the running accuracy, on batch statistics, with the exact one, on the running statistics (E5)."""
     both = [row.counts.get(name) for name in ("train_acc_running", "train_acc")]
-    if None in both or not norm_layers(fit.model.module) or fit.eval_layers:
+    if None in both or not norm_layers(fit.state.model.module) or fit.eval_layers:
         return None
     moving, held = (float(rates(c.sum(), s.sum())) for c, s in filter(None, both))
     return check_norm_statistics(moving, held, len(fit.fitted))

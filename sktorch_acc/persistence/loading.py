@@ -156,6 +156,7 @@ def _training_state(
         stored = reader.decode(manifest.optimizer, "the state of the optimizer")
         _check_optimizer_state(stored, optimizer)
         optimizer.load_state_dict(stored)
+    rows = epochs_from_json(manifest.epochs, tensors, model.spec.n_classes)
     return TrainingState(
         model=model,
         built_from=settings,
@@ -163,7 +164,8 @@ def _training_state(
         seed=training["seed"],
         lr=lr,
         continued=training["continued"],
-        rows=epochs_from_json(manifest.epochs, tensors, model.spec.n_classes),
+        rows=rows,
+        epoch=rows[-1].epoch if rows else 0,
         best_epoch=training["best_epoch"],
     )
 

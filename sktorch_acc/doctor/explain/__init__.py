@@ -1,6 +1,6 @@
-"""Which formula gives a figure that a loop printed.
+"""Find the formula behind an accuracy that a training loop printed.
 
-`reading` turns outputs and targets into a `problem`, `reported` reads the printed figure; `formulas` is the
-table of wrong formulas, computed in `averages`, `precision` and `comparisons`; `ranking` says how probable
-each is, `message` writes it down; `explain` is the public function.
+`reading` checks the outputs and the targets and makes a `problem` of them; `reported` parses the printed accuracy.
+`formulas` holds the wrong formulas. `ranking` computes how probable each one is, `message` writes the answer, and
+`explain` is the public function.
 """

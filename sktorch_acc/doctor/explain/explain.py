@@ -1,47 +1,47 @@
-"""The question and its answer: which formula gives the accuracy that a loop printed."""
+"""The public function: which formula gives the accuracy that a loop printed."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sktorch_acc.doctor.explain.message import as_html, as_text, write_message
+from sktorch_acc.doctor.explain.message import SURE, as_html, as_text, write_message
 from sktorch_acc.doctor.explain.ranking import Candidate, Ranking, rank
 from sktorch_acc.doctor.explain.reading import read_problem
-from sktorch_acc.doctor.explain.reported import Figure, read_figure
+from sktorch_acc.doctor.explain.reported import read_printed
 
 __all__ = ["Explanation", "Verdict", "explain_accuracy"]
 
 Verdict = Literal["true", "explained", "ambiguous", "unexplained"]
 
-SURE = 0.9
-# A coincidence with the accuracy itself is worth a word only if it is not far-fetched.
+# A formula that gives the value of the accuracy itself is shown only from this share on.
 NOTICEABLE = 0.01
 
 
 @dataclass(frozen=True, repr=False)
 class Explanation:
-    """What `explain_accuracy` found; printed, it is a text to read, in a notebook a small table.
+    """Result of `explain_accuracy`, shown as text, and in a notebook as a table.
 
     Parameters
     ----------
     verdict : {"true", "explained", "ambiguous", "unexplained"}
-        ``"true"``: the figure is the accuracy. ``"explained"``: one mistake gives it. ``"ambiguous"``:
-        several do. ``"unexplained"``: no listed mistake does, or none that is likelier than an accident.
+        ``"true"``: the printed value is the accuracy. ``"explained"``: one wrong formula gives it.
+        ``"ambiguous"``: several do. ``"unexplained"``: no listed formula gives it, or it is more probably a
+        coincidence.
     code : str or None
-        Catalogue code of the likeliest mistake; None if the verdict is ``"true"`` or ``"unexplained"``.
+        Catalogue code of the most probable formula; None if the verdict is ``"true"`` or ``"unexplained"``.
     confidence : float
-        Probability in [0, 1] of what the verdict says: that of `code`, of a right loop, or of something not
-        listed.
+        Probability in [0, 1] of the verdict: that the loop used the formula of `code`, that it is correct, or
+        that the cause is not listed.
     scale : {1, 100}
-        100 if the figure is in percent.
+        100 if the printed value is in percent.
     reported : float
-        The figure as a number, as it was printed.
+        The printed value as a number.
     true_accuracy : float
-        Right rows divided by rows, in [0, 1].
+        Number of correct predictions divided by the number of samples, in [0, 1].
     candidates : tuple of Candidate
-        Every mistake that gives the figure, likeliest first. With the verdict ``"true"`` these are
-        coincidences: at this precision they print the same number.
+        Every formula that gives the printed value, the most probable first. With the verdict ``"true"``,
+        these formulas give the same value at this precision by coincidence.
     message : str
         The answer in a few sentences, and what to do next.
     """
@@ -70,30 +70,30 @@ def explain_accuracy(
     batch_size: int | None = None,
     shuffled: bool | None = None,
 ) -> Explanation:
-    """Name the mistake that turns these outputs and targets into the reported accuracy.
+    """Find the wrong formula that computes the reported accuracy from these outputs and targets.
 
-    The true accuracy and some forty wrong formulas are computed from `outputs` and `targets`, each as loops
-    write it, and compared with the figure to the precision with which it was printed.
+    The accuracy and about forty wrong formulas are computed from `outputs` and `targets`, each as loops write
+    it. They are compared with the reported accuracy at the precision at which it was printed.
 
     Parameters
     ----------
-    outputs : tensor, array or list of shape (n_rows, n_classes), (n_rows, 1) or (n_rows,)
-        What the module returned for a data set, on any device: logits, log-probabilities or probabilities,
-        in the order of the rows; floating, without NaN. A single column means two classes; it is read as
-        probabilities if all of it lies in [0, 1], else as logits.
-    targets : tensor, array or list of shape (n_rows,) or (n_rows, 1)
-        Class indices in [0, n_classes), int or whole-numbered float. A single column is flattened.
+    outputs : tensor, array or list of shape (n_samples, n_classes), (n_samples, 1) or (n_samples,)
+        Output of the module for a data set, on any device: logits, log-probabilities or probabilities, in
+        the order of the samples; floating, without NaN. A single column means two classes. It is read as
+        probabilities if all its values lie in [0, 1], else as logits.
+    targets : tensor, array or list of shape (n_samples,) or (n_samples, 1)
+        Class indices in [0, n_classes), as integers or whole floats. A single column is flattened.
     reported : float or str
-        The figure as the loop printed it, such as ``0.683``, ``"0.6830"`` or ``"68.30%"``. Its digits set
-        the tolerance. Text is better than a number, which loses trailing zeros; four decimals or more name
-        a cause, two seldom do.
+        The accuracy as the loop printed it, such as ``0.683``, ``"0.6830"`` or ``"68.30%"``. The number of
+        digits sets the tolerance. Prefer text to a number, which loses trailing zeros. Four decimals or more
+        usually identify a formula, two rarely do.
     batch_size : int or None, default=None
-        Rows of a batch in the loop. Most mistakes need it.
+        Number of samples in a batch of the loop. Most formulas need it.
     shuffled : bool or None, default=None
-        Whether the loop drew its batches in another order than that of `outputs`. None and False: batches
-        are consecutive runs of `batch_size` rows. True: the mistakes that depend on the rows of the last
-        batch (A1, A3, A8, and A2 as a sum of batch accuracies) are tried with every number of right rows
-        that this batch can hold; other figures of single batches cannot be told and are left out.
+        Whether the loop drew its batches in another order than that of `outputs`. With None or False, each
+        batch holds `batch_size` consecutive samples. With True, the formulas that depend on the last batch
+        (A1, A3, A8, and A2 as a sum of batch accuracies) are tried with every possible number of correct
+        predictions in this batch. Other formulas that depend on single batches are left out.
 
     Returns
     -------
@@ -103,30 +103,32 @@ def explain_accuracy(
     Raises
     ------
     ValueError
-        If `outputs` or `targets` have another shape, lengths differ, outputs hold NaN or inf, targets are
-        negative, not whole or beyond the columns of `outputs`, `reported` is no figure, or `batch_size` is
-        below 1.
+        If `outputs` or `targets` have another shape, their lengths differ, `outputs` contains NaN or inf,
+        `targets` are negative, not whole or not a column of `outputs`, `reported` is not a number, or
+        `batch_size` is below 1.
 
     See Also
     --------
-    diagnose : Looks at the module, its settings and its modes, and at the splits of an estimator.
+    diagnose : Checks the module, its settings and its modes, and the splits of an estimator.
+    audit_loop : Watches a training loop while it runs.
 
     Notes
     -----
-    Mistakes that leave no trace in outputs and targets cannot be found here: a module in training mode, a
-    running figure over a moving model, another split (families D to G of the catalogue). Their figures are
-    counts of rows near the right one. A formula that gives such a count is named only if it is likelier than
-    such a pass, which with few rows it seldom is.
+    Errors that leave no trace in `outputs` and `targets` cannot be found here: a module in training mode, an
+    accuracy measured while the weights changed, another split (families D to G of the catalogue). Their
+    accuracies are counts close to the correct one. A formula that gives such a count is named only if it is
+    more probable than these errors, which is rare with few samples.
 
     Examples
     --------
-    Rows 980 to 999 are wrong, half of the short last batch, which counts as much as a full one:
+    Samples 980 to 999 are wrong. They are half of the short last batch, which has the same weight as a full
+    one:
 
     >>> import torch
     >>> from sktorch_acc import explain_accuracy
-    >>> rows = torch.arange(1000)
-    >>> targets = rows % 3
-    >>> predicted = torch.where((rows % 9 == 0) | (rows >= 980), (targets + 1) % 3, targets)
+    >>> index = torch.arange(1000)
+    >>> targets = index % 3
+    >>> predicted = torch.where((index % 9 == 0) | (index >= 980), (targets + 1) % 3, targets)
     >>> outputs = 3.0 * torch.nn.functional.one_hot(predicted, 3) - 0.9
     >>> found = explain_accuracy(outputs, targets, "0.8611", batch_size=64)
     >>> found.verdict, found.code, found.true_accuracy
@@ -138,41 +140,31 @@ def explain_accuracy(
     accuracy = correct / total
     """
     problem = read_problem(outputs, targets, batch_size, shuffled)
-    figure = read_figure(reported)
-    ranking = rank(problem, figure)
-    verdict = _verdict(ranking)
+    printed = read_printed(reported)
+    ranking = rank(problem, printed)
+    verdict, confidence = _verdict(ranking)
     candidates = ranking.candidates
     if verdict == "true":
         candidates = tuple(c for c in candidates if c.share >= NOTICEABLE)
-    named = verdict in ("explained", "ambiguous")
+    named = candidates[0] if verdict in ("explained", "ambiguous") else None
     return Explanation(
         verdict=verdict,
-        code=candidates[0].code if named else None,
-        confidence={"true": ranking.truth, "unexplained": ranking.other}.get(verdict, _first_share(ranking)),
-        scale=_scale(ranking, figure, named),
-        reported=figure.value,
-        true_accuracy=problem.truth,
+        code=named.code if named else None,
+        confidence=confidence,
+        scale=ranking.true_scale or (named.scale if named else printed.likely_scale),
+        reported=printed.value,
+        true_accuracy=problem.accuracy,
         candidates=candidates,
-        message=write_message(verdict, candidates, problem, figure),
+        message=write_message(verdict, candidates, problem, printed),
     )
 
 
-def _first_share(ranking: Ranking) -> float:
-    return ranking.candidates[0].share if ranking.candidates else 0.0
-
-
-def _verdict(ranking: Ranking) -> Verdict:
-    """Decide what to say; a match with the accuracy itself always comes first."""
-    if ranking.truth_scale is not None:
-        return "true"
-    first = _first_share(ranking)
-    if first <= ranking.other:
-        return "unexplained"
+def _verdict(ranking: Ranking) -> tuple[Verdict, float]:
+    """Return the verdict and its probability; a match with the accuracy itself comes first."""
+    if ranking.true_scale is not None:
+        return "true", ranking.true_share
+    first = ranking.candidates[0].share if ranking.candidates else 0.0
+    if first <= ranking.other_share:
+        return "unexplained", ranking.other_share
     alone = len(ranking.candidates) == 1 and first >= 0.5
-    return "explained" if alone or first >= SURE else "ambiguous"
-
-
-def _scale(ranking: Ranking, figure: Figure, named: bool) -> int:
-    if ranking.truth_scale is not None:
-        return ranking.truth_scale
-    return ranking.candidates[0].scale if named else figure.likely_scale
+    return "explained" if alone or first >= SURE else "ambiguous", first

@@ -1,4 +1,4 @@
-"""The one object that every formula is computed from: rows, predicted classes, and the cut into batches."""
+"""The outputs, targets and batches that every formula is computed from."""
 
 from __future__ import annotations
 
@@ -12,72 +12,77 @@ import torch
 
 from sktorch_acc._rates import rates
 
-__all__ = ["Floats", "Ints", "Problem", "Reading"]
+__all__ = ["Floats", "Ints", "OutputKind", "Problem"]
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
-Reading = Literal["scores", "logits", "probabilities"]
+OutputKind = Literal["scores", "logits", "probabilities"]
 
 
 @dataclass(frozen=True)
 class Problem:
-    """What a loop had in its hands when it computed an accuracy; every formula is a function of it.
+    """What a loop has at hand when it computes an accuracy.
 
     Parameters
     ----------
-    scores : Tensor of shape (n_rows, n_classes) or (n_rows,), floating, on the CPU
-        The module's output; one dimension for a single column.
-    predicted, targets : ndarray of shape (n_rows,), dtype int64
+    scores : Tensor of shape (n_samples, n_classes) or (n_samples,), floating, on the CPU
+        Output of the module; one-dimensional for a single column.
+    predicted, targets : ndarray of shape (n_samples,), dtype int64
         Class indices in [0, n_classes).
     n_classes : int
-        Columns of `scores`, or 2 for a single column.
-    reading : {"scores", "logits", "probabilities"}
-        What the numbers mean: ``"scores"`` are compared between columns, a single column with a threshold.
+        Number of columns of `scores`, or 2 for a single column.
+    kind : {"scores", "logits", "probabilities"}
+        ``"scores"`` has one column per class. ``"logits"`` and ``"probabilities"`` are a single column, with
+        a threshold of 0 and 0.5.
     batch_size : int or None
-        Rows of a batch, the last one excepted; None if the caller did not say.
+        Number of samples in a batch, except the last one. None if it is unknown.
     shuffled : bool
-        Whether the batches were drawn in an order that is not that of the rows.
+        Whether the batches were drawn in another order than that of the samples.
     """
 
     scores: torch.Tensor
     predicted: Ints
     targets: Ints
     n_classes: int
-    reading: Reading
+    kind: OutputKind
     batch_size: int | None
     shuffled: bool
 
     @property
-    def n_rows(self) -> int:
-        """Number of rows."""
+    def n_samples(self) -> int:
+        """Number of samples."""
         return len(self.targets)
 
     @property
     def one_column(self) -> bool:
-        """Whether the module gave a single column for two classes."""
-        return self.reading != "scores"
+        """Whether the module returned a single column for two classes."""
+        return self.kind != "scores"
 
     @cached_property
-    def hits(self) -> Ints:
-        """1 for a right row, 0 for a wrong one: (n_rows,)."""
-        return np.asarray(self.predicted == self.targets, dtype=np.int64)
+    def correct(self) -> Ints:
+        """1 for a correct prediction, 0 for a wrong one, of shape (n_samples,)."""
+        return self.equals_target(self.predicted)
 
     @cached_property
-    def correct(self) -> int:
-        """Number of right rows."""
-        return int(self.hits.sum())
+    def n_correct(self) -> int:
+        """Number of correct predictions."""
+        return int(self.correct.sum())
 
     @cached_property
-    def truth(self) -> float:
-        """The accuracy: right rows divided by rows."""
-        return float(rates(self.correct, self.n_rows))
+    def accuracy(self) -> float:
+        """Number of correct predictions divided by the number of samples."""
+        return float(rates(self.n_correct, self.n_samples))
+
+    def equals_target(self, predicted: float | npt.NDArray[Any]) -> Ints:
+        """1 where a prediction, or one number for all samples, equals the target, of shape (n_samples,)."""
+        return np.asarray(predicted == self.targets, dtype=np.int64)
 
     # ---- batches
 
     @property
     def n_batches(self) -> int:
-        """Number of batches, the short one included; 0 if `batch_size` is unknown."""
-        return 0 if self.batch_size is None else -(-self.n_rows // self.batch_size)
+        """Number of batches, including a short one; 0 if `batch_size` is unknown."""
+        return 0 if self.batch_size is None else -(-self.n_samples // self.batch_size)
 
     @property
     def several_batches(self) -> bool:
@@ -86,54 +91,59 @@ class Problem:
 
     @property
     def batches_known(self) -> bool:
-        """Whether it is known which rows stood in which batch."""
+        """Whether it is known which samples each batch holds."""
         return self.batch_size is not None and not self.shuffled
 
     @property
-    def short_tail(self) -> int:
-        """Rows of a last batch that is shorter than the others; 0 if there is none."""
-        return self.n_rows % self.batch_size if self.batch_size and self.several_batches else 0
+    def several_known_batches(self) -> bool:
+        """Whether there is more than one batch, and it is known which samples each holds."""
+        return self.several_batches and self.batches_known
 
     @property
-    def last_size(self) -> int:
-        """Rows of the last batch, short or not."""
-        return self.short_tail or min(self.batch_size or self.n_rows, self.n_rows)
+    def short_batch_size(self) -> int:
+        """Number of samples in a last batch that is shorter than the others; 0 if there is none."""
+        return self.n_samples % self.batch_size if self.batch_size and self.several_batches else 0
+
+    @property
+    def last_batch_size(self) -> int:
+        """Number of samples in the last batch, short or not."""
+        return self.short_batch_size or min(self.batch_size or self.n_samples, self.n_samples)
 
     @cached_property
-    def starts(self) -> Ints:
-        """First row of each batch: (n_batches,)."""
-        return np.arange(0, self.n_rows, self.batch_size, dtype=np.int64)
+    def batch_starts(self) -> Ints:
+        """Index of the first sample of each batch, of shape (n_batches,)."""
+        return np.arange(0, self.n_samples, self.batch_size, dtype=np.int64)
 
     @cached_property
-    def sizes(self) -> Ints:
-        """Rows of each batch: (n_batches,)."""
-        return np.diff(np.append(self.starts, self.n_rows))
+    def batch_sizes(self) -> Ints:
+        """Number of samples in each batch, of shape (n_batches,)."""
+        return np.diff(np.append(self.batch_starts, self.n_samples))
 
     @cached_property
     def batch_of(self) -> Ints:
-        """Batch of each row."""
-        return np.repeat(np.arange(self.n_batches, dtype=np.int64), self.sizes)
+        """Index of the batch of each sample, of shape (n_samples,)."""
+        return np.repeat(np.arange(self.n_batches, dtype=np.int64), self.batch_sizes)
 
     @cached_property
-    def batch_hits(self) -> Ints:
-        """Right rows of each batch: (n_batches,)."""
-        return np.asarray(np.add.reduceat(self.hits, self.starts), dtype=np.int64)
+    def batch_correct(self) -> Ints:
+        """Number of correct predictions in each batch, of shape (n_batches,)."""
+        return self.sum_per_batch(self.correct)
 
     @cached_property
-    def batch_rates(self) -> Floats:
-        """Accuracy of each batch: (n_batches,)."""
-        return rates(self.batch_hits, self.sizes)
+    def batch_accuracies(self) -> Floats:
+        """Accuracy of each batch, of shape (n_batches,)."""
+        return rates(self.batch_correct, self.batch_sizes)
 
-    def sum_per_batch(self, of_rows: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """Sum a quantity of the rows over each batch."""
-        return np.asarray(np.add.reduceat(of_rows, self.starts, axis=0))
+    def sum_per_batch(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Sum values of the samples over each batch."""
+        return np.asarray(np.add.reduceat(values, self.batch_starts, axis=0))
 
-    def counts_per_batch(self, classes: Ints) -> Ints:
-        """Count the rows of each class in each batch: (n_batches, n_classes)."""
+    def class_counts_per_batch(self, classes: Ints) -> Ints:
+        """Count each class in each batch: (n_batches, n_classes)."""
         cells = self.batch_of * self.n_classes + classes
         flat = np.bincount(cells, minlength=self.n_batches * self.n_classes)
         return flat.reshape(self.n_batches, self.n_classes).astype(np.int64)
 
-    def counts(self, classes: Ints) -> Ints:
-        """Count the rows of each class: (n_classes,)."""
+    def class_counts(self, classes: Ints) -> Ints:
+        """Count each class: (n_classes,)."""
         return np.bincount(classes, minlength=self.n_classes).astype(np.int64)

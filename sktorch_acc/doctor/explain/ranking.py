@@ -1,10 +1,10 @@
-"""How probable each formula is, given the figure: match, weigh, share out.
+"""Compute how probable each formula is, given the printed accuracy.
 
-A formula matches if one of its figures prints as the reported one. Its weight is its prior times the
-probability of that figure. Against all stand "the loop is right" (if the accuracy itself prints so) and two
-things that are not listed: another mistake, which can give any figure, and another pass over as many rows,
-which gives k/n for a k near the right one. The fewer rows, the likelier that such a pass gives by accident
-what a formula gives.
+A formula matches if one of its values prints as the reported text. Its weight is its prior times the probability of
+that value. The alternatives are a correct loop, if the accuracy itself prints as this text, and two causes that are not
+listed: another error, which can give any value, and another evaluation of as many samples, which gives k/n with a k
+close to the number of correct predictions. The fewer samples there are, the more probable it is that another
+evaluation gives the value of a formula by coincidence.
 """
 
 from __future__ import annotations
@@ -14,49 +14,49 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from statistics import NormalDist
 
-from sktorch_acc.doctor.explain.averages import float32_truths
 from sktorch_acc.doctor.explain.formulas import FORMULAS, Formula
+from sktorch_acc.doctor.explain.formulas.formula import float32_mean
 from sktorch_acc.doctor.explain.problem import Problem
-from sktorch_acc.doctor.explain.reported import FLOAT_NOISE, Figure
+from sktorch_acc.doctor.explain.reported import FLOAT_NOISE, PrintedAccuracy
 
 __all__ = ["Candidate", "Ranking", "rank"]
 
-# Weights on the scale of the formulas' priors; benchmarks/explain_accuracy.py measures what they do.
-TRUTH_PRIOR = 12.0
+# Weights on the scale of the priors of the formulas; benchmarks/explain_accuracy.py measures their effect.
+TRUE_PRIOR = 12.0
 OTHER_PRIOR = 5.0 * len(FORMULAS)
-# This share of the mistakes that are not listed counts rows and divides by all rows; any count is as likely.
+# This share of the errors that are not listed divides a count by the number of samples; any count is as probable.
 COUNT_SHARE = 0.05
-# Another pass: weights that moved, dropout, another draw of the rows. Its accuracy drifts by this much, as a fraction.
-PASS_PRIOR = 34.0
+# Another evaluation: other weights, dropout, another sample. Its accuracy differs by about this much, as a fraction.
+EVALUATION_PRIOR = 34.0
 DRIFT = 0.02
-# No accident gives a figure above 1, so that the width of "54" or "54.3" counts for no more than that of "0.54".
+# A coincidence never gives a value above 1, so the width of "54" or "54.3" counts no more than that of "0.54".
 WIDTH_ABOVE_ONE = 0.01
 PERCENT_FACTOR = 0.5
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A mistake that gives the reported figure.
+    """A formula that gives the printed accuracy.
 
     Parameters
     ----------
     code : str
         Catalogue code, such as ``"ACC-A1"``.
     name : str
-        What the figure would be.
+        What the formula computes, such as ``"the mean of the batch accuracies"``.
     reason : str
         Why that is not the accuracy.
     share : float
-        Probability in [0, 1] that this is what happened; the shares of all candidates, of a right loop and
-        of something that is not listed add up to 1.
+        Probability in [0, 1] that the loop used this formula. The shares of all candidates, of a correct loop
+        and of causes that are not listed add up to 1.
     value : float
-        The figure that the formula gives, as a fraction.
+        Value of the formula, as a fraction.
     formula : str
         The wrong formula as code.
     fix : str
         The code to write instead.
     scale : {1, 100}
-        100 if the figure is in percent.
+        100 if the printed accuracy is in percent.
     """
 
     code: str
@@ -71,12 +71,12 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Ranking:
-    """Candidates, likeliest first, and what is left for a right loop and for something else."""
+    """The candidates, the most probable first, and the shares of a correct loop and of other causes."""
 
     candidates: tuple[Candidate, ...]
-    truth: float
-    other: float
-    truth_scale: int | None
+    true_share: float
+    other_share: float
+    true_scale: int | None
 
 
 @dataclass(frozen=True)
@@ -87,74 +87,80 @@ class _Match:
     scale: int
 
 
-def rank(problem: Problem, figure: Figure) -> Ranking:
-    """Share the probability out between the formulas, a right loop and something else."""
-    right = [problem.truth, *float32_truths(problem)]
-    truth_scale = next((s for s in figure.scales if any(_prints_as(v, figure, s) for v in right)), None)
-    truth = 0.0 if truth_scale is None else TRUTH_PRIOR * _scale_factor(figure, truth_scale)
-    matches = _likeliest_of_each_code(match for formula in FORMULAS for match in _matches(formula, problem, figure))
-    scale = truth_scale or (matches[0].scale if matches else figure.likely_scale)
-    other = OTHER_PRIOR * _chance_of_any(problem, figure, scale)
-    if truth_scale is None:
-        other += PASS_PRIOR * _chance_of_a_pass(problem, figure, scale)
-    total = truth + other + sum(match.weight for match in matches)
+def rank(problem: Problem, printed: PrintedAccuracy) -> Ranking:
+    """Divide the probability between the formulas, a correct loop and other causes."""
+    accuracies = [problem.accuracy, *_float32_accuracies(problem)]
+    true_scale = next((s for s in printed.scales if any(_prints_as(v, printed, s) for v in accuracies)), None)
+    true = 0.0 if true_scale is None else TRUE_PRIOR * _scale_factor(printed, true_scale)
+    matches = _best_of_each_code(match for formula in FORMULAS for match in _matches(formula, problem, printed))
+    scale = true_scale or (matches[0].scale if matches else printed.likely_scale)
+    other = OTHER_PRIOR * _probability_of_any(problem, printed, scale)
+    if true_scale is None:
+        other += EVALUATION_PRIOR * _probability_of_evaluation(problem, printed, scale)
+    total = true + other + sum(match.weight for match in matches)
     candidates = tuple(_candidate(match, total) for match in matches)
-    return Ranking(candidates, truth / total, other / total, truth_scale)
+    return Ranking(candidates, true / total, other / total, true_scale)
 
 
-def _scale_factor(figure: Figure, scale: int) -> float:
-    """Return the prior of a scale: a figure without a sign is less often meant in percent."""
-    return PERCENT_FACTOR if scale == 100 and not figure.percent else 1.0
+def _float32_accuracies(problem: Problem) -> list[float]:
+    """Correct averages of the batches in float32, which differ from the accuracy by about 1e-6."""
+    if not problem.several_known_batches:
+        return []
+    weighted = float32_mean(problem.batch_accuracies * problem.batch_sizes) * problem.n_batches / problem.n_samples
+    return [weighted] if problem.short_batch_size else [weighted, float32_mean(problem.batch_accuracies)]
 
 
-def _prints_as(value: float, figure: Figure, scale: int) -> bool:
-    return abs(value - figure.accuracy(scale)) <= figure.tolerance(scale)
+def _scale_factor(printed: PrintedAccuracy, scale: int) -> float:
+    """Return the prior of a scale: without a percent sign, a percentage is less probable."""
+    return PERCENT_FACTOR if scale == 100 and not printed.percent else 1.0
 
 
-def _is_count(problem: Problem, figure: Figure, scale: int) -> bool:
-    """Whether a number of rows divided by all rows prints as this figure."""
-    accuracy = figure.accuracy(scale)
-    return accuracy <= 1 and _prints_as(round(accuracy * problem.n_rows) / problem.n_rows, figure, scale)
+def _prints_as(value: float, printed: PrintedAccuracy, scale: int) -> bool:
+    return abs(value - printed.fraction(scale)) <= printed.tolerance(scale)
 
 
-def _chance_of_any(problem: Problem, figure: Figure, scale: int) -> float:
-    """Probability that a mistake that is not listed gives this figure: any is as likely as any other."""
-    if figure.accuracy(scale) > 1:
-        return min(figure.width(scale), WIDTH_ABOVE_ONE)
-    counted = COUNT_SHARE / problem.n_rows if _is_count(problem, figure, scale) else 0.0
-    return figure.width(scale) + counted
+def _is_count(problem: Problem, printed: PrintedAccuracy, scale: int) -> bool:
+    """Whether some count divided by the number of samples prints as this text."""
+    fraction = printed.fraction(scale)
+    return fraction <= 1 and _prints_as(round(fraction * problem.n_samples) / problem.n_samples, printed, scale)
 
 
-def _chance_of_a_pass(problem: Problem, figure: Figure, scale: int) -> float:
-    """Probability that another pass over as many rows gives this figure: normal around the accuracy."""
-    if not _is_count(problem, figure, scale):
+def _probability_of_any(problem: Problem, printed: PrintedAccuracy, scale: int) -> float:
+    """Probability that an error that is not listed prints this text, if all values are equally probable."""
+    if printed.fraction(scale) > 1:
+        return min(printed.width(scale), WIDTH_ABOVE_ONE)
+    counted = COUNT_SHARE / problem.n_samples if _is_count(problem, printed, scale) else 0.0
+    return printed.width(scale) + counted
+
+
+def _probability_of_evaluation(problem: Problem, printed: PrintedAccuracy, scale: int) -> float:
+    """Probability that another evaluation of as many samples prints this text: normal around the accuracy."""
+    if not _is_count(problem, printed, scale):
         return 0.0
-    # Both passes are draws of n rows, so that their difference has twice the binomial variance.
-    spread = math.sqrt(2 * problem.truth * (1 - problem.truth) / problem.n_rows + DRIFT**2)
-    density = NormalDist(problem.truth, spread).pdf(figure.accuracy(scale))
-    return density * max(figure.width(scale), 1 / problem.n_rows)
+    # Both evaluations draw n samples, so their difference has twice the binomial variance.
+    spread = math.sqrt(2 * problem.accuracy * (1 - problem.accuracy) / problem.n_samples + DRIFT**2)
+    density = NormalDist(problem.accuracy, spread).pdf(printed.fraction(scale))
+    return density * max(printed.width(scale), 1 / problem.n_samples)
 
 
-def _matches(formula: Formula, problem: Problem, figure: Figure) -> Iterator[_Match]:
-    """Give the match of one formula at each scale where it prints the figure."""
-    # Where a formula gives the accuracy itself there is no mistake to see.
-    noise = FLOAT_NOISE * problem.truth
-    values = [(v, chance) for v, chance in formula.compute(problem) if abs(v - problem.truth) > noise and chance > 0]
-    for scale in figure.scales:
-        printed = [(chance, v) for v, chance in values if _prints_as(v, figure, scale)]
-        if printed:
-            chance = min(sum(chance for chance, _ in printed), 1.0)
-            weight = formula.prior * _scale_factor(figure, scale) * chance
-            yield _Match(formula, max(printed)[1], weight, scale)
+def _matches(formula: Formula, problem: Problem, printed: PrintedAccuracy) -> Iterator[_Match]:
+    """Give the match of one formula at each scale at which it prints the text."""
+    # A formula that gives the accuracy itself is no error here.
+    noise = FLOAT_NOISE * problem.accuracy
+    values = [(v, p) for v, p in formula.compute(problem) if abs(v - problem.accuracy) > noise and p > 0]
+    for scale in printed.scales:
+        matching = [(p, v) for v, p in values if _prints_as(v, printed, scale)]
+        if matching:
+            probability = min(sum(p for p, _ in matching), 1.0)
+            weight = formula.prior * _scale_factor(printed, scale) * probability
+            yield _Match(formula, max(matching)[1], weight, scale)
 
 
-def _likeliest_of_each_code(matches: Iterable[_Match]) -> list[_Match]:
+def _best_of_each_code(matches: Iterable[_Match]) -> list[_Match]:
     best: dict[str, _Match] = {}
-    for match in matches:
-        held = best.get(match.formula.code)
-        if held is None or match.weight > held.weight:
-            best[match.formula.code] = match
-    return sorted(best.values(), key=lambda match: -match.weight)
+    for match in sorted(matches, key=lambda match: -match.weight):
+        best.setdefault(match.formula.code, match)
+    return list(best.values())
 
 
 def _candidate(match: _Match, total: float) -> Candidate:

@@ -1,4 +1,4 @@
-"""Check outputs and targets, and decide once what the outputs are."""
+"""Check the outputs and the targets, and decide what kind of outputs they are."""
 
 from __future__ import annotations
 
@@ -8,42 +8,43 @@ from typing import Any
 import numpy as np
 import torch
 
-from sktorch_acc.doctor.explain.problem import Ints, Problem, Reading
+from sktorch_acc._text import listed
+from sktorch_acc.doctor.explain.problem import Ints, OutputKind, Problem
 
 __all__ = ["read_problem"]
 
 
 def read_problem(outputs: Any, targets: Any, batch_size: Any, shuffled: Any) -> Problem:
-    """Check what the caller gave and decide once what the outputs mean."""
+    """Check the parameters of `explain_accuracy`, and make a problem of them."""
     scores = _read_scores(outputs)
     classes = _read_targets(targets, scores)
-    reading = _reading(scores)
-    n_classes = 2 if reading != "scores" else scores.shape[1]
+    kind = _kind(scores)
+    n_classes = scores.shape[1] if kind == "scores" else 2
     if int(classes.max()) >= n_classes:
         raise ValueError(_outside(classes, n_classes, scores))
     return Problem(
         scores=scores,
-        predicted=_predict(scores, reading),
+        predicted=_predict(scores, kind),
         targets=classes,
         n_classes=n_classes,
-        reading=reading,
+        kind=kind,
         batch_size=_read_batch_size(batch_size),
         shuffled=_read_shuffled(shuffled),
     )
 
 
-def _reading(scores: torch.Tensor) -> Reading:
-    """One column inside [0, 1] holds probabilities: logits of a whole data set do not stay there."""
+def _kind(scores: torch.Tensor) -> OutputKind:
+    """Return the kind of outputs: a column in [0, 1] holds probabilities, since logits rarely all lie there."""
     if scores.ndim == 2:
         return "scores"
     inside = bool(((scores >= 0) & (scores <= 1)).all())
     return "probabilities" if inside else "logits"
 
 
-def _predict(scores: torch.Tensor, reading: Reading) -> Ints:
-    if reading == "scores":
+def _predict(scores: torch.Tensor, kind: OutputKind) -> Ints:
+    if kind == "scores":
         return np.asarray(scores.argmax(dim=1), dtype=np.int64)
-    return np.asarray(scores > (0.5 if reading == "probabilities" else 0.0), dtype=np.int64)
+    return np.asarray(scores > (0.5 if kind == "probabilities" else 0.0), dtype=np.int64)
 
 
 def _to_tensor(values: Any, name: str) -> torch.Tensor:
@@ -52,34 +53,33 @@ def _to_tensor(values: Any, name: str) -> torch.Tensor:
     try:
         if isinstance(values, (list, tuple)) and any(isinstance(v, torch.Tensor) for v in values):
             return torch.stack([torch.as_tensor(v).detach().cpu() for v in values])
-        array = np.array(values, order="C")  # A copy: torch takes no negative strides.
+        array = np.array(values, order="C")  # A copy, because torch does not support negative strides.
         if array.dtype.kind not in "biuf":
             raise TypeError(f"dtype {array.dtype}")
         return torch.from_numpy(array)
     except (TypeError, ValueError, RuntimeError) as err:
         raise ValueError(
-            f"{name!r} must be a tensor, an array or a list of numbers with one entry per row. "
-            f"Got {type(values).__name__} that is no such array ({err})."
+            f"{name!r} must be a tensor, an array or a list of numbers with one entry per sample. "
+            f"Got {type(values).__name__} that cannot be converted ({err})."
         ) from err
 
 
 def _read_scores(outputs: Any) -> torch.Tensor:
     scores = _to_tensor(outputs, "outputs")
     shape, dtype = tuple(scores.shape), str(scores.dtype).removeprefix("torch.")
-    if scores.ndim == 3:
-        raise ValueError(
-            f"'outputs' must have shape (n_rows, n_classes), (n_rows, 1) or (n_rows,). Got {shape}. If the middle axis "
-            "holds the members of an ensemble, pass the mean of their probabilities (ACC-B5)."
-        )
     if scores.ndim not in (1, 2):
-        raise ValueError(f"'outputs' must have shape (n_rows, n_classes), (n_rows, 1) or (n_rows,). Got {shape}.")
+        hint = " If axis 1 holds the members of an ensemble, pass the mean of their probabilities (ACC-B5)."
+        raise ValueError(
+            "'outputs' must have shape (n_samples, n_classes), (n_samples, 1) or (n_samples,). "
+            f"Got {shape}.{hint if scores.ndim == 3 else ''}"
+        )
     if scores.numel() == 0:
-        raise ValueError(f"'outputs' must hold at least one row and one column. Got shape {shape}.")
+        raise ValueError(f"'outputs' must have at least one sample and one column. Got shape {shape}.")
     if not scores.is_floating_point():
         if scores.ndim == 1 or scores.shape[1] == 1:
             raise ValueError(
-                "'outputs' must be what the module returned, before argmax or a threshold. Got class indices: shape "
-                f"{shape}, dtype {dtype}. Pass the scores of every class, or the one column of logits."
+                "'outputs' must be the output of the module, before argmax or a threshold. Got class indices: shape "
+                f"{shape}, dtype {dtype}. Pass the scores of all classes, or the single column of logits."
             )
         scores = scores.double()
     if scores.ndim == 2 and scores.shape[1] == 1:
@@ -89,14 +89,13 @@ def _read_scores(outputs: Any) -> torch.Tensor:
 
 
 def _refuse_nan(scores: torch.Tensor) -> None:
-    # -inf is a legitimate score (log of a probability that underflowed); NaN and +inf have no order.
+    # -inf is a valid score, the logarithm of a probability that underflowed. NaN and +inf are not.
     bad = ~(torch.isfinite(scores) | torch.isneginf(scores)).reshape(len(scores), -1).all(dim=1)
-    rows = bad.nonzero()[:, 0].tolist()
-    if rows:
+    samples = bad.nonzero()[:, 0].tolist()
+    if samples:
         raise ValueError(
-            f"'outputs' must be numbers. Got NaN or inf in {len(rows)} of {len(scores)} rows: {_some(rows)}. The "
-            "argmax of such a row means nothing (ACC-D5): look for NaN in the inputs, and for a learning rate that is "
-            "too high."
+            f"'outputs' must be numbers. Got NaN or inf in {len(samples)} of {len(scores)} samples: {listed(samples)}. "
+            "Their argmax is undefined (ACC-D5): look for NaN in the inputs, and for a learning rate that is too high."
         )
 
 
@@ -106,33 +105,35 @@ def _read_targets(targets: Any, scores: torch.Tensor) -> Ints:
     if values.ndim == 2 and shape[1] == 1:
         values = values[:, 0]
     if values.ndim != 1:
-        hint = " One-hot rows (ACC-B3): pass targets.argmax(axis=1)." if values.ndim == 2 else ""
-        raise ValueError(f"'targets' must be class indices of shape (n_rows,) or (n_rows, 1). Got shape {shape}.{hint}")
+        hint = " For one-hot targets (ACC-B3), pass targets.argmax(axis=1)." if values.ndim == 2 else ""
+        raise ValueError(
+            f"'targets' must be class indices of shape (n_samples,) or (n_samples, 1). Got shape {shape}.{hint}"
+        )
     if len(values) != len(scores):
         raise ValueError(
-            f"'outputs' and 'targets' must have one entry for each row. Got {len(scores)} outputs and "
-            f"{len(values)} targets. Collect both in one pass over the same loader."
+            f"'outputs' and 'targets' must have one entry for each sample. Got {len(scores)} outputs and "
+            f"{len(values)} targets. Collect both in the same iteration over the loader."
         )
     if values.is_floating_point():
         broken = (values != values.round()) | ~torch.isfinite(values)
         if bool(broken.any()):
             raise ValueError(
-                "'targets' must be class indices. Got values that are no whole numbers: "
-                f"{_some(values[broken].tolist())}. Soft labels (ACC-D11) have no one class; pass their argmax."
+                "'targets' must be class indices. Got values that are not whole numbers: "
+                f"{listed(values[broken].tolist())}. For soft labels (ACC-D11), pass their argmax."
             )
     classes = values.long().numpy()
     if int(classes.min()) < 0:
         raise ValueError(
             "'targets' must be class indices from 0. Got negative values: "
-            f"{_some(classes[classes < 0].tolist())}. Number the classes 0, 1, ... (ACC-D1), and leave out rows that "
-            "the loss ignores."
+            f"{listed(classes[classes < 0])}. Number the classes 0, 1, ... (ACC-D1), and leave out samples "
+            "that the loss ignores."
         )
     return classes
 
 
 def _outside(classes: Ints, n_classes: int, scores: torch.Tensor) -> str:
     what = "one column, so two classes" if scores.ndim == 1 else f"{n_classes} columns"
-    found = _some(sorted(set(classes[classes >= n_classes].tolist())))
+    found = listed(np.unique(classes[classes >= n_classes]))
     return (
         f"'targets' must lie in [0, {n_classes - 1}], because the outputs have {what}. Got {found}. Number the classes "
         "0, 1, ... in the order of the columns (ACC-D1), or give the module one output for each class (ACC-C8)."
@@ -156,9 +157,3 @@ def _read_shuffled(shuffled: Any) -> bool:
             f"The 'shuffled' parameter of explain_accuracy must be None, True or False. Got {shuffled!r} instead."
         )
     return bool(shuffled)
-
-
-def _some(values: list[Any]) -> str:
-    """Show at most five offenders, and how many more there are."""
-    shown = ", ".join(f"{v!r}" for v in values[:5])
-    return shown if len(values) <= 5 else f"{shown} and {len(values) - 5} more"

@@ -1,4 +1,4 @@
-"""Read the figure that somebody's loop printed: its value, and how far its digits reach."""
+"""Parse a printed accuracy: its value, its precision and its scale."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from typing import Any
 import numpy as np
 import torch
 
-__all__ = ["Figure", "read_figure"]
+__all__ = ["PrintedAccuracy", "read_printed"]
 
 # Loops average in float32, whose relative spacing is up to 1.2e-7; a division and a sum stay within this.
 FLOAT_NOISE = 4e-7
 
 
 @dataclass(frozen=True)
-class Figure:
-    """A printed accuracy.
+class PrintedAccuracy:
+    """An accuracy as a loop printed it.
 
     Parameters
     ----------
     value : float
-        The number as printed, at least 0.
+        The printed number, at least 0.
     exponent : int
         Power of ten of its last digit, at most 0: -4 for ``"0.6830"``.
     text : str
-        As the caller gave it.
+        The printed text.
     percent : bool
-        Whether a percent sign says that the scale is 100.
+        Whether the text ends with a percent sign.
     """
 
     value: float
@@ -39,64 +39,64 @@ class Figure:
 
     @property
     def half_unit(self) -> float:
-        """Half a unit of the last digit: what rounding can have hidden."""
+        """Half a unit of the last digit, which is the largest rounding error."""
         return 0.5 * 10.0**self.exponent
 
     @property
     def scales(self) -> tuple[int, ...]:
-        """The scales to try: a sign decides, and without one a figure above 1 may be in percent."""
+        """Scales to try: 100 with a percent sign; without one, a value above 1 may be in percent."""
         if self.percent:
             return (100,)
         return (1, 100) if self.value > 1 else (1,)
 
     @property
     def likely_scale(self) -> int:
-        """The scale that the figure has at first sight."""
+        """The more probable scale."""
         return 100 if self.percent or 1 < self.value <= 100 else 1
 
     def width(self, scale: int) -> float:
-        """Length of the interval of accuracies that print as this figure."""
+        """Length of the interval of accuracies that print as this text."""
         return 2 * self.tolerance(scale)
 
     def tolerance(self, scale: int) -> float:
-        """Largest distance, as a fraction, between the figure and a number that prints as it."""
+        """Largest distance, as a fraction, between the printed accuracy and a number that prints as it."""
         # An integer 0 or 1 (of `correct // total`) is exact; "32" of a format without decimals is not.
         half = 0.0 if scale == 1 and self.exponent == 0 and self.value <= 1 else self.half_unit
         return (half + FLOAT_NOISE * max(self.value, 1e-3)) / scale
 
-    def accuracy(self, scale: int) -> float:
-        """Return the figure as a fraction."""
+    def fraction(self, scale: int) -> float:
+        """Return the accuracy as a fraction."""
         return self.value / scale
 
     @property
     def decimals(self) -> int:
-        """Decimals of the figure as a fraction: 4 for ``"0.6830"`` and for ``"68.30%"``."""
+        """Number of decimals as a fraction: 4 for ``"0.6830"`` and for ``"68.30%"``."""
         return -self.exponent + (2 if self.likely_scale == 100 else 0)
 
 
-def read_figure(reported: Any) -> Figure:
-    """Parse a number or its printed text; `ValueError` if it is neither."""
+def read_printed(reported: Any) -> PrintedAccuracy:
+    """Parse a number or its printed text, or raise ValueError."""
     if isinstance(reported, (torch.Tensor, np.generic, np.ndarray)) and reported.ndim == 0:
         reported = reported.item()
     if isinstance(reported, bool) or not isinstance(reported, (int, float, str)):
-        raise ValueError(_not_a_figure(reported))
+        raise ValueError(_not_a_number(reported))
     text = reported.strip() if isinstance(reported, str) else repr(reported)
     percent = text.endswith("%")
     try:
         number = Decimal(text.removesuffix("%").strip())
     except InvalidOperation as err:
-        raise ValueError(_not_a_figure(reported)) from err
+        raise ValueError(_not_a_number(reported)) from err
     value = float(number)
     if not math.isfinite(value):
         raise ValueError(
-            f"'reported' must be a finite number. Got {reported!r}. A NaN comes from 0 / 0: no row was counted."
+            f"'reported' must be a finite number. Got {reported!r}. A NaN comes from 0 / 0: no sample was counted."
         )
     if number < 0:
         raise ValueError(f"'reported' must be an accuracy, which is at least 0. Got {reported!r}.")
-    return Figure(value, min(int(number.as_tuple().exponent), 0), text, percent)
+    return PrintedAccuracy(value, min(int(number.as_tuple().exponent), 0), text, percent)
 
 
-def _not_a_figure(reported: Any) -> str:
+def _not_a_number(reported: Any) -> str:
     return (
         "'reported' must be the accuracy as a number or as the text that was printed, such as 0.683, "
         f"'0.6830' or '68.30%'. Got {reported!r} ({type(reported).__name__})."

@@ -1,4 +1,4 @@
-"""The answer as a whole: verdicts, what a reader is told, and how it is shown."""
+"""Verdicts, messages and representations of `explain_accuracy`."""
 
 from html.parser import HTMLParser
 
@@ -12,18 +12,18 @@ from sktorch_acc.doctor.explain.message import as_html
 from sktorch_acc.doctor.explain.ranking import Candidate
 
 
-def made(n_rows=517, n_classes=4, signal=1.5, seed=0):
-    """Scores that are right in most rows, and targets."""
+def made(n_samples=517, n_classes=4, signal=1.5, seed=0):
+    """Make scores with a high accuracy, and targets."""
     rng = np.random.default_rng(seed)
-    targets = rng.integers(0, n_classes, n_rows)
-    scores = rng.normal(size=(n_rows, n_classes))
-    scores[np.arange(n_rows), targets] += signal
+    targets = rng.integers(0, n_classes, n_samples)
+    scores = rng.normal(size=(n_samples, n_classes))
+    scores[np.arange(n_samples), targets] += signal
     return torch.from_numpy(scores), torch.from_numpy(targets)
 
 
-def rates_of_batches(outputs, targets, batch_size):
-    hits = (outputs.argmax(dim=1) == targets).double()
-    return torch.stack([part.mean() for part in hits.split(batch_size)])
+def batch_accuracies(outputs, targets, batch_size):
+    correct = (outputs.argmax(dim=1) == targets).double()
+    return torch.stack([part.mean() for part in correct.split(batch_size)])
 
 
 def test_the_names_are_public():
@@ -31,65 +31,71 @@ def test_the_names_are_public():
     assert sktorch_acc.explain_accuracy is explain_accuracy
 
 
-def test_the_accuracy_itself_is_true_and_blames_nothing():
+def test_the_accuracy_itself_is_true_and_has_no_code():
     outputs, targets = made()
-    truth = (outputs.argmax(dim=1) == targets).double().mean().item()
-    for text, scale in ((f"{truth:.4f}", 1), (truth, 1), (f"{truth:.2%}", 100), (f"{100 * truth:.3f}", 100)):
+    accuracy = (outputs.argmax(dim=1) == targets).double().mean().item()
+    for text, scale in (
+        (f"{accuracy:.4f}", 1),
+        (accuracy, 1),
+        (f"{accuracy:.2%}", 100),
+        (f"{100 * accuracy:.3f}", 100),
+    ):
         found = explain_accuracy(outputs, targets, text, batch_size=64)
         assert (found.verdict, found.code, found.scale) == ("true", None, scale)
-        assert found.true_accuracy == truth
+        assert found.true_accuracy == accuracy
         assert "is the accuracy of these outputs" in found.message
 
 
-def test_a_right_average_that_float32_rounded_many_times_is_true():
-    strayed = []
+def test_a_correct_average_in_float32_is_true():
+    differences = []
     for seed in range(10):
-        outputs, targets = made(n_rows=4998, seed=seed)
+        outputs, targets = made(n_samples=4998, seed=seed)
         acc = torch.zeros(())
         for z, y in zip(outputs.split(3), targets.split(3), strict=True):
             acc += (z.argmax(dim=1) == y).float().mean()
         found = explain_accuracy(outputs, targets, acc / 1666, batch_size=3)
         assert (found.verdict, found.code) == ("true", None)
-        strayed.append(abs(found.reported - found.true_accuracy))
-    assert max(strayed) > 5e-7  # more than one rounding to float32
+        differences.append(abs(found.reported - found.true_accuracy))
+    assert max(differences) > 5e-7  # more than one rounding to float32
 
 
-def test_an_answer_that_is_not_sure_and_near_the_truth_says_what_else_it_can_be():
-    generator, unsure = torch.Generator(), 0
+def test_an_uncertain_answer_near_the_accuracy_mentions_another_evaluation():
+    generator, uncertain = torch.Generator(), 0
     for seed in range(40):
         outputs = torch.randn(60, 3, generator=generator.manual_seed(seed))
         targets = torch.where(torch.rand(60, generator=generator) < 0.8, outputs.argmax(dim=1), torch.arange(60) % 3)
-        right = int((outputs.argmax(dim=1) == targets).sum())
-        found = explain_accuracy(outputs, targets, f"{(right - 2) / 60:.4f}", batch_size=16)
+        correct = int((outputs.argmax(dim=1) == targets).sum())
+        found = explain_accuracy(outputs, targets, f"{(correct - 2) / 60:.4f}", batch_size=16)
         if found.verdict == "explained":
-            assert ("Not surely: it may also be a count of another pass" in found.message) == (found.confidence < 0.9)
-            unsure += found.confidence < 0.9
-    assert unsure > 0
+            mentioned = "This is not certain: it may also be the accuracy of another evaluation" in found.message
+            assert mentioned == (found.confidence < 0.9)
+            uncertain += found.confidence < 0.9
+    assert uncertain > 0
 
 
 @pytest.mark.parametrize(("form", "scale"), [("{:.4f}", 1), ("{:.6f}", 1), ("{:.2%}", 100)])
-def test_a_mean_of_batches_is_explained_with_both_codes_to_compare(form, scale):
+def test_a_mean_of_batches_is_explained_with_the_wrong_code_and_the_fix(form, scale):
     outputs, targets = made()
-    figure = rates_of_batches(outputs, targets, 64).mean().item()
-    found = explain_accuracy(outputs, targets, form.format(figure), batch_size=64)
+    value = batch_accuracies(outputs, targets, 64).mean().item()
+    found = explain_accuracy(outputs, targets, form.format(value), batch_size=64)
     assert (found.verdict, found.code, found.scale) == ("explained", "ACC-A1", scale)
     assert found.confidence >= 0.9
-    assert found.reported == pytest.approx(figure * scale, abs=0.01)
+    assert found.reported == pytest.approx(value * scale, abs=0.01)
     first = found.candidates[0]
-    assert first.value == pytest.approx(figure)
+    assert first.value == pytest.approx(value)
     assert "len(loader)" in first.formula
     assert "correct / total" in first.fix
     assert f"{first.name} (ACC-A1)" in found.message
 
 
-def test_percent_without_a_sign_is_tried_too():
+def test_a_percentage_without_a_sign_is_tried_too():
     outputs, targets = made()
-    figure = rates_of_batches(outputs, targets, 64).mean().item()
-    found = explain_accuracy(outputs, targets, f"{100 * figure:.2f}", batch_size=64)
+    value = batch_accuracies(outputs, targets, 64).mean().item()
+    found = explain_accuracy(outputs, targets, f"{100 * value:.2f}", batch_size=64)
     assert (found.code, found.scale) == ("ACC-A1", 100)
 
 
-def test_zero_is_ambiguous_and_shows_which_lines_to_look_for():
+def test_zero_is_ambiguous_and_the_message_shows_the_lines_to_look_for():
     outputs, targets = made()
     found = explain_accuracy(outputs, targets, "0.0000", batch_size=64)
     assert found.verdict == "ambiguous"
@@ -99,71 +105,77 @@ def test_zero_is_ambiguous_and_shows_which_lines_to_look_for():
     assert "look in the loop for `" in found.message
 
 
-def test_causes_that_print_alike_are_told_apart_by_more_decimals():
-    outputs, targets = made(n_rows=517)
-    figure = rates_of_batches(outputs, targets, 64).mean().item()
-    found = explain_accuracy(outputs, targets, f"{figure:.2f}", batch_size=64)
+def test_formulas_that_print_the_same_are_told_apart_by_more_decimals():
+    outputs, targets = made(n_samples=517)
+    value = batch_accuracies(outputs, targets, 64).mean().item()
+    found = explain_accuracy(outputs, targets, f"{value:.2f}", batch_size=64)
     assert found.confidence < 0.9
     assert "print six decimals" in found.message
 
 
-def test_a_true_figure_says_what_it_coincides_with():
-    outputs, targets = made(n_rows=517)
-    truth = (outputs.argmax(dim=1) == targets).double().mean().item()
-    found = explain_accuracy(outputs, targets, f"{truth:.1f}", batch_size=64)
+def test_the_message_of_a_true_accuracy_lists_formulas_with_the_same_value():
+    outputs, targets = made(n_samples=517)
+    accuracy = (outputs.argmax(dim=1) == targets).double().mean().item()
+    found = explain_accuracy(outputs, targets, f"{accuracy:.1f}", batch_size=64)
     assert found.verdict == "true"
     assert found.candidates
     assert "coincides with" in found.message
-    assert f"the accuracy {truth:.6f}" in found.message
+    assert f"the accuracy {accuracy:.6f}" in found.message
     assert repr(found).splitlines()[1:] == [f"  {found.message}"]
 
 
-def test_a_near_figure_that_nothing_explains_names_the_moving_model_and_the_other_rows():
-    outputs, targets = made(n_rows=1003)
-    truth = (outputs.argmax(dim=1) == targets).double().mean().item()
-    found = explain_accuracy(outputs, targets, f"{truth - 0.03171:.5f}", batch_size=64)
+def test_an_unexplained_value_near_the_accuracy_mentions_changing_weights_and_other_samples():
+    outputs, targets = made(n_samples=1003)
+    accuracy = (outputs.argmax(dim=1) == targets).double().mean().item()
+    found = explain_accuracy(outputs, targets, f"{accuracy - 0.03171:.5f}", batch_size=64)
     assert (found.verdict, found.code, found.candidates) == ("unexplained", None, ())
     assert found.confidence == 1.0
-    for words in ("moving model (ACC-E2)", "training mode (ACC-E1)", "another split (ACC-E7)", "1003", "shuffled=True"):
+    for words in (
+        "weights changed (ACC-E2)",
+        "training mode (ACC-E1)",
+        "another split (ACC-E7)",
+        "1003",
+        "shuffled=True",
+    ):
         assert words in found.message
-    tools = found.message.partition("To tell: ")[2]
+    tools = found.message.partition("To tell these apart: ")[2]
     assert "`audit_loop` watches a loop" in tools
-    assert "`diagnose` looks at the modes and settings of a module and at the splits of an estimator" in tools
+    assert "`diagnose` checks the modes and settings of a module and the splits of an estimator" in tools
 
 
-def test_a_near_count_that_a_formula_could_give_by_chance_names_the_tools_too():
-    outputs, targets = made(n_rows=60, seed=2)  # 45 rows are right; 42 of 60 are 14 of a batch of 20.
+def test_a_probable_coincidence_near_the_accuracy_mentions_audit_loop_too():
+    outputs, targets = made(n_samples=60, seed=2)  # 45 are correct; 42 of 60 equals 14 of a batch of 20.
     found = explain_accuracy(outputs, targets, f"{42 / 60:.4f}", batch_size=20, shuffled=True)
     assert (found.verdict, found.code) == ("unexplained", None)
-    assert "It is also what ACC-A8 would give" in found.message
+    assert "ACC-A8 would give the same value" in found.message
     assert "`audit_loop`" in found.message
 
 
-def test_a_far_figure_that_nothing_explains_is_not_called_a_moving_model():
-    outputs, targets = made(n_rows=1003)
+def test_an_unexplained_value_far_from_the_accuracy_does_not_mention_changing_weights():
+    outputs, targets = made(n_samples=1003)
     found = explain_accuracy(outputs, targets, "0.12345", batch_size=64)
     assert found.verdict == "unexplained"
     assert "ACC-E2" not in found.message
     assert "audit_loop" not in found.message
 
 
-def test_without_a_batch_size_the_message_asks_for_it():
+def test_without_a_batch_size_the_message_asks_for_one():
     outputs, targets = made()
-    figure = rates_of_batches(outputs, targets, 64).mean().item()
-    found = explain_accuracy(outputs, targets, f"{figure:.4f}")
+    value = batch_accuracies(outputs, targets, 64).mean().item()
+    found = explain_accuracy(outputs, targets, f"{value:.4f}")
     assert found.verdict == "unexplained"
     assert "Pass batch_size" in found.message
 
 
 def test_a_shuffled_mean_of_batches_needs_shuffled():
-    outputs, targets = made(n_rows=500, seed=3)
+    outputs, targets = made(n_samples=500, seed=3)
     order = torch.randperm(500, generator=torch.Generator().manual_seed(4))
-    text = f"{rates_of_batches(outputs[order], targets[order], 64).mean().item():.6f}"
+    text = f"{batch_accuracies(outputs[order], targets[order], 64).mean().item():.6f}"
     assert explain_accuracy(outputs, targets, text, batch_size=64).code is None
     assert explain_accuracy(outputs, targets, text, batch_size=64, shuffled=True).code == "ACC-A1"
 
 
-def test_a_perfect_or_hopeless_module_is_judged_like_any_other():
+def test_an_accuracy_of_one_or_zero_is_true_and_wrong_formulas_are_found_at_one():
     targets = torch.arange(100) % 3
     outputs = torch.nn.functional.one_hot(targets, 3).float()
     assert explain_accuracy(outputs, targets, 1.0).verdict == "true"
@@ -171,17 +183,17 @@ def test_a_perfect_or_hopeless_module_is_judged_like_any_other():
     assert explain_accuracy(outputs, targets, "0.3334").code == "ACC-B2"
 
 
-def test_one_row_is_enough():
+def test_one_sample_is_enough():
     assert explain_accuracy([[0.0, 1.0]], [1], "1.0000", batch_size=1).verdict == "true"
 
 
-def test_a_column_of_probabilities_is_said_to_be_read_as_such():
+def test_the_message_says_that_a_column_is_read_as_probabilities():
     found = explain_accuracy([0.1, 0.7, 0.8, 0.4], [0, 1, 0, 0], "0.7500")
     assert found.verdict == "true"
     assert "read as probabilities" in found.message
 
 
-def test_nothing_that_the_caller_passed_is_changed():
+def test_inputs_and_the_global_generator_are_unchanged():
     outputs, targets = made()
     before = outputs.clone(), targets.clone()
     state = torch.get_rng_state()
@@ -191,10 +203,10 @@ def test_nothing_that_the_caller_passed_is_changed():
     assert torch.equal(torch.get_rng_state(), state)
 
 
-def test_the_text_shows_verdict_message_and_both_codes():
+def test_the_text_shows_the_verdict_the_message_the_wrong_code_and_the_fix():
     outputs, targets = made()
-    figure = rates_of_batches(outputs, targets, 64).mean().item()
-    found = explain_accuracy(outputs, targets, f"{figure:.6f}", batch_size=64)
+    value = batch_accuracies(outputs, targets, 64).mean().item()
+    found = explain_accuracy(outputs, targets, f"{value:.6f}", batch_size=64)
     text = repr(found)
     assert text.startswith("Explanation: explained\n")
     assert found.message in text
@@ -234,7 +246,7 @@ def test_the_html_of_an_answer_without_candidates_has_no_table():
     assert "<table>" not in html
 
 
-def test_an_explanation_is_a_value():
+def test_an_explanation_is_immutable_and_compared_by_value():
     outputs, targets = made()
     first = explain_accuracy(outputs, targets, "0.5", batch_size=64)
     assert isinstance(first, Explanation)

@@ -1,4 +1,4 @@
-"""Outputs and targets: what is accepted, how it is read, what is refused."""
+"""Outputs and targets that are accepted, how they are read, and what is refused."""
 
 import numpy as np
 import pytest
@@ -26,13 +26,13 @@ def read(outputs=SCORES, targets=TARGETS, batch_size=None, shuffled=None):
         torch.tensor(SCORES),
         torch.tensor(SCORES, dtype=torch.bfloat16),
         torch.tensor(SCORES, requires_grad=True),
-        [torch.tensor(row) for row in SCORES],
+        [torch.tensor(scores) for scores in SCORES],
     ],
 )
-def test_scores_of_every_kind_give_the_same_classes(outputs):
+def test_scores_in_every_container_give_the_same_classes(outputs):
     problem = read(outputs)
     assert problem.predicted.tolist() == [0, 2, 1, 1]
-    assert (problem.correct, problem.truth, problem.n_classes) == (3, 0.75, 3)
+    assert (problem.n_correct, problem.accuracy, problem.n_classes) == (3, 0.75, 3)
 
 
 @pytest.mark.parametrize(
@@ -45,30 +45,30 @@ def test_targets_may_be_a_column_or_whole_floats(targets):
 
 
 @pytest.mark.parametrize("shape", [(4,), (4, 1)])
-def test_one_column_is_logits_if_it_leaves_the_unit_interval(shape):
+def test_one_column_is_logits_if_a_value_is_outside_the_unit_interval(shape):
     problem = read(torch.tensor([-1.0, 0.2, 0.6, 3.0]).reshape(shape), [0, 1, 1, 1])
-    assert (problem.reading, problem.n_classes, problem.truth) == ("logits", 2, 1.0)
+    assert (problem.kind, problem.n_classes, problem.accuracy) == ("logits", 2, 1.0)
 
 
-def test_one_column_is_probabilities_if_all_of_it_lies_in_the_unit_interval():
+def test_one_column_is_probabilities_if_all_values_are_in_the_unit_interval():
     problem = read([0.1, 0.2, 0.6, 1.0], [0, 1, 1, 1])
-    assert (problem.reading, problem.truth) == ("probabilities", 0.75)
+    assert (problem.kind, problem.accuracy) == ("probabilities", 0.75)
 
 
-def test_minus_infinity_is_a_score():
-    assert read([[0.0, -np.inf], [-np.inf, 0.0]], [0, 1]).truth == 1.0
+def test_minus_infinity_is_a_valid_score():
+    assert read([[0.0, -np.inf], [-np.inf, 0.0]], [0, 1]).accuracy == 1.0
 
 
 def test_batches_are_consecutive_with_a_short_last_one():
     problem = read(batch_size=3)
-    assert problem.sizes.tolist() == [3, 1]
-    assert problem.batch_hits.tolist() == [3, 0]
-    assert (problem.n_batches, problem.short_tail, problem.last_size) == (2, 1, 1)
+    assert problem.batch_sizes.tolist() == [3, 1]
+    assert problem.batch_correct.tolist() == [3, 0]
+    assert (problem.n_batches, problem.short_batch_size, problem.last_batch_size) == (2, 1, 1)
 
 
 def test_a_batch_larger_than_the_data_is_one_batch():
     problem = read(batch_size=100)
-    assert (problem.n_batches, problem.short_tail, problem.last_size) == (1, 0, 4)
+    assert (problem.n_batches, problem.short_batch_size, problem.last_batch_size) == (1, 0, 4)
 
 
 @pytest.mark.parametrize(
@@ -76,26 +76,26 @@ def test_a_batch_larger_than_the_data_is_one_batch():
     [
         (np.zeros((4, 2, 3)), TARGETS, r"\(4, 2, 3\).*ACC-B5"),
         (np.zeros(()), TARGETS, r"Got \(\)"),
-        (np.zeros((0, 3)), [], r"at least one row.*\(0, 3\)"),
-        ([], [], "at least one row"),
+        (np.zeros((0, 3)), [], r"at least one sample.*\(0, 3\)"),
+        ([], [], "at least one sample"),
         ([0, 2, 1, 1], TARGETS, "before argmax or a threshold.*class indices"),
         (np.zeros((4, 1), dtype=int), [0, 0, 0, 0], "before argmax or a threshold"),
-        ([[0.0, np.nan, 1.0]] * 4, TARGETS, "NaN or inf in 4 of 4 rows: 0, 1, 2, 3.*ACC-D5"),
-        ([[0.0, np.inf, 1.0]] * 4, TARGETS, "NaN or inf"),
+        ([[0.0, np.nan, 1.0]] * 4, TARGETS, r"NaN or inf in 4 of 4 samples: \[0, 1, 2, 3\].*ACC-D5"),
+        ([[0.0, np.inf, 1.0]] * 4, TARGETS, "NaN or inf in 4 of 4 samples"),
         (["a", "b"], [0, 1], "'outputs' must be a tensor, an array or a list of numbers"),
         ([[1.0], [1.0, 2.0]], [0, 1], "'outputs' must be a tensor"),
         (SCORES, [0, 2, 1], "Got 4 outputs and 3 targets"),
-        (SCORES, [0, 2, 1, -1], r"negative values: -1.*ACC-D1"),
-        (SCORES, [0, 2, 1, 3], r"\[0, 2\].*3 columns.*Got 3.*ACC-D1.*ACC-C8"),
+        (SCORES, [0, 2, 1, -1], r"negative values: \[-1\].*ACC-D1"),
+        (SCORES, [0, 2, 1, 3], r"\[0, 2\].*3 columns.*Got \[3\].*ACC-D1.*ACC-C8"),
         ([-1.0, 2.0], [0, 2], "one column, so two classes"),
-        (SCORES, [0.0, 0.5, 1.0, 2.0], "no whole numbers: 0.5.*ACC-D11"),
-        (SCORES, [0.0, np.nan, 1.0, 2.0], "no whole numbers: nan"),
+        (SCORES, [0.0, 0.5, 1.0, 2.0], r"not whole numbers: \[0.5\].*ACC-D11"),
+        (SCORES, [0.0, np.nan, 1.0, 2.0], r"not whole numbers: \[nan\]"),
         (SCORES, np.eye(4)[:, :3], r"\(4, 3\).*ACC-B3.*argmax"),
         (SCORES, ["a", "b", "c", "d"], "'targets' must be a tensor"),
         (SCORES, None, "'targets' must be a tensor"),
     ],
 )
-def test_malformed_outputs_and_targets_are_refused_with_what_came(outputs, targets, match):
+def test_invalid_outputs_and_targets_are_refused_with_the_values_found(outputs, targets, match):
     with pytest.raises(ValueError, match=match):
         read(outputs, targets)
 
@@ -106,12 +106,12 @@ def test_a_batch_size_below_one_or_not_whole_is_refused(batch_size):
         read(batch_size=batch_size)
 
 
-def test_shuffled_is_yes_or_no():
+def test_shuffled_is_a_bool():
     assert read(shuffled=np.True_).shuffled is True
     with pytest.raises(ValueError, match=r"'shuffled' parameter of explain_accuracy.*'yes'"):
         read(shuffled="yes")
 
 
-def test_many_offenders_are_counted():
-    with pytest.raises(ValueError, match="0, 1, 2, 3, 4 and 95 more"):
+def test_at_most_five_invalid_samples_are_listed_and_the_others_counted():
+    with pytest.raises(ValueError, match=r"\[0, 1, 2, 3, 4\] and 95 more"):
         read(np.full((100, 2), np.nan), np.zeros(100, dtype=int))

@@ -1,10 +1,10 @@
-"""The printed figure: value, precision, scale."""
+"""The value, the precision and the scale of a printed accuracy."""
 
 import numpy as np
 import pytest
 import torch
 
-from sktorch_acc.doctor.explain.reported import read_figure
+from sktorch_acc.doctor.explain.reported import read_printed
 
 
 @pytest.mark.parametrize(
@@ -21,20 +21,20 @@ from sktorch_acc.doctor.explain.reported import read_figure
         (torch.tensor(0.25), 0.25, 0.5e-2, False),
     ],
 )
-def test_the_digits_give_the_precision(reported, value, half_unit, percent):
-    figure = read_figure(reported)
-    assert figure.value == value
-    assert figure.half_unit == pytest.approx(half_unit)
-    assert figure.percent is percent
+def test_the_digits_set_the_precision(reported, value, half_unit, percent):
+    printed = read_printed(reported)
+    assert printed.value == value
+    assert printed.half_unit == pytest.approx(half_unit)
+    assert printed.percent is percent
 
 
-def test_trailing_zeros_of_a_text_count_and_those_of_a_number_are_lost():
-    assert read_figure("0.683000").decimals == 6
-    assert read_figure(0.683000).decimals == 3
+def test_trailing_zeros_count_in_a_text_and_are_lost_in_a_number():
+    assert read_printed("0.683000").decimals == 6
+    assert read_printed(0.683000).decimals == 3
 
 
 def test_a_percentage_has_two_decimals_more_as_a_fraction():
-    assert read_figure("68.30%").decimals == read_figure("68.30").decimals == read_figure("0.6830").decimals == 4
+    assert read_printed("68.30%").decimals == read_printed("68.30").decimals == read_printed("0.6830").decimals == 4
 
 
 @pytest.mark.parametrize(
@@ -48,38 +48,38 @@ def test_a_percentage_has_two_decimals_more_as_a_fraction():
         ("3228.1", (1, 100)),
     ],
 )
-def test_a_sign_or_a_figure_above_one_sets_the_scales(reported, scales):
-    assert read_figure(reported).scales == scales
+def test_a_percent_sign_or_a_value_above_one_sets_the_scales(reported, scales):
+    assert read_printed(reported).scales == scales
 
 
-def test_a_printed_integer_zero_or_one_is_exact_and_a_rounded_54_is_not():
-    assert read_figure("0").tolerance(1) < 1e-8
-    assert read_figure("1").tolerance(1) < 1e-6
-    assert read_figure("54").tolerance(1) > 0.5
+def test_an_integer_zero_or_one_is_exact_and_a_rounded_54_is_not():
+    assert read_printed("0").tolerance(1) < 1e-8
+    assert read_printed("1").tolerance(1) < 1e-6
+    assert read_printed("54").tolerance(1) > 0.5
 
 
-def test_a_figure_may_be_as_small_as_a_float_can_be():
-    assert read_figure(5e-324).decimals == 324
+def test_the_smallest_float_is_accepted():
+    assert read_printed(5e-324).decimals == 324
 
 
 def test_a_float32_value_matches_within_the_noise_of_float32():
-    figure = read_figure(torch.tensor(373 / 517, dtype=torch.float32))
-    assert abs(figure.value - 373 / 517) <= figure.tolerance(1) < 1e-6
+    printed = read_printed(torch.tensor(373 / 517, dtype=torch.float32))
+    assert abs(printed.value - 373 / 517) <= printed.tolerance(1) < 1e-6
 
 
 @pytest.mark.parametrize("reported", ["", "accuracy", "0,68", "68%%", None, True, [0.5], {"acc": 1}, 1j, torch.ones(2)])
-def test_what_is_no_figure_is_refused_with_examples_of_figures(reported):
+def test_what_is_not_a_number_is_refused_with_examples(reported):
     with pytest.raises(ValueError, match=r"'reported' must be the accuracy as a number.*'68.30%'"):
-        read_figure(reported)
+        read_printed(reported)
 
 
 @pytest.mark.parametrize("reported", [float("nan"), "nan", "inf", "-inf%", "1e400"])
-def test_a_figure_that_is_not_finite_is_refused(reported):
+def test_a_value_that_is_not_finite_is_refused(reported):
     with pytest.raises(ValueError, match="must be a finite number"):
-        read_figure(reported)
+        read_printed(reported)
 
 
 @pytest.mark.parametrize("reported", [-0.1, "-3%"])
-def test_a_negative_figure_is_refused(reported):
+def test_a_negative_value_is_refused(reported):
     with pytest.raises(ValueError, match="at least 0"):
-        read_figure(reported)
+        read_printed(reported)

@@ -1,0 +1,148 @@
+"""``python -m benchmarks.run --against COMMIT``: time the package at hand against that of a commit.
+
+Two processes live through the run, one per package, and offer the same measurements in the same order. The command
+asks them in turn, round by round: what disturbs the machine for longer than a round disturbs both.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import subprocess
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from threadpoolctl import threadpool_limits
+
+from benchmarks import predicting, recording, starting
+from benchmarks.commits import TREE, check_import, package_of, start
+from benchmarks.measure import Own, Row, Settings, alternate, ratio_row, use_clock
+
+__all__ = ["AT_MOST", "FAMILIES", "compare"]
+
+AT_MOST = 1.03  # a ratio above it counts as slower
+_DOUBTS, _CLEARLY = 3, 1.1  # how often one above it, but not clearly, is measured anew
+FAMILIES: Mapping[str, Callable[[Settings], Iterator[Own]]] = {
+    "b": recording.own,
+    "c": predicting.own,
+    "e": starting.own,
+}
+_Offer = dict[str, Any]  # an `Own` without its call
+_NEXT, _MEASURE = "next\n", "measure\n"
+
+
+def compare(commit: str, families: Sequence[str], settings: Settings, clock: str) -> Iterator[Row]:
+    """Yield the ratios of times, at hand over at the commit."""
+    with package_of(commit) as package:
+
+        def pair(*letters: str) -> _Pair:
+            return _Pair(package, {"families": letters, "settings": asdict(settings), "clock": clock})
+
+        with pair(*families) as workers:
+            while (offer := workers.offer()) is not None:
+                yield _ratio(offer, commit, workers, pair)
+
+
+def _ratio(offer: _Offer, commit: str, workers: _Pair, pair: Callable[[str], _Pair]) -> Row:
+    """Return a ratio; one that is a little too high is measured again before it is believed.
+
+    By new processes: where a process happens to lie in memory is worth some per cent, for as long as it lives.
+    """
+    about = {name: offer[name] for name in ("family", "case", "contender")}
+    times = workers.times(offer, commit)
+    row = ratio_row(**about, times=times, against=commit)
+    for _ in range(_DOUBTS):
+        if not AT_MOST < row.median < _CLEARLY:
+            break
+        with pair(offer["family"]) as others:
+            while others.offer() != offer:
+                pass
+            for name, more in others.times(offer, commit).items():
+                times[name] += more
+        row = ratio_row(**about, times=times, against=commit)
+    return row
+
+
+class _Pair:
+    """A process for the package at hand and one for the other, which measure the same in turn."""
+
+    def __init__(self, package: Path, asked: dict[str, Any]) -> None:
+        self._now, self._then = (_Worker(root, json.dumps(asked)) for root in (TREE, package))
+
+    def __enter__(self) -> _Pair:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._now.stop()
+        self._then.stop()
+
+    def offer(self) -> _Offer | None:
+        """Return what the next measurement is; None after the last."""
+        now, then = self._now.ask(_NEXT), self._then.ask(_NEXT)
+        if now != then:
+            raise RuntimeError(f"The two packages are not measured alike: {now} and {then}.")
+        return now
+
+    def times(self, offer: _Offer, commit: str) -> dict[str, list[float]]:
+        """Return the times of the measurement that was offered, of both packages."""
+        contenders = {
+            offer["contender"]: lambda: self._now.ask(_MEASURE),
+            commit: lambda: self._then.ask(_MEASURE),
+        }
+        return alternate(contenders, offer["rounds"])
+
+
+class _Worker:
+    """A process that measures with one of the packages, on request."""
+
+    def __init__(self, package: Path, asked: str) -> None:
+        self._process = start(package, "benchmarks.against", asked, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+    def stop(self) -> None:
+        """End the process."""
+        self._process.kill()
+        self._process.communicate()
+
+    def ask(self, request: str) -> Any:
+        """Return the answer to a request."""
+        stdin, stdout = self._process.stdin, self._process.stdout
+        assert stdin is not None
+        assert stdout is not None
+        with suppress(BrokenPipeError):  # it has stopped: the answer is empty
+            stdin.write(request)
+            stdin.flush()
+        answer = stdout.readline()
+        if not answer:
+            raise SystemExit("A process that measures has stopped (see above).")
+        return json.loads(answer)
+
+
+def _serve(asked: dict[str, Any]) -> None:
+    """Answer requests, a line of JSON each."""
+    use_clock(asked["clock"])
+    settings = Settings(**asked["settings"])
+    offers = itertools.chain.from_iterable(FAMILIES[letter](settings) for letter in asked["families"])
+    current: Own | None = None
+    for request in sys.stdin:
+        answer: Any
+        if request == _NEXT:
+            current = next(offers, None)
+            answer = current and {name: value for name, value in vars(current).items() if name != "call"}
+        else:
+            assert current is not None
+            answer = current.call()
+        print(json.dumps(answer), flush=True)
+
+
+if __name__ == "__main__":
+    check_import()
+    warnings.simplefilter("ignore")
+    torch.set_num_threads(1)
+    with threadpool_limits(1):
+        _serve(json.loads(sys.argv[1]))

@@ -1,0 +1,92 @@
+"""Means over classes instead of the accuracy: A10 and A11 of the catalogue."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from sktorch_acc._rates import rates
+from sktorch_acc.doctor.explain.formulas.formula import COUNT, OVER_BATCHES, Values, batch_means, certain, formula
+from sktorch_acc.doctor.explain.problem import Floats, Ints, Problem
+
+MACRO = "Every class has the same weight, whatever its number of samples."
+
+
+def _recalls(problem: Problem) -> tuple[Ints, Floats]:
+    """Return the support and the recall of each class, NaN for a class without samples."""
+    support = problem.class_counts(problem.targets)
+    return support, rates(problem.class_counts(problem.targets[problem.correct == 1]), support)
+
+
+def _recalls_per_batch(problem: Problem) -> tuple[Ints, Floats]:
+    """Return the support and the recall of each class in each batch, NaN for a class without samples."""
+    support = problem.class_counts_per_batch(problem.targets)
+    cells = problem.batch_of * problem.n_classes + problem.targets
+    correct = np.bincount(cells, weights=problem.correct, minlength=support.size).reshape(support.shape)
+    return support, rates(correct, support)
+
+
+@formula(
+    "ACC-A10",
+    name="the unweighted mean over classes (balanced accuracy)",
+    reason=MACRO,
+    prior=5.0,
+    wrong='MulticlassAccuracy(n_classes, average="macro")  # or recall_score(average="macro")',
+    fix='MulticlassAccuracy(n_classes, average="micro")  # or accuracy_score',
+)
+def _balanced(problem: Problem) -> Values:
+    _, recalls = _recalls(problem)
+    return certain(np.nanmean(recalls))
+
+
+@formula(
+    "ACC-A10",
+    name="the unweighted mean over classes of each batch, averaged over the batches",
+    reason=MACRO,
+    prior=2.0,
+    wrong="acc += balanced_accuracy_score(y, pred)" + OVER_BATCHES,
+    fix=COUNT,
+)
+def _balanced_per_batch(problem: Problem) -> Values:
+    if not problem.several_known_batches:
+        return []
+    support, recalls = _recalls_per_batch(problem)
+    return certain(*batch_means(rates(np.nansum(recalls, axis=1), (support > 0).sum(axis=1))))
+
+
+@formula(
+    "ACC-A11",
+    name="the mean over classes with 0 for a class without samples",
+    reason="The accuracy of a class without samples is undefined, not 0.",
+    prior=2.0,
+    wrong="class_acc = correct_per_class / samples_per_class.clamp(min=1)\naccuracy = class_acc.mean()",
+    fix=COUNT,
+)
+def _absent_as_zero(problem: Problem) -> Values:
+    """Divide by the number of all classes, and of those that are in the targets or predicted."""
+    support, recalls = _recalls(problem)
+    present = support > 0
+    if present.all():
+        return []
+    seen = present | (problem.class_counts(problem.predicted) > 0)
+    totals = {problem.n_classes, int(seen.sum())} - {int(present.sum())}
+    return certain(*(np.nansum(recalls) / total for total in sorted(totals)))
+
+
+@formula(
+    "ACC-A11",
+    name="the mean over classes of each batch, with 0 for a class without samples in it",
+    reason="A batch rarely contains every class, and a class without samples is counted as wrong.",
+    prior=1.2,
+    wrong='metric = MulticlassAccuracy(n_classes, average="macro")\nacc += metric(pred, y)' + OVER_BATCHES,
+    fix=COUNT,
+)
+def _absent_as_zero_per_batch(problem: Problem) -> Values:
+    """Divide by the number of all classes, and of those that are in the targets of the batch or predicted."""
+    if not problem.several_known_batches:
+        return []
+    support, recalls = _recalls_per_batch(problem)
+    if (support > 0).all():
+        return []
+    totals = np.nansum(recalls, axis=1)
+    seen = (support > 0) | (problem.class_counts_per_batch(problem.predicted) > 0)
+    return certain(*batch_means(totals / problem.n_classes), *batch_means(rates(totals, seen.sum(axis=1))))

@@ -1,0 +1,77 @@
+"""The decorator that registers a formula, and helpers to compute its values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from sktorch_acc.doctor.explain.problem import Floats, Problem
+
+__all__ = ["COUNT", "OVER_BATCHES", "UNEVEN", "Formula", "Values", "batch_means", "certain", "float32_mean", "formula"]
+
+# Values of a formula with their probabilities: below 1 if the value depends on an unknown order of the samples, in
+# total at most 1 for each way to write the formula. Empty if the formula does not apply.
+Values = list[tuple[float, float]]
+Compute = Callable[[Problem], Values]
+
+UNEVEN = "The short last batch has fewer samples, but the same weight as a full one."
+OVER_BATCHES = "\n# after the loop\naccuracy = acc / len(loader)"
+COUNT = "correct += (pred == y).sum().item()\ntotal += len(y)\n# after the loop\naccuracy = correct / total"
+
+registered: list[Formula] = []
+
+
+@dataclass(frozen=True)
+class Formula:
+    """One way to compute a wrong accuracy.
+
+    Parameters
+    ----------
+    code : str
+        Catalogue code, such as ``"ACC-A1"``.
+    name : str
+        What the formula computes, such as ``"the mean of the batch accuracies"``. In messages it follows "is".
+    reason : str
+        One sentence that says why this is not the accuracy.
+    prior : float
+        How common the formula is, relative to the others.
+    wrong, fix : str
+        The code of the formula as loops write it, and the code to write instead.
+    compute : callable
+        Computes the values of the formula from a `Problem`.
+    """
+
+    code: str
+    name: str
+    reason: str
+    prior: float
+    wrong: str
+    fix: str
+    compute: Compute
+
+
+def formula(code: str, *, name: str, reason: str, prior: float, wrong: str, fix: str) -> Callable[[Compute], Compute]:
+    """Register the decorated function as the computation of a `Formula`, and return it unchanged."""
+
+    def register(compute: Compute) -> Compute:
+        registered.append(Formula(code, name, reason, prior, wrong, fix, compute))
+        return compute
+
+    return register
+
+
+def certain(*values: float | np.floating) -> Values:
+    """Return values that are certain, with a probability of 1."""
+    return [(float(value), 1.0) for value in values]
+
+
+def float32_mean(parts: Floats) -> float:
+    """Average in float32, with a rounding after each addition, as a loop with a float32 tensor does."""
+    return float(np.add.accumulate(parts.astype(np.float32))[-1]) / len(parts)
+
+
+def batch_means(batch_values: Floats) -> tuple[float, float]:
+    """Average over the batches, in float64 and in float32."""
+    return float(batch_values.mean()), float32_mean(batch_values)
