@@ -103,7 +103,7 @@ def index_text() -> str:
 
 One page per error, with the wrong and the right code. [`explain_accuracy`](../why-is-my-accuracy-wrong.md) finds them
 from a printed accuracy, `diagnose` from a module and its data,
-[`audit_loop`](../i-keep-my-loop.md#watch-it-while-it-runs) from a running loop, and `audit_cross_validation` from the
+[`audit_loop`](../i-keep-my-loop.md#monitor-it-while-it-runs) from a running loop, and `audit_cross_validation` from the
 folds; `fit` reports some in errors and warnings.
 
 | code | error | what you see |

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from catalogue.page import COUNTS, LOOP, WATCHED, Page
+from catalogue.page import AUDITED, COUNTS, LOOP, Page
 
 PAGES = [
     Page(
@@ -129,7 +129,7 @@ print(diagnose(model, X, y, criterion=criterion, optimizer=optimizer, loader=who
         "A curve that is too smooth, because the first epochs are never forgotten; training and validation look alike.",
         "The counters are not set to 0, so that each value is the accuracy over all epochs so far.",
         "Reset the metric, or set the counters to 0, at the start of each epoch.",
-        WATCHED,
+        AUDITED,
         """\
 model, _ = new()
 optimizer = torch.optim.SGD(model.parameters(), lr=0.02)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from catalogue.page import LOOP, TABLE, WATCHED, Page
+from catalogue.page import AUDITED, LOOP, TABLE, Page
 
 PAGES = [
     Page(
@@ -49,7 +49,7 @@ print(diagnose(clf, X, y).codes)
         "A training accuracy that is too high, above all with small batches, and higher than that of the final model.",
         "Each batch is scored right after the step on that batch.",
         "Score all samples after the epoch.",
-        WATCHED
+        AUDITED
         + """
 
 model, _ = new()
@@ -90,7 +90,7 @@ print(audit.diagnosis.codes)
         "Learning changes after the first epoch: dropout is off, and the statistics of batch norm stay the same.",
         "`model.eval()` is called to score, and `model.train()` only once, before the first epoch.",
         "Call `model.train()` at the start of each epoch.",
-        WATCHED,
+        AUDITED,
         """\
 model, optimizer = new(nn.Dropout(0.5))
 modes = []
@@ -192,7 +192,7 @@ print(diagnose(clf, X[:180], y[:180]).codes)
         "A tensor that requires a gradient keeps the graph that computed it. A sum or a list of such tensors keeps "
         "those of all batches.",
         "Add up `loss.item()`, collect `z.detach()`, and evaluate under `torch.no_grad()`.",
-        WATCHED,
+        AUDITED,
         """\
 model, optimizer = new()
 with audit_loop(model, optimizer, criterion=criterion) as audit:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from catalogue.page import LOOP, TABLE, WATCHED, Page
+from catalogue.page import AUDITED, LOOP, TABLE, Page
 
 
 def _fit(more: str) -> str:
@@ -108,7 +108,7 @@ print(diagnose(model, X, y, criterion=criterion, optimizer=optimizer).codes)
         "`backward()` adds to the existing gradients. Without `zero_grad()` each step uses the sum over all batches "
         "so far.",
         "Call `optimizer.zero_grad()` once for each step, before `backward()`.",
-        WATCHED,
+        AUDITED,
         """\
 model, optimizer = new()
 with audit_loop(model, optimizer, criterion=criterion) as audit:

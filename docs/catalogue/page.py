@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["COUNTS", "LOOP", "ONE_COLUMN", "TABLE", "WATCHED", "Page"]
+__all__ = ["COUNTS", "LOOP", "ONE_COLUMN", "TABLE", "AUDITED", "Page"]
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ y = np.array(["cat", "dog", "fox"])[(X[:, :3] + 0.2 * rng.standard_normal((240, 
 settings = {"lr": 0.02, "max_epochs": 15, "batch_size": 32, "random_state": 0, "diagnose": "off"}
 """
 
-WATCHED = """\
+AUDITED = """\
 import torch
 from torch import nn
 from sktorch_acc import AccuracyCounter, audit_loop

@@ -1,4 +1,4 @@
-"""A loop is watched while it runs: each error is reported with its code, and the loop does the same as before."""
+"""A loop is monitored while it runs: each error is reported with its code, and the loop does the same as before."""
 
 import ast
 import copy
@@ -117,7 +117,7 @@ def train(audit, optimizer, raises=None, accumulate=1, closure=False, metric=Non
 
     caught = None
     try:
-        with audit(model, optimizer, criterion=criterion, metric=metric) as watch:
+        with audit(model, optimizer, criterion=criterion, metric=metric) as monitor:
             for _ in range(2):
                 model.train()
                 metric.reset()
@@ -136,8 +136,8 @@ def train(audit, optimizer, raises=None, accumulate=1, closure=False, metric=Non
                     for x, y in batches(48):
                         metric.update(model(x), y)
                 accuracies.append(float(metric.compute()))
-                if watch is not None:
-                    watch.epoch(accuracies[-1])
+                if monitor is not None:
+                    monitor.epoch(accuracies[-1])
     except (StopError, KeyboardInterrupt, GeneratorExit) as err:
         caught = err
     assert caught is raises
@@ -168,7 +168,7 @@ def assert_no_hook_is_left(model, optimizer, criterion, metric):
     assert not {"update", "compute", "reset", "forward"} & vars(metric).keys()
 
 
-def unwatched(*_, **__):
+def unaudited(*_, **__):
     return nullcontext()
 
 
@@ -206,13 +206,13 @@ HOW = {
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_a_loop_is_bit_identical_with_and_without_an_audit(optimizer, how):
     make = lambda: {k: v() if isinstance(v, type) else v for k, v in HOW[how].items()}  # noqa: E731
-    watched = train(audit_loop, OPTIMIZERS[optimizer], **make())
-    assert watched == train(unwatched, OPTIMIZERS[optimizer], **make())
+    audited_state = train(audit_loop, OPTIMIZERS[optimizer], **make())
+    assert audited_state == train(unaudited, OPTIMIZERS[optimizer], **make())
 
 
 def test_a_closure_is_bit_identical_with_and_without_an_audit():
     lbfgs = lambda p: torch.optim.LBFGS(p, lr=0.1, max_iter=3)  # noqa: E731
-    assert train(audit_loop, lbfgs, closure=True) == train(unwatched, lbfgs, closure=True)
+    assert train(audit_loop, lbfgs, closure=True) == train(unaudited, lbfgs, closure=True)
 
 
 def test_the_copy_of_the_metric_changes_no_generator():
@@ -222,15 +222,15 @@ def test_the_copy_of_the_metric_changes_no_generator():
         np.random.seed(0)  # noqa: NPY002
         model, optimizer = parts()
         metric = Draws()
-        with audit(model, optimizer, metric=metric) as watch:
+        with audit(model, optimizer, metric=metric) as monitor:
             for i in range(6):
                 metric.update(torch.tensor([0.2, 0.7, 0.3, 2.0 * (i % 2)]), torch.tensor([1, 0, 1, 0]))
-        tried = None if watch is None else sum(watch._metric._tried.values())
+        tried = None if monitor is None else sum(monitor._metric._tried.values())
         return tried, (bits(torch.get_rng_state()), str(np.random.get_state()), random.getstate())  # noqa: NPY002
 
     tried, generators = updated(audit_loop)
     assert tried == 6
-    assert generators == updated(unwatched)[1]
+    assert generators == updated(unaudited)[1]
 
 
 def test_two_audits_of_one_loop_agree_and_change_nothing():
@@ -243,8 +243,8 @@ def test_two_audits_of_one_loop_agree_and_change_nothing():
         stack.__class__ = type("Both", (ExitStack,), {"__enter__": lambda self: self})
         return stack
 
-    watched = train(twice, OPTIMIZERS["Adam"])
-    assert watched == train(unwatched, OPTIMIZERS["Adam"])
+    audited_state = train(twice, OPTIMIZERS["Adam"])
+    assert audited_state == train(unaudited, OPTIMIZERS["Adam"])
     assert audits[0].diagnosis == audits[1].diagnosis
 
 
@@ -264,7 +264,7 @@ def test_the_inner_audit_may_end_last():
     assert metric.samples == 240
 
 
-def test_copies_made_in_the_loop_are_not_watched():
+def test_copies_made_in_the_loop_are_not_monitored():
     model, optimizer = parts(DropNorm(6, 3))
     metric = AccuracyCounter(3)
     with audit_loop(model, optimizer, criterion=CE, metric=metric) as audit:
@@ -288,7 +288,7 @@ def test_copies_made_in_the_loop_are_not_watched():
             other.update(torch.eye(3), torch.arange(3))
             assert other.compute() == 1.0
         assert metric.support.sum() == 240
-        passes = audit._watcher.graphs.made
+        passes = audit._monitor.graphs.made
         assert all(not other._optimizer_step_post_hooks for other in optimizers)
     assert passes == 2 * len(batches())
 
@@ -330,28 +330,28 @@ def compiled_loop(audit, how):
     loss_of = lambda x, y: criterion(called(x), y)  # noqa: E731
     loss_of = torch.compile(loss_of, **whole) if how == "function" else loss_of
     torch.manual_seed(0)
-    with audit(called if how == "module" else model, optimizer, criterion=criterion) as watch:
+    with audit(called if how == "module" else model, optimizer, criterion=criterion) as monitor:
         for _ in range(2):
             for x, y in batches()[:-1]:
                 optimizer.zero_grad()
                 loss_of(x, y).backward()
                 optimizer.step()
             count(called)
-    return watch, bits(model.state_dict())
+    return monitor, bits(model.state_dict())
 
 
 @pytest.mark.parametrize(("how", "codes"), [("function", []), ("module", ["ACC-E4"])])
 def test_compiled_parts_of_a_loop_are_the_same_without_the_audit(how, codes):
-    compiled_loop(unwatched, how)  # the first time in a process changes torch's generator
+    compiled_loop(unaudited, how)  # the first time in a process changes torch's generator
     torch.compiler.reset()
     audit, weights = compiled_loop(audit_loop, how)
     torch.compiler.reset()
-    assert weights == compiled_loop(unwatched, how)[1]
-    assert audit.diagnosis.codes == codes  # compiled code is not watched
+    assert weights == compiled_loop(unaudited, how)[1]
+    assert audit.diagnosis.codes == codes  # compiled code is not monitored
     assert audit.diagnosis.subject.endswith("1 epoch, 14 steps")
 
 
-def test_a_watched_module_cannot_be_scripted_and_the_error_says_so():
+def test_a_monitored_module_cannot_be_scripted_and_the_error_says_so():
     model, optimizer = parts()
     with audit_loop(model, optimizer), warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -388,7 +388,7 @@ class Returns(nn.Module):
         (lambda z: "text", lambda out: torch.zeros(32, 3, requires_grad=True)),
     ],
 )
-def test_modules_that_return_other_things_than_tensors_are_watched(makes, logits):
+def test_modules_that_return_other_things_than_tensors_are_monitored(makes, logits):
     torch.manual_seed(0)
     model = Returns(makes)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
@@ -400,7 +400,7 @@ def test_modules_that_return_other_things_than_tensors_are_watched(makes, logits
     assert audit.diagnosis.codes == (["ACC-F2"] if lost else ["ACC-F6"])
 
 
-def test_targets_of_any_size_are_watched():
+def test_targets_of_any_size_are_monitored():
     model, optimizer = parts()
     ignoring = nn.CrossEntropyLoss(ignore_index=-(2**40))
     with audit_loop(model, optimizer, criterion=ignoring) as audit:
@@ -549,7 +549,7 @@ def test_accuracies_of_every_type_are_accepted(accuracy):
         (lambda: audit_loop(*parts(), metric=count), TypeError, "function: without update, compute, reset"),
         (lambda: audit_loop(*parts()).epoch(0.5), RuntimeError, "inside the block"),
         (lambda: in_a_block(lambda audit: None).epoch(0.5), RuntimeError, "inside the block"),
-        (lambda: audit_loop(*parts()).diagnosis, RuntimeError, "Nothing was watched yet"),
+        (lambda: audit_loop(*parts()).diagnosis, RuntimeError, "Nothing was monitored yet"),
         (lambda: in_a_block(lambda audit: None).__enter__(), RuntimeError, "used before"),
         (lambda: in_a_block(lambda audit: audit.__enter__()), RuntimeError, "used before"),
         (lambda: in_a_block(lambda audit: audit.epoch("0.5")), TypeError, "0-d tensor or None, but got a str"),
@@ -560,6 +560,6 @@ def test_accuracies_of_every_type_are_accepted(accuracy):
         (lambda: in_a_block(lambda audit: audit.epoch(-0.1)), ValueError, "at least 0"),
     ],
 )
-def test_what_cannot_be_watched_raises(call, error, message):
+def test_what_cannot_be_monitored_raises(call, error, message):
     with pytest.raises(error, match=message):
         call()

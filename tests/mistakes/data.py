@@ -1,4 +1,4 @@
-"""Mistakes in loaders, outputs and data, and correct counterparts."""
+"""Common mistakes in loaders, outputs and data, and correct counterparts."""
 
 import pandas as pd
 import torch

@@ -1,4 +1,4 @@
-"""Mistakes in fits, estimators and modes, and correct counterparts."""
+"""Common mistakes in fits, estimators and modes, and correct counterparts."""
 
 import copy
 

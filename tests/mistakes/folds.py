@@ -1,4 +1,4 @@
-"""Mistakes in cross-validations, and correct counterparts."""
+"""Common mistakes in cross-validations, and correct counterparts."""
 
 import numpy as np
 import pandas as pd

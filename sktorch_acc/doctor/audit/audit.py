@@ -1,4 +1,4 @@
-"""`audit_loop`: watch a training loop while it runs, and report the problems that show only then."""
+"""`audit_loop`: monitor a training loop while it runs, and report the problems that show only then."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from sktorch_acc._text import class_name
 from sktorch_acc.checks.evaluation import check_kept_graphs
 from sktorch_acc.checks.learning import check_optimizer, check_stale_gradients, check_steps_taken
 from sktorch_acc.doctor.audit.hooks import Hooks
-from sktorch_acc.doctor.audit.metering import MetricWatch
+from sktorch_acc.doctor.audit.metering import MetricMonitor
+from sktorch_acc.doctor.audit.monitor import LoopMonitor
 from sktorch_acc.doctor.audit.reported import check_reported
-from sktorch_acc.doctor.audit.watching import Watcher
 from sktorch_acc.doctor.diagnosis.subject import refuse_lazy
 from sktorch_acc.findings import Diagnosis, Finding, errors_first
 
@@ -24,7 +24,7 @@ __all__ = ["LoopAudit", "audit_loop"]
 
 
 def audit_loop(model: Any, optimizer: Any, *, criterion: Any = None, metric: Any = None) -> LoopAudit:
-    """Watch a training loop while it runs, and report its problems afterwards.
+    """Monitor a training loop while it runs, and report its problems afterwards.
 
     For use in a ``with`` statement around the loop, which needs no other change. It reports gradients that
     are not cleared (F6), steps in evaluation mode (E4), graphs that are kept (E9), a metric that is never
@@ -70,7 +70,7 @@ def audit_loop(model: Any, optimizer: Any, *, criterion: Any = None, metric: Any
     Weights, gradients, generators and the state of the optimizer are bit-identical to a loop without the
     audit. All hooks are removed after the block, also if it raises. The audit keeps counts and the last batch.
     It costs about one argmax per batch and two hook calls for each of at most 32 parameters. Hooks do nothing
-    under ``torch.compile``, so compiled code is unchanged and not watched; ``torch.jit.script(model)`` fails
+    under ``torch.compile``, so compiled code is unchanged and not monitored; ``torch.jit.script(model)`` fails
     inside the block.
 
     Examples
@@ -95,7 +95,7 @@ def audit_loop(model: Any, optimizer: Any, *, criterion: Any = None, metric: Any
 
 
 class LoopAudit:
-    """What `audit_loop` returns: a context manager that watches a loop.
+    """What `audit_loop` returns: a context manager that monitors a loop.
 
     Parameters
     ----------
@@ -123,18 +123,18 @@ class LoopAudit:
         _refuse(model, optimizer, criterion)
         self._given: tuple[Any, ...] | None = (model, optimizer, criterion)
         self._name = type(model).__name__
-        self._metric = None if metric is None else MetricWatch(metric)
+        self._metric = None if metric is None else MetricMonitor(metric)
         self._hooks = Hooks()
-        self._watcher: Watcher | None = None
+        self._monitor: LoopMonitor | None = None
         self._with_graph = False
         self._at_end: Finding | None = None
 
     def __enter__(self) -> LoopAudit:
-        if self._given is None or self._watcher is not None:
+        if self._given is None or self._monitor is not None:
             raise RuntimeError("This audit was used before: call audit_loop(...) again for each loop.")
         try:
             model, optimizer, criterion = self._given
-            self._watcher = Watcher(model, optimizer, criterion, self._hooks)
+            self._monitor = LoopMonitor(model, optimizer, criterion, self._hooks)
             if self._metric is not None:
                 self._metric.wrap()
         except BaseException:
@@ -143,11 +143,11 @@ class LoopAudit:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, err: BaseException | None, at: TracebackType | None) -> None:
-        assert self._watcher is not None
+        assert self._monitor is not None
         assert self._given is not None
         model, optimizer, _ = self._given
         try:
-            self._hooks.guard(self._end, self._watcher, model, optimizer, err is None)
+            self._hooks.guard(self._end, self._monitor, model, optimizer, err is None)
         finally:
             self._stop()
 
@@ -170,11 +170,11 @@ class LoopAudit:
         ValueError
             If it is NaN, infinite or negative.
         """
-        if self._watcher is None or self._given is None:
+        if self._monitor is None or self._given is None:
             raise RuntimeError("Call epoch() inside the block: with audit_loop(...) as audit: ... audit.epoch(...)")
         number = _as_number(accuracy)
         self._with_graph |= isinstance(accuracy, torch.Tensor) and accuracy.requires_grad
-        self._hooks.guard(self._watcher.end_epoch, number)
+        self._hooks.guard(self._monitor.end_epoch, number)
         if self._metric is not None:
             self._metric.end_epoch()
 
@@ -192,44 +192,44 @@ class LoopAudit:
         RuntimeError
             If the block was not entered yet, or the audit failed, which does not affect the loop.
         """
-        watcher = self._watcher
-        if watcher is None:
-            raise RuntimeError("Nothing was watched yet: put the loop inside `with audit_loop(...) as audit:`.")
+        monitor = self._monitor
+        if monitor is None:
+            raise RuntimeError("Nothing was monitored yet: put the loop inside `with audit_loop(...) as audit:`.")
         if self._hooks.error is not None:
             raise RuntimeError("The audit failed; the loop ran as without it.") from self._hooks.error
         found = [
-            check_reported(watcher.epochs),
-            check_stale_gradients(watcher.gradients.stale_steps, watcher.gradients.steps),
-            watcher.modes.check(),
-            check_kept_graphs(watcher.graphs.kept, watcher.graphs.made, self._with_graph),
+            check_reported(monitor.epochs),
+            check_stale_gradients(monitor.gradients.stale_steps, monitor.gradients.steps),
+            monitor.modes.check(),
+            check_kept_graphs(monitor.graphs.kept, monitor.graphs.made, self._with_graph),
             *([] if self._metric is None else self._metric.checks()),
             self._at_end,
         ]
         by_code = {finding.code: finding for finding in found if finding is not None}
-        epochs, steps = _counted(watcher.n_epochs, "epoch"), _counted(watcher.gradients.steps, "step")
+        epochs, steps = _counted(monitor.n_epochs, "epoch"), _counted(monitor.gradients.steps, "step")
         return Diagnosis(errors_first(by_code.values()), f"{self._name} in a loop of {epochs}, {steps}")
 
-    def _end(self, watcher: Watcher, model: nn.Module, optimizer: torch.optim.Optimizer, finished: bool) -> None:
+    def _end(self, monitor: LoopMonitor, model: nn.Module, optimizer: torch.optim.Optimizer, finished: bool) -> None:
         """Check whether anything was trained, while module and optimizer are still there.
 
         An optimizer over a part of the module and something else, such as a temperature, is correct if that
         part is trained. Missing steps are not reported of a loop that raised.
         """
-        gradients = watcher.gradients
+        gradients = monitor.gradients
         if gradients.steps and not gradients.may_train(model.parameters()):
             self._at_end = check_optimizer(model, optimizer)
         if self._at_end is None and finished:
             self._at_end = check_steps_taken(gradients.backwards, gradients.steps, not gradients.nothing_changed())
-        if finished and watcher.began:
-            watcher.end_epoch(None)
+        if finished and monitor.began:
+            monitor.end_epoch(None)
 
     def _stop(self) -> None:
         """Remove all hooks, and drop all references to the loop's objects."""
         self._hooks.remove()
         if self._metric is not None:
             self._metric.unwrap()
-        if self._watcher is not None:
-            self._watcher.close()
+        if self._monitor is not None:
+            self._monitor.close()
         self._given = None
 
 

@@ -1,4 +1,4 @@
-"""Watch gradients from the backward pass to the step: whether they include old ones, and whether there are any."""
+"""Monitor gradients from the backward pass to the step: whether they include old ones, and whether there are any."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import torch
 
 from sktorch_acc.doctor.audit.hooks import Hooks
 
-__all__ = ["GradientWatch"]
+__all__ = ["GradientMonitor"]
 
-# Most parameters that are watched, evenly spaced.
+# Most parameters that are monitored, evenly spaced.
 _MOST = 32
 
 
-class GradientWatch:
+class GradientMonitor:
     """Gradients of the parameters of an optimizer.
 
     One hook on a parameter runs before its new gradient is added to ``.grad``, another one after it; with
@@ -37,18 +37,18 @@ class GradientWatch:
     def __init__(self, optimizer: torch.optim.Optimizer, hooks: Hooks) -> None:
         parameters = [p for group in optimizer.param_groups for p in group["params"] if p.requires_grad and p.is_leaf]
         stride = -(-len(parameters) // _MOST) or 1
-        self._watched = [_Watched(p) for p in parameters[::stride]]
+        self._parameters = [_Parameter(p) for p in parameters[::stride]]
         self._all = {id(p) for p in parameters}
         self._seen_any = self._stale = False
         self.steps = self.stale_steps = 0
-        for one in self._watched:
+        for one in self._parameters:
             hooks.add(one.parameter.register_hook, one.before)
             hooks.add(one.parameter.register_post_accumulate_grad_hook, one.after)
 
     @property
     def backwards(self) -> int:
         """Gradients of the parameter that got most of them."""
-        return max((one.arrived for one in self._watched), default=0)
+        return max((one.arrived for one in self._parameters), default=0)
 
     def before_step(self) -> None:
         """Look at the gradients that the optimizer is about to use."""
@@ -60,33 +60,33 @@ class GradientWatch:
         self._look_for_any()
         self.steps += 1
         self.stale_steps += self._stale or self._any_is_stale()
-        for one in self._watched:
+        for one in self._parameters:
             one.use()
 
     def nothing_changed(self) -> bool:
         """Whether no step had a gradient and no parameter has changed."""
-        if not self._watched or self._seen_any or not all(one.parameter.requires_grad for one in self._watched):
+        if not self._parameters or self._seen_any or not all(one.parameter.requires_grad for one in self._parameters):
             return False
-        return not any(one.has_changed() for one in self._watched)
+        return not any(one.has_changed() for one in self._parameters)
 
     def may_train(self, parameters: Iterable[torch.Tensor]) -> bool:
-        """Whether these got gradients or changed; also if the optimizer has some of them, but none is watched."""
+        """Whether these got gradients or changed; also if the optimizer has some of them, but none is monitored."""
         own = {id(p) for p in parameters}
-        watched = [one for one in self._watched if id(one.parameter) in own]
-        return any(one.arrived or one.has_changed() for one in watched) or (not watched and bool(own & self._all))
+        monitored = [one for one in self._parameters if id(one.parameter) in own]
+        return any(one.arrived or one.has_changed() for one in monitored) or (not monitored and bool(own & self._all))
 
     def close(self) -> None:
         """Drop the references to the parameters."""
-        self._watched = []
+        self._parameters = []
 
     def _any_is_stale(self) -> bool:
-        return any(one.is_still_stale() for one in self._watched)
+        return any(one.is_still_stale() for one in self._parameters)
 
     def _look_for_any(self) -> None:
-        self._seen_any = self._seen_any or any(_is_nonzero(one.parameter.grad) for one in self._watched)
+        self._seen_any = self._seen_any or any(_is_nonzero(one.parameter.grad) for one in self._parameters)
 
 
-class _Watched:
+class _Parameter:
     """One parameter and the state of its gradient.
 
     Attributes

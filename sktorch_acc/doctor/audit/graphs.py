@@ -57,7 +57,7 @@ class Graphs:
         self._young: deque[_Ref] = deque()
         self._old, self._scanned, self._step = 0, -1, 0
 
-    def watch(self, nodes: list[Any], forward: ForwardPass, used: list[ForwardPass]) -> None:
+    def add(self, nodes: list[Any], forward: ForwardPass, used: list[ForwardPass]) -> None:
         """Put a sentinel into a new graph; `forward` is added to `used` when a backward pass reaches it."""
         sentinel = _Sentinel(forward, used)
         for node in nodes:
@@ -75,7 +75,7 @@ class Graphs:
         self._age()
 
     def close(self) -> None:
-        """Stop watching; a graph that is alive and unused counts as kept."""
+        """Stop monitoring; a graph that is alive and unused counts as kept."""
         self.kept = max(self.kept, len(self._unused()))
         self._alive.clear()
         self._young.clear()

@@ -45,7 +45,7 @@ class Hook:
     def __name__(self) -> str:
         # torch.jit.script compiles the hooks of a module by name; other code looks whether there is a name.
         raise AttributeError(
-            "A module cannot be scripted while audit_loop watches it: call torch.jit.script before or after the block."
+            "A module cannot be scripted while audit_loop monitors it: call torch.jit.script before or after the block."
         )
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -1,4 +1,4 @@
-"""Watch a metric object: what it has seen since its last reset, and which threshold it uses."""
+"""Monitor a metric object: what it has seen since its last reset, and which threshold it uses."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from sktorch_acc._text import class_name
 from sktorch_acc.checks.counting import check_metric_reset, check_thresholds
 from sktorch_acc.findings import Finding
 
-__all__ = ["MetricWatch"]
+__all__ = ["MetricMonitor"]
 
 _METHODS = ("update", "compute", "reset")
 _MOST_BATCHES = 8  # that are tried of each kind: with outputs in [0, 1], and others
 _NOISE = 1e-6
 
 
-class MetricWatch:
-    """A metric whose methods are wrapped while it is watched.
+class MetricMonitor:
+    """A metric whose methods are wrapped while it is monitored.
 
     Parameters
     ----------
@@ -52,11 +52,11 @@ class MetricWatch:
     def unwrap(self) -> None:
         """Restore the methods of the metric."""
         for name, wrapped in self._wrapped.items():
-            wrapped.watch = None
+            wrapped.monitor = None
             if vars(self._metric).get(name) is not wrapped:
                 continue  # wrapped again by other code, which still calls this wrapper
             before = wrapped.before
-            while isinstance(before, _Wrapped) and before.watch is None:  # of an audit that ended earlier
+            while isinstance(before, _Wrapped) and before.monitor is None:  # of an audit that ended earlier
                 before = before.before
             if before is None:
                 delattr(self._metric, name)
@@ -127,22 +127,22 @@ class MetricWatch:
 class _Wrapped:
     """A wrapped method, which a copy of the metric does not have, and what is called after it."""
 
-    def __init__(self, metric: Any, name: str, watch: MetricWatch, tell: Callable[..., None]) -> None:
+    def __init__(self, metric: Any, name: str, monitor: MetricMonitor, tell: Callable[..., None]) -> None:
         self.metric, self.name, self.tell = metric, name, tell
-        self.watch: MetricWatch | None = watch
+        self.monitor: MetricMonitor | None = monitor
         self.method = self.__wrapped__ = getattr(metric, name)
         self.before = vars(metric).get(name)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        watch = self.watch
-        if watch is None:
+        monitor = self.monitor
+        if monitor is None:
             return self.method(*args, **kwargs)
-        watch._depth += 1
+        monitor._depth += 1
         try:
             result = self.method(*args, **kwargs)
         finally:
-            watch._depth -= 1
-        if not watch._depth:
+            monitor._depth -= 1
+        if not monitor._depth:
             self.tell(args, kwargs)
         return result
 
@@ -161,7 +161,7 @@ def _probe_of(metric: Any) -> Any:
             "metric=None and pass the accuracy to audit.epoch(...)."
         )
     if not hasattr(metric, "__dict__"):
-        raise TypeError(f"{type(metric).__name__} has __slots__: its methods cannot be watched. Leave metric=None.")
+        raise TypeError(f"{type(metric).__name__} has __slots__: its methods cannot be wrapped. Leave metric=None.")
     try:
         with guarded_generators(torch.device("cpu")):
             probe = copy.deepcopy(metric)

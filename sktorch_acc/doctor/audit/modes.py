@@ -1,4 +1,4 @@
-"""Watch in which mode steps are taken, as far as it matters to a layer."""
+"""Monitor in which mode steps are taken, as far as it matters to a layer."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from sktorch_acc.checks.evaluation import check_left_in_evaluation
 from sktorch_acc.doctor.audit.forward import ForwardPass
 from sktorch_acc.findings import Finding
 
-__all__ = ["ModeWatch"]
+__all__ = ["ModeMonitor"]
 
 
-class ModeWatch:
+class ModeMonitor:
     """The mode of a module, and of its layers that depend on it."""
 
     def __init__(self, model: nn.Module) -> None:

@@ -74,9 +74,9 @@ def all_outputs(module: nn.Module, rows: Rows) -> torch.Tensor:
 
 
 def evaluate(module: nn.Module, rows: Rows) -> Evaluated:
-    """Run all samples in evaluation mode and watch the ReLU layers."""
+    """Run all samples in evaluation mode and monitor the ReLU layers."""
     module.eval()
-    with _watched_relus(module) as active:
+    with _monitored_relus(module) as active:
         output = all_outputs(module, rows)
     flat = output.reshape(len(output), -1).double()
     bad = ~(torch.isfinite(flat) | torch.isneginf(flat)).all(dim=1)
@@ -87,7 +87,7 @@ def evaluate(module: nn.Module, rows: Rows) -> Evaluated:
 
 
 @contextmanager
-def _watched_relus(module: nn.Module) -> Iterator[dict[str, torch.Tensor]]:
+def _monitored_relus(module: nn.Module) -> Iterator[dict[str, torch.Tensor]]:
     """Record which units of the ReLU layers are above 0 for any sample in the body."""
     active: dict[str, torch.Tensor] = {}
 

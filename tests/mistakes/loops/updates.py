@@ -166,7 +166,7 @@ def the_second_of_two_optimizers_changes_weights_of_the_losses():
 
 @clean
 def a_projector_outside_a_module_with_an_unused_head():
-    """More parameters than are watched, of which only few are the module's."""
+    """More parameters than are monitored, of which only few are the module's."""
     body = nn.Sequential(nn.Linear(6, 8), nn.ReLU())
     model = nn.ModuleDict({"body": body, "unused": nn.Linear(8, 3)})
     model.forward = lambda x: body(x)

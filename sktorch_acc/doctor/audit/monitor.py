@@ -1,4 +1,4 @@
-"""Watch a loop through hooks on its module, criterion and optimizer, and keep counts."""
+"""Monitor a loop through hooks on its module, criterion and optimizer, and keep counts."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import torch
 from torch import nn
 
 from sktorch_acc.doctor.audit.forward import ForwardPass
-from sktorch_acc.doctor.audit.gradients import GradientWatch
+from sktorch_acc.doctor.audit.gradients import GradientMonitor
 from sktorch_acc.doctor.audit.graphs import Graphs
 from sktorch_acc.doctor.audit.hooks import Hooks, count_correct, inside_transform, nodes_of, tensors_in
-from sktorch_acc.doctor.audit.modes import ModeWatch
+from sktorch_acc.doctor.audit.modes import ModeMonitor
 from sktorch_acc.doctor.audit.reported import Counts, Epoch
 from sktorch_acc.outputs import OutputSpec, output_spec
 
-__all__ = ["Watcher"]
+__all__ = ["LoopMonitor"]
 
 
 @dataclass(slots=True, eq=False)
@@ -61,7 +61,7 @@ def _version(tensor: torch.Tensor) -> int | None:
     return None if tensor.is_inference() else tensor._version
 
 
-class Watcher:
+class LoopMonitor:
     """What goes through a module, its criterion and its optimizer.
 
     Parameters
@@ -77,16 +77,16 @@ class Watcher:
 
     Attributes
     ----------
-    gradients : GradientWatch
+    gradients : GradientMonitor
     graphs : Graphs
-    modes : ModeWatch
+    modes : ModeMonitor
     epochs : list of Epoch
         Counts of the epochs that are complete.
     """
 
     def __init__(self, model: nn.Module, optimizer: torch.optim.Optimizer, criterion: Any, hooks: Hooks) -> None:
-        self.gradients = GradientWatch(optimizer, hooks)
-        self.graphs, self.modes = Graphs(), ModeWatch(model)
+        self.gradients = GradientMonitor(optimizer, hooks)
+        self.graphs, self.modes = Graphs(), ModeMonitor(model)
         self.epochs: list[Epoch] = []
         self._output_spec = _output_spec(criterion)
         self._steps_before = 0
@@ -146,7 +146,7 @@ class Watcher:
         self._passes.append(this)
         nodes = nodes_of(tensors)
         if nodes:
-            self.graphs.watch(nodes, this, self._used)
+            self.graphs.add(nodes, this, self._used)
         given = tensors_in((args, kwargs))
         if self._output_spec is not None and given:
             try:
