@@ -13,9 +13,9 @@ import torch
 
 from sktorch_acc._rates import rates
 from sktorch_acc.checks.data import check_majority, check_scales, column_scales, normalises_input
+from sktorch_acc.checks.duplicates import check_ceiling, repeated_rows
+from sktorch_acc.checks.evaluation import check_norm_statistics
 from sktorch_acc.checks.learning import check_flat, long_enough
-from sktorch_acc.checks.mode import check_norm_statistics
-from sktorch_acc.checks.repeated import check_ceiling, repeated_rows
 from sktorch_acc.data import Examples, Rows
 from sktorch_acc.engine.history import EpochRow
 from sktorch_acc.engine.observer import Observer
