@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import itertools
+import functools
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
+import scipy.sparse
 
 from sktorch_acc._rates import rates
 from sktorch_acc.findings import Finding
@@ -18,10 +17,12 @@ from sktorch_acc.findings import Finding
 __all__ = ["RepeatedRows", "check_ceiling", "check_leak", "repeated_rows"]
 
 Ints = npt.NDArray[np.int64]
+Keys = npt.NDArray[np.uint64]
 
 _BINDING_CEILING = 0.95
 _LEAK = 0.05  # share of duplicates
-_AT_ONCE = 2**20  # values copied at once
+_AT_ONCE = 2**20  # values that are hashed at once
+_MIXING = np.uint64(0x9E3779B97F4A7C15)
 
 
 @dataclass(frozen=True)
@@ -62,38 +63,90 @@ def repeated_rows(X: Any, y: Ints) -> RepeatedRows:
     y : ndarray of shape (n_samples,), int64
         Class indices.
     """
-    if not isinstance(X, np.ndarray):
-        X = X.copy()
-        X.sum_duplicates()
-        X.eliminate_zeros()
     n_samples, n_labels = X.shape[0], int(y.max(initial=0)) + 1
-    hashes = np.fromiter(map(hash, _contents(X)), np.int64, n_samples)
-    # Samples that share a hash are compared in full; there are few of them in most data.
-    shared = np.flatnonzero(pd.Series(hashes).duplicated(keep=False))
-    groups, _ = pd.factorize(np.array([*_contents(X[shared])], dtype=object))
-    cells, counts = np.unique(groups * n_labels + y[shared], return_counts=True)
+    if isinstance(X, np.ndarray):
+        X = X.reshape(n_samples, math.prod(X.shape[1:]))
+    groups = _groups(X) if X.shape[1] else np.zeros(n_samples, dtype=np.int64)
     sizes = np.bincount(groups)
-    best = np.zeros(len(sizes), dtype=np.int64)
+    shared = np.flatnonzero(sizes[groups] > 1)
+    cells, counts = np.unique(groups[shared] * n_labels + y[shared], return_counts=True)
+    best = np.minimum(sizes, 1)
     np.maximum.at(best, cells // n_labels, counts)
     mixed = best < sizes
     return RepeatedRows(
         n_samples,
         mixed_groups=int(mixed.sum()),
         mixed_samples=int(sizes[mixed].sum()),
-        best=n_samples - len(shared) + int(best.sum()),
+        best=int(best.sum()),
         copies=int((counts - 1).sum()),
     )
 
 
-def _contents(X: Any) -> Iterator[bytes]:
-    """Yield the bytes of each sample, which are equal where the values are."""
-    if not isinstance(X, np.ndarray):
-        for start, stop in itertools.pairwise(X.indptr.tolist()):
-            yield X.indices[start:stop].tobytes() + X.data[start:stop].tobytes()
-        return
-    step = max(1, _AT_ONCE // max(1, math.prod(X.shape[1:])))
+def _groups(X: Any) -> Ints:
+    """Return the group of each sample; equal samples are in one group."""
+    sparse = scipy.sparse.issparse(X)
+    if sparse and not X.has_canonical_format:
+        X = X.copy()
+        X.sum_duplicates()
+    keys = _sparse_keys(X) if sparse else _dense_keys(X)
+    ordered = np.sort(keys)  # without positions it is four times as fast, and mostly enough
+    if not (ordered[1:] == ordered[:-1]).any():
+        return np.arange(len(keys))
+    order = np.argsort(keys, kind="stable")
+    same = ordered[1:] == ordered[:-1]
+    first, second = X[order[:-1][same]], X[order[1:][same]]
+    if (first != second).nnz if sparse else (first != second).any():  # different samples with one key: never seen
+        return np.unique(X.toarray() if sparse else X, axis=0, return_inverse=True)[1].reshape(-1)
+    groups = np.empty(len(keys), dtype=np.int64)
+    groups[order] = np.append(0, np.cumsum(~same))
+    return groups
+
+
+def _dense_keys(X: npt.NDArray[Any]) -> Keys:
+    """Hash each sample to 64 bits with integer arithmetic: equal samples have equal keys."""
+    keys = np.empty(len(X), dtype=np.uint64)
+    step = max(1, _AT_ONCE // X.shape[1])
     for start in range(0, len(X), step):
-        yield from map(np.ndarray.tobytes, X[start : start + step] + X.dtype.type(0))  # -0.0 becomes 0.0
+        words = _words(X[start : start + step])
+        keys[start : start + step] = _mixed(words) @ _odd_numbers(words.shape[1])
+    return keys
+
+
+def _words(X: npt.NDArray[Any]) -> Keys:
+    """Return the bytes of each sample as 64-bit words, padded with zeros; -0.0 has the bytes of 0.0."""
+    rows = np.ascontiguousarray(X + X.dtype.type(0) if X.dtype.kind == "f" else X)
+    n_bytes = rows.shape[1] * rows.itemsize
+    if n_bytes % 8 == 0:
+        return rows.view(np.uint64) if rows.dtype.kind == "f" else rows.copy().view(np.uint64)
+    padded = np.zeros((len(rows), -(-n_bytes // 8) * 8), dtype=np.uint8)
+    padded[:, :n_bytes] = rows.view(np.uint8)
+    return padded.view(np.uint64)
+
+
+def _sparse_keys(X: Any) -> Keys:
+    """Hash each sample of a canonical CSR matrix; a stored zero adds nothing."""
+    values = X.data + X.data.dtype.type(0) if X.data.dtype.kind == "f" else X.data.astype(np.int64)
+    bits = values.view(f"u{values.itemsize}").astype(np.uint64)
+    sums = np.zeros(X.nnz + 1, dtype=np.uint64)
+    np.cumsum(_mixed(bits) * _odd_numbers(X.shape[1])[X.indices], out=sums[1:])  # modulo 2**64
+    keys: Keys = sums[X.indptr[1:]] - sums[X.indptr[:-1]]
+    return keys
+
+
+def _mixed(words: Keys) -> Keys:
+    """Let each bit change all of the lower half, in place; 0 stays 0.
+
+    The low bits of a float such as 1.0 are all 0, and products with odd numbers would leave them so.
+    """
+    words ^= words >> np.uint64(32)
+    words *= _MIXING
+    words ^= words >> np.uint64(32)
+    return words
+
+
+@functools.lru_cache(maxsize=4)
+def _odd_numbers(n: int) -> Keys:
+    return np.random.default_rng(0).integers(1, 2**63, n, dtype=np.uint64) * np.uint64(2) + np.uint64(1)
 
 
 def check_ceiling(repeated: RepeatedRows) -> Finding | None:
