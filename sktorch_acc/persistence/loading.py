@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,6 @@ from sktorch_acc.modules import MLP
 from sktorch_acc.outputs import OutputSpec, output_spec
 from sktorch_acc.persistence.epochs import epochs_from_json
 from sktorch_acc.persistence.labels import labels_from_json
-from sktorch_acc.persistence.manifest import Manifest
 from sktorch_acc.persistence.weights import build_and_fill, fill, settle_lazy_layers
 from sktorch_acc.storage.names import Names
 from sktorch_acc.storage.tensors import Tensors
@@ -48,13 +48,13 @@ _OTHER_SHAPES = ("LBFGS", "Adafactor")
 
 
 def rebuild(
-    manifest: Manifest, tensors: Tensors, module: Any, allow: Iterable[Any], device: torch.device
+    manifest: SimpleNamespace, tensors: Tensors, module: Any, allow: Iterable[Any], device: torch.device
 ) -> TorchClassifier:
     """Return the estimator of a model file.
 
     Parameters
     ----------
-    manifest, tensors : Manifest, mapping of str to Tensor
+    manifest, tensors : SimpleNamespace, mapping of str to Tensor
         The two parts of the file, verified.
     module : nn.Module class, factory, instance or None
         The argument of `load_model`.
@@ -93,7 +93,7 @@ def rebuild(
     return clf
 
 
-def _chosen_module(manifest: Manifest, module: Any, names: Names) -> Any:
+def _chosen_module(manifest: SimpleNamespace, module: Any, names: Names) -> Any:
     """Return the parameter `module` of the estimator; None for the bundled MLP."""
     kind, name = manifest.module["kind"], manifest.module["name"]
     if kind == "bundled":
@@ -120,7 +120,7 @@ def _chosen_module(manifest: Manifest, module: Any, names: Names) -> Any:
 
 
 def _state(
-    clf: TorchClassifier, manifest: Manifest, tensors: Tensors, reader: Reader, device: torch.device
+    clf: TorchClassifier, manifest: SimpleNamespace, tensors: Tensors, reader: Reader, device: torch.device
 ) -> TrainingState:
     settings = FitSettings.of(clf.get_params(deep=False), clf._nested)
     schema, labels = _schema(manifest), Labels(labels_from_json(**manifest.classes))
@@ -148,7 +148,7 @@ def _state(
 
 
 def _training_state(
-    settings: FitSettings, model: Model, manifest: Manifest, tensors: Tensors, reader: Reader
+    settings: FitSettings, model: Model, manifest: SimpleNamespace, tensors: Tensors, reader: Reader
 ) -> TrainingState:
     """Return the training state, with the state of the optimizer if it was stored."""
     training = manifest.training
@@ -185,7 +185,7 @@ def _is_of_torch(cls: Any) -> bool:
     return str(getattr(cls, "__module__", "")).startswith("torch.nn.")
 
 
-def _schema(manifest: Manifest) -> FeatureSchema:
+def _schema(manifest: SimpleNamespace) -> FeatureSchema:
     schema = FeatureSchema.from_state(manifest.schema)
     if schema.dtype not in ("float32", "float64") or not schema.row_shape or schema.row_shape[0] != manifest.n_features:
         raise ModelFileError(
@@ -197,7 +197,7 @@ def _schema(manifest: Manifest) -> FeatureSchema:
     return schema
 
 
-def _computing_dtype(manifest: Manifest, device: torch.device) -> torch.dtype:
+def _computing_dtype(manifest: SimpleNamespace, device: torch.device) -> torch.dtype:
     name = manifest.training["dtype"]
     if name not in _DTYPES:
         raise ModelFileError(f"manifest.json: dtype must be one of {_DTYPES}, but is {name[:20]!r}.")
@@ -270,7 +270,7 @@ def _set_requests(clf: TorchClassifier, requests: Mapping[str, Any]) -> None:
                 getattr(clf, f"set_{method}_request")(**wanted)
 
 
-def _publish(clf: TorchClassifier, manifest: Manifest, state: TrainingState, reader: Reader) -> None:
+def _publish(clf: TorchClassifier, manifest: SimpleNamespace, state: TrainingState, reader: Reader) -> None:
     """Set the fitted attributes."""
     classes = state.model.labels.classes
     if len(manifest.class_count) != len(classes):
@@ -286,7 +286,7 @@ def _publish(clf: TorchClassifier, manifest: Manifest, state: TrainingState, rea
     clf.best_epoch_ = state.best_epoch
 
 
-def _net(state: TrainingState, manifest: Manifest, reader: Reader) -> Any:
+def _net(state: TrainingState, manifest: SimpleNamespace, reader: Reader) -> Any:
     """Return the net with the record of the callbacks; None for a model without callbacks."""
     if manifest.callback_record is None:
         return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from types import SimpleNamespace
 from typing import Any
 
 from sklearn.utils.validation import check_is_fitted
@@ -14,7 +15,7 @@ from sktorch_acc.exceptions import ModelFileError
 from sktorch_acc.persistence.epochs import epochs_from_json
 from sktorch_acc.persistence.labels import labels_from_json
 from sktorch_acc.persistence.loading import rebuild
-from sktorch_acc.persistence.manifest import VERSION, Manifest
+from sktorch_acc.persistence.manifest import check_weights, manifest_from_bytes
 from sktorch_acc.persistence.saving import contents
 from sktorch_acc.storage.archive import Source, read_entries, write_entries
 from sktorch_acc.storage.tensors import unpack
@@ -193,7 +194,7 @@ def inspect_model(path: Source) -> dict[str, Any]:
     classes = labels_from_json(**manifest.classes)
     rows = epochs_from_json(manifest.epochs, unpack(weights, manifest.tensors), len(classes))
     return {
-        "format_version": VERSION,
+        "format_version": manifest.format_version,
         "versions": manifest.versions,
         "module": manifest.module,
         "parameters": manifest.parameters,
@@ -213,14 +214,14 @@ def inspect_model(path: Source) -> dict[str, Any]:
     }
 
 
-def _read(path: Source) -> tuple[Manifest, bytes]:
+def _read(path: Source) -> tuple[SimpleNamespace, bytes]:
     """Return the manifest and the weights of a file, with verified checksums."""
     try:
         data, weights = read_entries(path)
     except MemoryError as err:
         raise ModelFileError("The file is larger than the memory of this machine.") from err
-    manifest = Manifest.from_bytes(data)
-    manifest.check_weights(weights)
+    manifest = manifest_from_bytes(data)
+    check_weights(manifest, weights)
     return manifest, weights
 
 

@@ -27,7 +27,7 @@ from sktorch_acc.observers.sklearn_tasks import has_callbacks
 from sktorch_acc.outputs import output_spec
 from sktorch_acc.persistence.epochs import epochs_to_json
 from sktorch_acc.persistence.labels import labels_to_json
-from sktorch_acc.persistence.manifest import Manifest
+from sktorch_acc.persistence.manifest import manifest_to_bytes
 from sktorch_acc.persistence.weights import frozen_names, mismatch, tensors_of
 from sktorch_acc.storage.names import is_named, name_of
 from sktorch_acc.storage.tensors import pack, table_of
@@ -64,7 +64,7 @@ def contents(clf: TorchClassifier, with_optimizer: bool) -> tuple[bytes, bytes]:
     record = writer.encode(list(clf.net_.history), "net_.history") if params["callbacks"] and clf.callbacks_ else None
     tensors |= writer.tensors
     weights = pack(tensors)
-    manifest = Manifest(
+    manifest = dict(
         versions=_versions(),
         module=module,
         parameters=parameters,
@@ -79,7 +79,7 @@ def contents(clf: TorchClassifier, with_optimizer: bool) -> tuple[bytes, bytes]:
         weights={"size": len(weights), "sha256": hashlib.sha256(weights).hexdigest()},
         extensions={},
     )
-    return manifest.to_bytes(), weights
+    return manifest_to_bytes(manifest), weights
 
 
 # ------------------------------------------------------------ what is stored

@@ -1,4 +1,4 @@
-"""Model files of format 1: the types of their entries, and the conversion to the current format."""
+"""Model files of format 1: the conversion of their manifest to the current format."""
 
 from __future__ import annotations
 
@@ -6,41 +6,13 @@ from typing import Any
 
 from sktorch_acc.exceptions import ModelFileError
 
-__all__ = ["SPEC_1", "upgraded"]
+__all__ = ["upgraded"]
 
-SPEC_1: dict[str, Any] = {
-    "versions": "strings by name",
-    "module": {"kind": "text", "name": "text or null"},
-    "parameters": "object",
-    "classes": {"dtype": "text", "values": "list"},
-    "class_count": "counts",
-    "n_features": "count",
-    "feature_names": "texts or null",
-    "door": {"row_shape": "counts", "integers": "flag", "dtype": "text"},
-    "meaning": {"kind": "text", "one_column": "flag or null", "n_classes": "count"},
-    "training": {
-        "device": "text",
-        "dtype": "text",
-        "seed": "count",
-        "lr": "number",
-        "n_threads": "count",
-        "n_iter": "count",
-        "best_epoch": "count",
-        "continued": "flag",
-    },
-    "history": {"epochs": "counts", "columns": "texts", "values": "list"},
-    "record": "list",
-    "requests": "object",
-    "optimizer": "object or null",
-    "tensors": "object",
-    "frozen": "texts",
-    "weights": {"size": "count", "sha256": "digest"},
-}
 _RENAMED = {"door": "schema", "meaning": "output"}
 
 
 def upgraded(entries: dict[str, Any]) -> dict[str, Any]:
-    """Return the entries of a manifest of format 1, checked against `SPEC_1`, as those of format 2.
+    """Return the entries of a manifest of format 1, as those of format 2.
 
     Raises
     ------
