@@ -26,27 +26,27 @@ class Observer:
     foreign: ClassVar[bool] = True
 
     def fit_begin(self, fit: Any) -> None:
-        """Called when everything is prepared, before the first step."""
+        """Run when everything is prepared, before the first step."""
 
     def epoch_begin(self, fit: Any, epoch: int) -> None:
-        """Called before the first step of an epoch."""
+        """Run before the first step of an epoch."""
 
     def epoch_recorded(self, fit: Any, row: EpochRow) -> None:
-        """Called when an epoch is recorded. Ctrl-C is delayed meanwhile: run no code of others here."""
+        """Run when an epoch is recorded. Ctrl-C is delayed meanwhile: run no code of others here."""
 
     def epoch_end(self, fit: Any, row: EpochRow) -> bool:
-        """Called at the end of an epoch; return True to stop the fit."""
+        """Run at the end of an epoch; return True to stop the fit."""
         return False
 
     def fit_end(self, fit: Any) -> list[int]:
-        """Called after the last epoch; return the epochs whose weights were restored, if any."""
+        """Run after the last epoch; return the epochs whose weights were restored, if any."""
         return []
 
     def result(self, fit: Any) -> None:
-        """Called when `state.best_epoch` is final, before the estimator is fitted; an error makes the fit fail."""
+        """Run when `state.best_epoch` is final, before the estimator is fitted; an error makes the fit fail."""
 
     def published(self, fit: Any) -> None:
-        """Called when the estimator is fitted."""
+        """Run when the estimator is fitted."""
 
 
 class BatchObserver(Observer):
@@ -58,13 +58,13 @@ class BatchObserver(Observer):
         return True
 
     def batch_begin(self, fit: Any, batch: Any, training: bool) -> None:
-        """Called before a batch."""
+        """Run before a batch."""
 
     def gradients(self, fit: Any, batch: Any) -> None:
-        """Called when the gradients of a step are computed, before the step."""
+        """Run when the gradients of a step are computed, before the step."""
 
     def batch_end(self, fit: Any, batch: Any, outcome: tuple[torch.Tensor, torch.Tensor], training: bool) -> None:
-        """Called after a batch, with its loss and its output."""
+        """Run after a batch, with its loss and its output."""
 
 
 _REVERSED = ("fit_begin", "epoch_begin")  # the observer that begins last ends first
