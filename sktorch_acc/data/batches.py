@@ -40,10 +40,11 @@ def row_blocks(n_rows: int, batch_size: int, elements_per_row: int) -> Iterator[
 
 
 def aligned_split(block: torch.Tensor, sizes: Sequence[int]) -> Sequence[torch.Tensor]:
-    """Split a newly allocated contiguous block into batches that begin at multiples of 64 bytes.
+    """Split a newly allocated block into contiguous batches that begin at multiples of 64 bytes.
 
     The bits of a step then do not depend on the position of its batch in the block. All sizes but the last are equal.
     """
+    block = block.contiguous()  # targets that are repeated over columns are not
     length = sizes[0] * (block.numel() // max(1, len(block)))  # elements of a batch
     per_line = ALIGNMENT // block.element_size()
     if len(sizes) == 1 or length % per_line == 0:

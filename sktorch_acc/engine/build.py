@@ -233,9 +233,8 @@ def _parameter_groups(model: Model, patterns: Iterable[tuple[str, Mapping[str, A
 
 def _fused_if_possible(make: Any, groups: list[dict[str, Any]], arguments: dict[str, Any]) -> Any:
     accepted, _ = accepted_names(make)
-    if "fused" in accepted and not {"fused", "foreach", "differentiable", "capturable"} & set(arguments):
-        try:
-            return make(groups, **arguments, fused=True)
-        except RuntimeError:  # no fused kernel for this device or dtype
-            arguments = {**arguments, "fused": None}
+    chosen = {"fused", "foreach", "differentiable", "capturable"} & set(arguments)
+    # The kernels take real numbers alone, and say so only at the first step.
+    if "fused" in accepted and not chosen and all(p.is_floating_point() for g in groups for p in g["params"]):
+        arguments = {**arguments, "fused": True}
     return make(groups, **arguments)

@@ -27,6 +27,10 @@ def copied(module: nn.Module) -> nn.Module:
     plain = [part for part in parts if _is_plain(type(part))]  # type: ignore[arg-type]
     for part in plain:  # first: an attribute may refer to a module
         memo[id(part)] = object.__new__(type(part))
+    for part in parts if len(plain) < len(parts) else ():
+        for value in vars(part).values():
+            if isinstance(value, torch.Tensor):
+                _copy_of(value, memo)
     for part in plain:
         own = memo[id(part)].__dict__
         for name, value in vars(part).items():
@@ -36,10 +40,6 @@ def copied(module: nn.Module) -> nn.Module:
                 own[name] = type(value)()
             else:
                 own[name] = _copy_of(value, memo)
-    for part in parts if len(plain) < len(parts) else ():
-        for value in vars(part).values():
-            if isinstance(value, torch.Tensor):
-                _copy_of(value, memo)
     return copy.deepcopy(module, memo)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cmath
 import math
 import time
 from typing import Any
@@ -117,7 +118,7 @@ def _validate(fit: Fit, examples: Examples, counter: AccuracyCounter | None) -> 
     sizes: list[float] = []
     told = bool(batch_observers(fit))
     state, model = fit.state, fit.state.model
-    model.criterion.eval()
+    fit.loss.train(False)
 
     def consume(start: int, stop: int, output: torch.Tensor) -> None:
         if nan_rows(output):
@@ -170,7 +171,7 @@ def _check_weights(fit: Fit) -> None:
     for parameter in state.model.module.parameters() if state.best is None else ():
         values = parameter.detach()
         # A finite sum needs one pass; finite values whose sum overflows need the other.
-        if not (math.isfinite(values.sum().item()) or bool(torch.isfinite(values).all())):
+        if not (cmath.isfinite(values.sum().item()) or bool(torch.isfinite(values).all())):
             raise _nonfinite(fit, "Weights became NaN or infinite", state.epoch)
 
 

@@ -71,6 +71,11 @@ class Loss:
         """How the criterion puts the losses of a batch together; None if it does not say."""
         return getattr(self.criterion, "reduction", None)
 
+    def train(self, mode: bool) -> None:
+        """Put the criterion in training or evaluation mode."""
+        for part in {self.criterion, self.per_sample}:
+            part.train(mode)
+
     def targets(self, indices: torch.Tensor) -> torch.Tensor:
         """Return class indices as the criterion wants them: int64, or floats shaped as one column."""
         if not self.single:
@@ -126,12 +131,13 @@ class Loss:
 
 
 def _per_sample(criterion: nn.Module) -> nn.Module:
-    """Return a copy of the criterion that returns one number per sample."""
+    """Return a copy of the criterion that returns one number per sample; its parameters are those of the criterion."""
     if getattr(criterion, "reduction", None) is None:
         raise ValueError(
             f"sample_weight and class_weight need the loss of each sample, but {type(criterion).__name__} "
             "has no attribute `reduction`: give it one that accepts 'none'."
         )
-    unreduced = copy.deepcopy(criterion)
+    shared = {id(tensor): tensor for tensor in [*criterion.parameters(), *criterion.buffers()]}
+    unreduced = copy.deepcopy(criterion, shared)
     unreduced.reduction = "none"  # type: ignore[assignment]
     return unreduced

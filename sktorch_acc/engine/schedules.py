@@ -24,6 +24,8 @@ _NAMED: dict[str, type] = {
     "plateau": torch_schedules.ReduceLROnPlateau,
 }
 
+_MOVED = ("lr", "momentum", "betas")  # OneCycleLR and CyclicLR move the momentum against the rate
+
 
 @dataclass(frozen=True)
 class Schedule:
@@ -31,14 +33,14 @@ class Schedule:
 
     Parameters
     ----------
-    rates : list of float
-        Learning rate of each parameter group before the schedule moved it.
+    before : list of dict
+        What schedules move, of each parameter group before this one moved it.
     """
 
     scheduler: Any
     per_step: bool
     wants_metric: bool
-    rates: list[float]
+    before: list[dict[str, Any]]
 
     def end_epoch(self, metric: float) -> None:
         """Step at an epoch's end; `metric` is the monitored value (ReduceLROnPlateau alone reads it)."""
@@ -50,8 +52,8 @@ class Schedule:
     def undo(self) -> None:
         """Put the learning rates back: the schedule of the next fit starts anew, also with warm_start."""
         groups = self.scheduler.optimizer.param_groups
-        for group, rate in zip(groups, self.rates, strict=False):  # a callback may have added groups
-            group["lr"] = rate
+        for group, before in zip(groups, self.before, strict=False):  # a callback may have added groups
+            group.update(before)
             group.pop("initial_lr", None)
 
 
@@ -98,7 +100,7 @@ def build_schedule(
     cls = _NAMED[spec] if isinstance(spec, str) else spec
     check_names(given, cls, "lr_scheduler", exclude=("self", "optimizer"))
     arguments = {**_filled(spec, given, facts), **given}
-    rates = [group["lr"] for group in optimizer.param_groups]
+    before = [{name: group[name] for name in _MOVED if name in group} for group in optimizer.param_groups]
     try:
         scheduler = cls(optimizer, **arguments)
     except TypeError as err:
@@ -108,7 +110,7 @@ def build_schedule(
         ) from err
     per_step = isinstance(scheduler, _PER_STEP)
     plateau = isinstance(scheduler, torch_schedules.ReduceLROnPlateau)
-    return Schedule(scheduler, per_step, plateau, rates)
+    return Schedule(scheduler, per_step, plateau, before)
 
 
 def _filled(spec: Any, given: Mapping[str, Any], facts: ScheduleFacts) -> dict[str, Any]:

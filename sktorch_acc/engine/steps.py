@@ -51,7 +51,7 @@ def train_epoch(fit: Fit, order: torch.Generator, running: AccuracyCounter | Non
     total = torch.zeros((), dtype=torch.float64, device=model.device)
     weight = torch.zeros_like(total)
     _train_mode(fit)
-    model.criterion.train()
+    fit.loss.train(True)
     for block in _blocks(fit, order):
         losses, outputs = zip(*take_steps(fit, block.batches), strict=True)
         total += torch.stack(losses).to(torch.float64) @ block.batch_weights

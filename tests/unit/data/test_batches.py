@@ -1,11 +1,11 @@
-"""Batches and their tail, blocks, and the stratified hold-out."""
+"""Batches and their tail, blocks, and where in memory a batch begins."""
 
-import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sktorch_acc.data import batch_sizes, batches, row_blocks, stratified_holdout
+from sktorch_acc.data import aligned_split, batch_sizes, batches, row_blocks
 
 
 @pytest.mark.parametrize(
@@ -28,23 +28,53 @@ def test_blocks_hold_every_row_once_in_whole_batches(n_rows, batch_size, block_e
     assert [size for _, _, sizes in blocks for size in sizes] == batch_sizes(n_rows, batch_size)
 
 
-@given(st.lists(st.integers(1, 30), min_size=1, max_size=8), st.floats(0.05, 0.9), st.integers(0, 9))
-def test_the_holdout_is_stratified_and_leaves_each_class_a_row(counts, fraction, seed):
-    indices = np.repeat(np.arange(len(counts)), counts)
-    wanted = min(round(fraction * len(indices)), sum(c - 1 for c in counts))
-    if wanted == 0:
-        with pytest.raises(ValueError, match="holds out no sample"):
-            stratified_holdout(indices, fraction, seed)
-        return
-    kept, held = stratified_holdout(indices, fraction, seed)
-    assert sorted([*kept, *held]) == list(range(len(indices)))
-    assert len(held) == wanted
-    assert (np.bincount(indices[kept], minlength=len(counts)) >= 1).all()
-    share = np.minimum(np.array(counts) * fraction, np.array(counts) - 1)
-    assert (np.bincount(indices[held], minlength=len(counts)) >= np.floor(share)).all()
+DTYPES = (torch.float32, torch.float64, torch.int64)
+SHAPES = ((), (1,), (3,), (7,), (16,), (3, 5), (2, 3, 3))
+SIZES = {
+    "one batch": [7],
+    "one batch of one row": [1],
+    "equal batches": [5, 5, 5],
+    "a smaller last batch": [6, 6, 2],
+    "a last batch of one row more": [5, 5, 6],
+    "batches of one row": [1, 1, 1],
+    "two rows in the last batch of batches of one": [1, 1, 2],
+    "batches of whole lines": [16, 16, 9],
+}
 
 
-def test_the_holdout_follows_its_seed():
-    indices = np.repeat([0, 1], 50)
-    first, again, other = (stratified_holdout(indices, 0.2, seed)[1].tolist() for seed in (1, 1, 2))
-    assert first == again != other
+def block_of(sizes, shape, dtype):
+    n = sum(sizes)
+    return torch.arange(n * torch.Size(shape).numel()).reshape(n, *shape).to(dtype)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("sizes", SIZES.values(), ids=SIZES)
+def test_batches_are_the_rows_and_each_begins_at_a_multiple_of_64_bytes(sizes, shape, dtype):
+    block = block_of(sizes, shape, dtype)
+    parts = aligned_split(block.clone(), sizes)
+    assert [len(part) for part in parts] == sizes
+    assert all(torch.equal(a, b) for a, b in zip(parts, block.split(sizes), strict=True))
+    assert all(part.dtype == dtype for part in parts)
+    assert [part.data_ptr() % 64 for part in parts] == [0] * len(sizes)
+    assert all(part.is_contiguous() for part in parts)
+
+
+def test_batches_do_not_overlap():
+    parts = aligned_split(torch.zeros(17, 3), [5, 5, 7])
+    for number, part in enumerate(parts):
+        part.fill_(number)
+    assert [part.unique().tolist() for part in parts] == [[0.0], [1.0], [2.0]]
+
+
+def test_a_block_whose_batches_are_whole_lines_is_not_copied():
+    block = torch.zeros(32, 16)
+    assert aligned_split(block, [16, 16])[1].data_ptr() == block[16].data_ptr()
+
+
+@pytest.mark.parametrize("sizes", [[5, 5, 6], [16, 16]], ids=str)
+def test_targets_that_are_repeated_over_columns_are_split_too(sizes):
+    repeated = torch.arange(float(sum(sizes))).reshape(-1, 1).expand(-1, 3)
+    parts = aligned_split(repeated, sizes)
+    assert torch.equal(torch.cat(list(parts)), repeated)
+    assert all(part.is_contiguous() and part.data_ptr() % 64 == 0 for part in parts)

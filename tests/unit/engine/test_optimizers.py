@@ -189,3 +189,36 @@ def test_gradients_that_turn_sparse_get_the_optimizers_own_error():
     layer(torch.tensor([0, 1])).sum().backward()
     with pytest.raises(RuntimeError, match="does not support sparse gradients"):
         step()
+
+
+@pytest.mark.parametrize("kind", [torch.optim.Adam, torch.optim.AdamW])
+@pytest.mark.parametrize("own_group", [False, True])
+def test_a_parameter_whose_first_gradient_comes_after_the_first_step_is_trained(kind, own_group):
+    def results(direct):
+        early, late = nn.Parameter(torch.ones(3)), nn.Parameter(torch.ones(3))
+        groups = [{"params": [early]}, {"params": [late]}] if own_group else [early, late]
+        optimizer = kind(groups, fused=True, weight_decay=0)
+        step = step_of(optimizer) if direct else optimizer.step
+        for number in range(4):
+            optimizer.zero_grad()
+            (early + (late if number in (1, 3) else 0)).square().sum().backward()
+            step()
+        return early, late
+
+    direct, by_step = results(True), results(False)
+    assert (direct[1] != 1).all()
+    assert all(torch.equal(a, b) for a, b in zip(direct, by_step, strict=True))
+
+
+def test_a_parameter_that_is_unfrozen_after_the_first_step_is_trained():
+    module = nn.Linear(3, 3)
+    module.bias.requires_grad_(False)
+    before = module.bias.clone()
+    optimizer = torch.optim.AdamW(module.parameters(), fused=True)
+    step = step_of(optimizer)
+    for _ in range(2):
+        optimizer.zero_grad()
+        module(torch.ones(2, 3)).sum().backward()
+        step()
+        module.bias.requires_grad_(True)
+    assert (module.bias != before).all()

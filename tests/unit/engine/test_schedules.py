@@ -1,5 +1,6 @@
 """Learning-rate schedules: names filled from the parameters, classes per epoch or per step."""
 
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -9,6 +10,7 @@ from sklearn.datasets import make_classification
 from torch.optim import lr_scheduler as torch_schedules
 
 from sktorch_acc import TorchClassifier
+from sktorch_acc.engine.schedules import ScheduleFacts, build_schedule
 
 X, Y = make_classification(64, 6, n_informative=4, n_classes=3, random_state=0)
 X = X.astype("float32")
@@ -87,3 +89,88 @@ def test_a_partial_of_a_schedule_steps_as_its_class_does():
 def test_the_optimizers_own_lr_is_refused():
     with pytest.raises(ValueError, match="the learning rate is the parameter lr"):
         rates_of(None, optimizer__lr=0.1)
+
+
+# ------------------------------------------------------------ by itself
+
+
+def sgd(*rates):
+    return torch.optim.SGD([{"params": [torch.nn.Parameter(torch.zeros(1))], "lr": rate} for rate in rates])
+
+
+FACTS = ScheduleFacts(lr=0.1, max_epochs=4, n_steps=5, maximise=False)
+
+
+@pytest.mark.parametrize(
+    ("spec", "given", "expected"),
+    [
+        ("cosine", {}, {"T_max": 4}),
+        ("cosine", {"T_max": 9}, {"T_max": 9}),
+        ("onecycle", {}, {"total_steps": 20}),
+        ("onecycle", {"epochs": 3, "steps_per_epoch": 2}, {"total_steps": 6}),
+        ("plateau", {}, {"mode": "min"}),
+        ("plateau", {"mode": "max"}, {"mode": "max"}),
+        (torch_schedules.ReduceLROnPlateau, {}, {"mode": "min"}),
+    ],
+)
+def test_names_are_filled_from_the_fit_and_what_was_given_wins(spec, given, expected):
+    scheduler = build_schedule(spec, given, sgd(0.1), FACTS).scheduler
+    assert {name: getattr(scheduler, name) for name in expected} == expected
+
+
+def test_a_plateau_of_an_accuracy_is_where_it_no_longer_rises():
+    assert build_schedule("plateau", {}, sgd(0.1), replace(FACTS, maximise=True)).scheduler.mode == "max"
+
+
+def test_no_schedule_takes_no_parameters():
+    assert build_schedule(None, {}, sgd(0.1), FACTS) is None
+    with pytest.raises(ValueError, match="lr_scheduler__gamma was set, but lr_scheduler is None"):
+        build_schedule(None, {"gamma": 0.5}, sgd(0.1), FACTS)
+
+
+def test_a_wrong_or_missing_parameter_of_a_schedule_is_named():
+    with pytest.raises(ValueError, match=r"Did you mean 'lr_scheduler__gamma'"):
+        build_schedule(torch_schedules.StepLR, {"gama": 0.5}, sgd(0.1), FACTS)
+    with pytest.raises(TypeError, match=r"lr_scheduler=StepLR cannot be built.*step_size.*lr_scheduler__<name>"):
+        build_schedule(torch_schedules.StepLR, {}, sgd(0.1), FACTS)
+
+
+@pytest.mark.parametrize("spec", ["cosine", "onecycle", "plateau", torch_schedules.ExponentialLR])
+def test_afterwards_the_learning_rates_are_what_they_were(spec):
+    optimizer = sgd(0.1, 0.3)
+    given = {"gamma": 0.5} if spec is torch_schedules.ExponentialLR else {}
+    schedule = build_schedule(spec, given, optimizer, FACTS)
+    optimizer.step()
+    for _ in range(3):
+        schedule.scheduler.step(*([1.0] if schedule.wants_metric else []))
+        schedule.end_epoch(1.0)
+    for group in optimizer.param_groups:
+        group["lr"] *= 0.5
+    schedule.undo()
+    assert [group["lr"] for group in optimizer.param_groups] == [0.1, 0.3]
+    assert not any("initial_lr" in group for group in optimizer.param_groups)
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "name", "options"),
+    [
+        (torch.optim.AdamW, "betas", {"betas": (0.7, 0.99)}),
+        (torch.optim.SGD, "momentum", {"momentum": 0.6}),
+    ],
+)
+def test_afterwards_the_momentum_is_what_it_was(optimizer, name, options):
+    optimizer = optimizer([torch.nn.Parameter(torch.zeros(1))], lr=0.1, **options)
+    schedule = build_schedule("onecycle", {}, optimizer, FACTS)
+    optimizer.step()
+    schedule.scheduler.step()
+    assert optimizer.param_groups[0][name] != options[name]
+    schedule.undo()
+    assert optimizer.param_groups[0][name] == options[name]
+
+
+def test_a_group_that_was_added_meanwhile_keeps_its_rate():
+    optimizer = sgd(0.1)
+    schedule = build_schedule("cosine", {}, optimizer, FACTS)
+    optimizer.add_param_group({"params": [torch.nn.Parameter(torch.zeros(1))], "lr": 0.7})
+    schedule.undo()
+    assert [group["lr"] for group in optimizer.param_groups] == [0.1, 0.7]
