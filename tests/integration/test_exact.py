@@ -336,7 +336,7 @@ def test_a_thousand_classes():
 @pytest.mark.parametrize(
     "settings", [{}, {"validation_fraction": 0.2}, {"module": LogProbabilities, "criterion": nn.NLLLoss}]
 )
-def test_with_weights_that_do_not_move_the_running_figure_is_the_exact_one(settings):
+def test_with_weights_that_do_not_change_the_running_accuracy_is_the_exact_one(settings):
     clf = TorchClassifier(**settings, lr=1e-30, max_epochs=3, batch_size=7, random_state=0)
     clf.fit(X, Y)
     history = clf.history_

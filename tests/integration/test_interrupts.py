@@ -71,7 +71,7 @@ def test_in_the_first_epoch_nothing_is_fitted():
     assert not hasattr(clf, "classes_")
 
 
-def test_in_a_continued_fit_it_goes_back_to_where_that_began():
+def test_a_fit_that_continues_restores_the_weights_it_began_with():
     clf = classifier(max_epochs=1, warm_start=True, module__at=7).fit(X, Y)
     before = clf.predict_proba(X)
     with pytest.raises(KeyboardInterrupt):

@@ -95,7 +95,7 @@ def test_a_worker_uses_no_more_threads_than_it_was_given():
 
 
 def threads_in_fit(n_threads):
-    """Fit, and tell the threads used by the session, those available, and those before and after."""
+    """Fit; return the threads of the model, those available, and those before and after."""
     X, y = load_iris(return_X_y=True)
     before = torch.get_num_threads()
     clf = TorchClassifier(max_epochs=1, n_threads=n_threads, random_state=0).fit(X, y)

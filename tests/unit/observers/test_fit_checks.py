@@ -1,4 +1,4 @@
-"""What `fit` says of its own accord: each mistake built for real, once a fit, at the user's line."""
+"""The checks of `fit`: each error built for real, reported once a fit, at the line of the user."""
 
 import warnings
 
