@@ -18,7 +18,7 @@ from sklearn.metrics._scorer import _BaseScorer
 from sktorch_acc._text import listed
 from sktorch_acc.labels import as_labels, sorted_union, unique_labels
 from sktorch_acc.metrics._scores import class_accuracies, per_class_accuracy_score, worst_class_accuracy_score
-from sktorch_acc.metrics._targets import LabelPair, read_pair
+from sktorch_acc.metrics._targets import LabelPair, encode_pair
 
 __all__ = [
     "PerClassAccuracyScoring",
@@ -254,7 +254,7 @@ def _read(
     One exception: if the declared labels cover all classes of `y` and the estimator, the fold lacks
     the class both in training and in test.
     """
-    pair = read_pair(y_true, y_pred, wanted, sample_weight)
+    pair = encode_pair(y_true, y_pred, wanted, sample_weight)
     absent = wanted[np.bincount(np.append(pair.true, pair.pred), minlength=len(wanted))[: len(wanted)] == 0]
     if len(absent) == 0:
         return pair

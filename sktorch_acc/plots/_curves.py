@@ -10,7 +10,7 @@ import pandas as pd
 
 from sktorch_acc._text import shorten
 from sktorch_acc.metrics import per_class_history
-from sktorch_acc.metrics._history import history_of, long_history
+from sktorch_acc.metrics._history import long_history
 from sktorch_acc.plots._style import CLASS_COLORS, GREY, INK, TRAIN, VALID, axes_for, despine, need_matplotlib
 
 __all__ = ["AccuracyCurveDisplay"]
@@ -112,10 +112,10 @@ class AccuracyCurveDisplay:
             If `clf` has no `history_`, or its `history_` has no accuracy.
         """
         need_matplotlib(f"{cls.__name__}.from_estimator")
-        history = history_of(clf)
+        curves = long_history(clf, per_class=False).drop(columns="label")
         most = int(np.argmax(clf.class_count_))
         display = cls(
-            long_history(history, [None]).drop(columns="label"),
+            curves,
             class_curves=per_class_history(clf) if per_class else None,
             best_epoch=int(clf.best_epoch_),
             majority=(clf.classes_[most], float(clf.class_count_[most] / np.sum(clf.class_count_))),
