@@ -61,12 +61,12 @@ class CountingClassifier(BaseEstimator):
         self.estimator_ = fitted
         return self
 
-    def count(self, X: Any, y: Any) -> pd.DataFrame:
-        """Predict once and return the number of samples, `n`, of each pair of `true` and `pred`."""
+    def count(self, X: Any, y: Any) -> None:
+        """Predict once and append the number of samples, `n`, of each pair of `true` and `pred`."""
         with self._noted("predict"):
             pred = as_labels(self.estimator_.predict(X), "y_pred")
             rows = pd.DataFrame({"true": as_labels(y, "y"), "pred": pred})
-        return rows.value_counts(sort=False).reset_index(name="n")
+        self.counts_.append(rows.value_counts(sort=False).reset_index(name="n"))
 
     @contextmanager
     def _noted(self, stage: Stage) -> Iterator[None]:
@@ -86,8 +86,8 @@ class CountingClassifier(BaseEstimator):
 
 
 def count_rows(counting: CountingClassifier, X: Any, y: Any) -> float:
-    """Append the counts of one part of the data."""
-    counting.counts_.append(counting.count(X, y))
+    """Count one part of the data."""
+    counting.count(X, y)
     if len(counting.counts_) == counting.n_parts:
         del counting.estimator_
     return 0.0  # cross_validate requires a number

@@ -17,7 +17,6 @@ from sktorch_acc.labels import as_labels, sorted_union
 
 __all__ = ["Folds", "run_folds"]
 
-Labels = npt.NDArray[Any]
 Rows = tuple[npt.NDArray[np.int64], ...]
 
 
@@ -33,31 +32,18 @@ class Folds:
         The indices of each fold.
     """
 
-    labels: Labels
+    labels: npt.NDArray[Any]
     train: Rows
     test: Rows
 
-    @classmethod
-    def of(cls, labels: Labels, indices: dict[str, Any]) -> Folds:
-        """Return the folds of ``cross_validate(..., return_indices=True)``; a part may be a mask."""
-
-        def rows(part: Any) -> Rows:
-            return tuple(np.flatnonzero(one) if one.dtype == bool else one for one in part)
-
-        return cls(labels, rows(indices["train"]), rows(indices["test"]))
-
     @cached_property
-    def classes(self) -> Labels:
+    def classes(self) -> npt.NDArray[Any]:
         """The sorted labels."""
         return sorted_union({"y": self.labels})
 
-    def absent(self, rows: npt.NDArray[np.int64]) -> Labels:
+    def absent(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
         """Return the labels that none of these samples has."""
         return self.classes[~np.isin(self.classes, self.labels[rows])]
-
-    def n_train_classes(self, fold: int) -> int:
-        """Count the labels that a fold was fitted on."""
-        return len(self.classes) - len(self.absent(self.train[fold]))
 
     def counts(self, parts: Iterable[pd.DataFrame]) -> FoldCounts:
         """Count the correct predictions of each fold from the counts, `n`, of each pair of `true` and `pred`."""
@@ -73,4 +59,10 @@ def run_folds(estimator: Any, X: Any, y: Any, scoring: Any, **arguments: Any) ->
     results = cross_validate(
         estimator, X, y, scoring=scoring, return_estimator=True, return_indices=True, error_score="raise", **arguments
     )
-    return results["estimator"], Folds.of(labels, results["indices"])
+    train, test = (tuple(map(_positions, results["indices"][part])) for part in ("train", "test"))
+    return results["estimator"], Folds(labels, train, test)
+
+
+def _positions(rows: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+    """Return the positions of samples, which a splitter may also give as a mask."""
+    return np.flatnonzero(rows) if rows.dtype == bool else rows

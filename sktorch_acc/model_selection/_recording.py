@@ -8,7 +8,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-import pandas as pd
 from sklearn.utils.metadata_routing import get_routing_for_object
 
 from sktorch_acc._text import shorten
@@ -37,7 +36,6 @@ class RecordingClassifier(CountingClassifier):
     def fit(self, X: Any, y: Any, **params: Any) -> RecordingClassifier:
         self.failures_: list[Failure] = []
         self.scores_: Any = None  # dict of numbers by name, or a number
-        self.part_: pd.DataFrame | None = None
         try:
             super().fit(X, y, **params)
         except Exception as error:
@@ -74,7 +72,7 @@ class RecordingScorer:
             return 0.0
         unpredicted = None
         try:
-            fitted.part_ = fitted.count(X, y)
+            fitted.count(X, y)
         except Exception as error:
             unpredicted = _told(error)
         for name, reason in self._score(fitted, X, y, params):
