@@ -11,12 +11,10 @@ import numpy.typing as npt
 __all__ = ["listed", "shorten"]
 
 
-def listed(values: Sequence[Any] | npt.NDArray[Any], limit: int = 5, *, brackets: bool = True) -> str:
+def listed(values: Sequence[Any] | npt.NDArray[Any], limit: int = 5) -> str:
     """Format at most `limit` values, then how many more there are."""
     shown = [v.item() if isinstance(v, np.generic) else v for v in values[:limit]]
-    text = ", ".join(repr(v) for v in shown)
-    text = f"[{text}]" if brackets else text
-    return text if len(values) <= limit else f"{text} and {len(values) - limit} more"
+    return str(shown) if len(values) <= limit else f"{shown} and {len(values) - limit} more"
 
 
 def shorten(label: Any, width: int) -> str:

@@ -125,9 +125,7 @@ def _names(pair: LabelPair, target_names: Any) -> list[str]:
 def _accuracy_lines(table: pd.DataFrame, names: list[str], digits: int) -> list[str]:
     """One line per row of the table; the first column as wide as in scikit-learn's part."""
     rates = ["accuracy", "low", "high", *(["weighted_accuracy"] if "weighted_accuracy" in table else [])]
-    first = ["", *names, str(table.index[-1])]
-    width = max(len("weighted avg"), *(len(name) for name in first))
-    columns = [[f"{name:>{width}}" for name in first]]
+    columns = [_right(["", *names, str(table.index[-1])], len("weighted avg"))]
     columns += [_right([name.partition("_")[0], *(f"{v:.{digits}f}" for v in table[name])]) for name in rates]
     columns += [_right([name, *(str(v) for v in table[name])]) for name in ("correct", "support", "predicted")]
     room = _WIDTH - sum(len(cells[0]) for cells in columns) - 2 * len(columns)
@@ -138,8 +136,8 @@ def _accuracy_lines(table: pd.DataFrame, names: list[str], digits: int) -> list[
     return ["  ".join(cells).rstrip() for cells in zip(*columns, strict=True)]
 
 
-def _right(cells: list[str]) -> list[str]:
-    width = max(len(cell) for cell in cells)
+def _right(cells: list[str], at_least: int = 0) -> list[str]:
+    width = max(at_least, *(len(cell) for cell in cells))
     return [f"{cell:>{width}}" for cell in cells]
 
 

@@ -83,7 +83,7 @@ def per_class_accuracy_score(
             f"The 'kind' parameter of per_class_accuracy_score must be 'within' or 'one_vs_rest'. Got {kind!r} instead."
         )
     pair = read_pair(y_true, y_pred, labels, sample_weight)
-    return class_accuracies(pair) if kind == "within" else _one_vs_rest(pair)
+    return count(pair, pair.weight).accuracy if kind == "within" else _one_vs_rest(pair)
 
 
 def worst_class_accuracy_score(y_true: Any, y_pred: Any, *, labels: Any = None, sample_weight: Any = None) -> float:
@@ -122,13 +122,7 @@ def worst_class_accuracy_score(y_true: Any, y_pred: Any, *, labels: Any = None, 
     0.5
     """
     accuracy = per_class_accuracy_score(y_true, y_pred, labels=labels, sample_weight=sample_weight)
-    measured = accuracy[~np.isnan(accuracy)]
-    return float(measured.min()) if len(measured) else float("nan")
-
-
-def class_accuracies(pair: LabelPair) -> npt.NDArray[np.float64]:
-    """Return the within-class accuracies: from counts, or from sums of weights if there are weights."""
-    return count(pair, pair.weight).accuracy
+    return float(np.fmin.reduce(accuracy))  # of a number and NaN, fmin returns the number
 
 
 def _one_vs_rest(pair: LabelPair) -> npt.NDArray[np.float64]:
