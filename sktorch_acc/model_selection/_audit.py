@@ -185,7 +185,7 @@ def _names(recorded: Iterable[RecordingClassifier]) -> dict[int, tuple[str, ...]
 def _classes(estimator: Any, cv: Any, folds: Folds) -> Finding | None:
     """Check that every fold is fitted on all classes; if not, the split may lack stratification."""
     missing = [folds.absent(rows) for rows in folds.train]
-    if is_classifier(estimator) or len(folds.classes) < 2 or not (cv is None or isinstance(cv, Integral)):
+    if is_classifier(estimator) or len(np.unique(folds.labels)) < 2 or not (cv is None or isinstance(cv, Integral)):
         return check_missing_classes(missing)
     bases = type(_innermost(estimator)).mro()
     both = ClassifierMixin in bases and BaseEstimator in bases

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -96,7 +95,7 @@ def count_rows(counting: CountingClassifier, X: Any, y: Any) -> float:
 def refuse_non_classifier(estimator: Any) -> None:
     """Refuse what cannot be cross-validated before the first fold is fitted."""
     name = type(estimator).__name__
-    if inspect.isclass(estimator):
+    if isinstance(estimator, type):
         came = f"the class {estimator.__name__}: pass an instance, {estimator.__name__}()"
     elif hasattr(estimator, "forward") and not hasattr(estimator, "fit"):
         came = f"the module {name}: pass TorchClassifier around it"

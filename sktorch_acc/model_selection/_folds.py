@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,7 @@ import pandas as pd
 from sklearn.model_selection import cross_validate
 
 from sktorch_acc.checks.folds import FoldCounts
-from sktorch_acc.labels import as_labels, sorted_union
+from sktorch_acc.labels import as_labels
 
 __all__ = ["Folds", "run_folds"]
 
@@ -36,14 +35,9 @@ class Folds:
     train: Rows
     test: Rows
 
-    @cached_property
-    def classes(self) -> npt.NDArray[Any]:
-        """The sorted labels."""
-        return sorted_union({"y": self.labels})
-
     def absent(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
-        """Return the labels that none of these samples has."""
-        return self.classes[~np.isin(self.classes, self.labels[rows])]
+        """Return the sorted labels that none of these samples has."""
+        return np.setdiff1d(self.labels, self.labels[rows])
 
     def counts(self, parts: Iterable[pd.DataFrame]) -> FoldCounts:
         """Count the correct predictions of each fold from the counts, `n`, of each pair of `true` and `pred`."""

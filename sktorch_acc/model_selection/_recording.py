@@ -91,11 +91,11 @@ class RecordingScorer:
         except Exception as error:  # of several scorers: raised before the first, for example for a missing method
             return [(name, _told(error)) for name in self.several or (self.name,)]
         if not isinstance(scores, dict):
-            fitted.scores_ = _unwrapped(scores)
-            if isinstance(fitted.scores_, numbers.Number):
-                return []
-            fitted.scores_ = None
-            return [(self.name, _no_number(scores))]
+            number = _unwrapped(scores)
+            if not isinstance(number, numbers.Number):
+                return [(self.name, _no_number(scores))]
+            fitted.scores_ = number
+            return []
         found = {name: _unwrapped(score) for name, score in scores.items()}
         fitted.scores_ = {name: score for name, score in found.items() if isinstance(score, numbers.Number)}
         lost = [(name, score) for name, score in found.items() if name not in fitted.scores_]
