@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import KW_ONLY, dataclass
 from numbers import Integral
 from typing import Any
 
@@ -23,6 +24,7 @@ _NAMES = {
 _DASHES = {("train", "exact"): "-", ("train", "running"): ":", ("valid", "exact"): "--"}
 
 
+@dataclass(eq=False, repr=False)
 class AccuracyCurveDisplay:
     """Accuracy after each epoch: training solid, running dotted, validation dashed.
 
@@ -65,20 +67,12 @@ class AccuracyCurveDisplay:
     [('train', 'exact', None)]
     """
 
-    def __init__(
-        self,
-        curves: pd.DataFrame,
-        *,
-        class_curves: pd.DataFrame | None = None,
-        best_epoch: int | None = None,
-        majority: tuple[Any, float] | None = None,
-        estimator_name: str | None = None,
-    ) -> None:
-        self.curves = curves
-        self.class_curves = class_curves
-        self.best_epoch = best_epoch
-        self.majority = majority
-        self.estimator_name = estimator_name
+    curves: pd.DataFrame
+    _: KW_ONLY
+    class_curves: pd.DataFrame | None = None
+    best_epoch: int | None = None
+    majority: tuple[Any, float] | None = None
+    estimator_name: str | None = None
 
     @classmethod
     def from_estimator(
