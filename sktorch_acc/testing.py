@@ -281,8 +281,7 @@ def check_weights_of_0_and_1(estimator: TorchClassifier, X: Any, y: npt.NDArray[
     _same_module(base, clone(asked).fit(X, y, sample_weight=np.ones(len(y))), "unit weights changed")
     if asked.class_weight is not None:
         return  # then the labels of samples of weight 0 are counted
-    codes = np.unique(y, return_inverse=True)[1]
-    first = np.unique(codes, return_index=True)[1]
+    first = np.unique(y, return_index=True)[1]
     weights = np.tile([1.0, 2.0], len(y))[: len(y)]
     weights[np.setdiff1d(np.arange(0, len(y), 3), first)] = 0  # every label keeps a sample
     kept = np.flatnonzero(weights)
