@@ -18,8 +18,7 @@ def rates(correct: npt.ArrayLike, support: npt.ArrayLike) -> npt.NDArray[np.floa
     """
     correct = np.asarray(correct, dtype=np.float64)
     support = np.asarray(support, dtype=np.float64)
-    shape = np.broadcast_shapes(correct.shape, support.shape)
-    out: npt.NDArray[np.float64] = np.full(shape, np.nan)
+    out = np.full(np.broadcast_shapes(correct.shape, support.shape), np.nan)
     np.divide(correct, support, out=out, where=support > 0)
     return out
 

@@ -11,11 +11,10 @@ import numpy.typing as npt
 __all__ = ["class_name", "listed", "more", "shorten"]
 
 
-def listed(values: Sequence[Any] | npt.NDArray[Any], limit: int = 5, *, brackets: bool = True) -> str:
+def listed(values: Sequence[Any] | npt.NDArray[Any], limit: int = 5) -> str:
     """Format at most `limit` values, and the number of those left out."""
     shown = [v.item() if isinstance(v, np.generic) else v for v in values[:limit]]
-    text = ", ".join(repr(v) for v in shown)
-    return (f"[{text}]" if brackets else text) + more(values, limit)
+    return f"{shown}{more(values, limit)}"
 
 
 def more(values: Sized, limit: int = 5) -> str:

@@ -143,9 +143,7 @@ class AccuracyCounter:
         merged = AccuracyCounter(self.n_classes, confusion=self._keep_confusion, device=self._device)
         parts = [counts for counts in (self._counts, other._counts) if counts is not None]
         if parts:
-            merged._counts = parts[0].clone()
-            for part in parts[1:]:
-                merged._counts += part.to(merged._counts.device)
+            merged._counts = torch.stack([part.to(parts[0].device) for part in parts]).sum(dim=0)
         return merged
 
     def reset(self) -> None:
@@ -166,9 +164,11 @@ class AccuracyCounter:
         with torch.inference_mode(False):  # a counter first used in inference mode may be used outside of it later
             return torch.zeros((rows, self.n_classes + 1), dtype=torch.int64, device=device)
 
+    def _counted(self) -> torch.Tensor:
+        return self._zeros(torch.device("cpu")) if self._counts is None else self._counts
+
     def _host(self) -> npt.NDArray[np.int64]:
-        counts = self._zeros(torch.device("cpu")) if self._counts is None else self._counts
-        return np.asarray(counts.cpu().numpy())
+        return np.asarray(self._counted().cpu().numpy())
 
     def _check_targets(self) -> None:
         outside = int(self._host()[:, self.n_classes].sum())
@@ -211,10 +211,10 @@ class AccuracyCounter:
     def _targets(self, targets: Any, n: int) -> torch.Tensor:
         if not isinstance(targets, torch.Tensor):
             raise ValueError(f"targets must be a torch.Tensor. Got {type(targets).__name__} instead.")
-        shape, dtype = tuple(targets.shape), str(targets.dtype).removeprefix("torch.")
         integer = not targets.is_floating_point() and not targets.is_complex()
         if targets.ndim == 1 and integer and len(targets) == n:
             return targets
+        shape, dtype = tuple(targets.shape), str(targets.dtype).removeprefix("torch.")
         start = f"targets must be {n} integer class indices of shape ({n},), but got {shape} {dtype}. "
         if shape == (n, 1):
             raise ValueError(start + "[ACC-B1] Write targets.reshape(-1).")
@@ -234,9 +234,5 @@ def host_counts(
     """
     if not counted:
         return {}
-    tensors = [
-        (counter._zeros(torch.device("cpu")) if counter._counts is None else counter._counts)[1, :-1]
-        for counter, _ in counted.values()
-    ]
-    correct = torch.stack(tensors).cpu().numpy()
+    correct = torch.stack([counter._counted()[1, :-1] for counter, _ in counted.values()]).cpu().numpy()
     return {name: (correct[i], support) for i, (name, (_, support)) in enumerate(counted.items())}

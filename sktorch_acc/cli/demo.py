@@ -19,6 +19,8 @@ from sktorch_acc.plots import AccuracyCurveDisplay, PerClassAccuracyDisplay
 
 __all__ = ["OccupationNet", "run_demo"]
 
+_FOLDS = StratifiedKFold(5, shuffle=True, random_state=0)
+
 
 class OccupationNet(nn.Module):
     """A small network; n_features and n_classes are set from the data."""
@@ -65,13 +67,11 @@ def run_demo() -> None:
     recorded = clf.history_.loc[clf.best_epoch_, "train_acc"]
     print(f"\nscore on the rows it was fitted on: {pipeline.score(X, y)!r}; recorded: {float(recorded)!r}")
     _title("4. cross_val_score: the accuracy on rows that were not used for training")
-    cv = StratifiedKFold(5, shuffle=True, random_state=0)
-    scores = cross_val_score(make_pipeline_for(), X, y, cv=cv)
+    scores = cross_val_score(make_pipeline_for(), X, y, cv=_FOLDS)
     print("accuracy of each fold:", "  ".join(f"{score:.3f}" for score in scores))
     print(f"mean: {scores.mean():.3f}   (always answering {y.mode()[0]!r}: {y.value_counts(normalize=True).max():.3f})")
     _title("5. The accuracy of every class")
-    result = cross_val_per_class_accuracy(make_pipeline_for(), X, y, cv=cv)
-    _print_table(result, ["support", "correct", "wrong", "accuracy", "low", "high", "most_confused_with"])
+    result = _print_classes(X, y, ["support", "correct", "wrong", "accuracy", "low", "high", "most_confused_with"])
     overall, worst = result.table.iloc[-1], result.table.iloc[int(result.table["accuracy"][:-1].argmin())]
     print(
         f"\nOverall {overall['accuracy']:.0%} of the predictions are correct, but of {worst.name!r} only "
@@ -85,14 +85,15 @@ def show_job_types() -> None:
     """Print correct and wrong counts, overall and of every class, for the synthetic employees."""
     _title("6. The job types of 200 synthetic employees, from sex, age, city and income")
     X, y = make_job_types(random_state=0)
-    cv = StratifiedKFold(5, shuffle=True, random_state=0)
-    result = cross_val_per_class_accuracy(make_pipeline_for(), X, y, cv=cv)
-    _print_table(result, ["support", "correct", "wrong", "accuracy", "most_confused_with"])
+    _print_classes(X, y, ["support", "correct", "wrong", "accuracy", "most_confused_with"])
     print("\nThe best possible model has an accuracy of 81% on new rows; on 200 rows it varies by about 5 points.")
 
 
-def _print_table(result: PerClassCrossValidation, columns: list[str]) -> None:
+def _print_classes(X: Any, y: Any, columns: list[str]) -> PerClassCrossValidation:
+    """Cross-validate, print these columns of the table, and return the result."""
+    result = cross_val_per_class_accuracy(make_pipeline_for(), X, y, cv=_FOLDS)
     print(result.table[columns].to_string(float_format=lambda value: f"{value:.3f}"))
+    return result
 
 
 def _title(text: str) -> None:

@@ -48,10 +48,9 @@ class Labels:
         if not unknown.any():
             return None
         labels = list(dict.fromkeys(y[unknown].tolist()))
-        known = self.classes.tolist()
         return (
             f"y contains {len(labels)} label(s) not seen in fit: {listed(labels)} "
-            f"({int(unknown.sum())} of {len(y)} samples{remark}). Known labels: {listed(known)}."
+            f"({int(unknown.sum())} of {len(y)} samples{remark}). Known labels: {listed(self.classes)}."
         )
 
 

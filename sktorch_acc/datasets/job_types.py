@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from scipy.special import softmax
 from sklearn.utils import check_random_state
 
 __all__ = ["make_job_types"]
@@ -104,6 +105,4 @@ def _job_probabilities(
         ],
         axis=1,
     )
-    weights = np.exp(logits - logits.max(axis=1, keepdims=True))
-    probabilities: npt.NDArray[np.float64] = weights / weights.sum(axis=1, keepdims=True)
-    return probabilities
+    return softmax(logits, axis=1)

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from sktorch_acc._rates import rates
 from sktorch_acc.metrics._targets import LabelPair
 
-__all__ = ["ClassSums", "confusion_counts", "count", "most_confused", "weigh"]
+__all__ = ["ClassSums", "confusion_counts", "count", "most_confused"]
 
 
 @dataclass(frozen=True)
@@ -38,17 +38,8 @@ class ClassSums:
         return ClassSums(*(np.append(array, array.sum()) for array in (self.support, self.correct, self.predicted)))
 
 
-def count(pair: LabelPair) -> ClassSums:
-    """Count samples, correct predictions and predictions of each wanted class."""
-    return _sums(pair, None)
-
-
-def weigh(pair: LabelPair) -> ClassSums:
-    """Sum the weights that `count` counts as 1."""
-    return _sums(pair, pair.weight)
-
-
-def _sums(pair: LabelPair, weight: npt.NDArray[np.float64] | None) -> ClassSums:
+def count(pair: LabelPair, weight: npt.NDArray[np.float64] | None = None) -> ClassSums:
+    """Count samples, correct predictions and predictions of each wanted class, or sum their weights."""
     n, k = len(pair.classes), pair.n_labels
     hit = pair.true == pair.pred
     hit_weight = None if weight is None else weight[hit]

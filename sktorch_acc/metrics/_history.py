@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 import pandas as pd
 from sklearn.utils.validation import check_is_fitted
 
-__all__ = ["history_of", "long_history", "per_class_history"]
+__all__ = ["long_history", "per_class_history"]
 
 # history_ column -> (split, measure), in the order in which curves are listed and drawn.
 CURVES = {
@@ -63,12 +62,13 @@ def per_class_history(clf: Any) -> pd.DataFrame:
     2      2  train   exact   cat      0.75
     3      2  train   exact   dog      1.00
     """
-    return long_history(history_of(clf), clf.classes_).sort_values("epoch", kind="stable", ignore_index=True)
+    return long_history(clf, per_class=True).sort_values("epoch", kind="stable", ignore_index=True)
 
 
-def long_history(history: pd.DataFrame, labels: Iterable[Any]) -> pd.DataFrame:
-    """Return one row per accuracy of these classes, curve by curve; the label None is the overall accuracy."""
-    names = {"" if label is None else f"[{label}]": label for label in labels}
+def long_history(clf: Any, *, per_class: bool) -> pd.DataFrame:
+    """Return one row per accuracy of each class, curve by curve, or per overall accuracy, with the label None."""
+    history = _history_of(clf)
+    names = {f"[{label}]": label for label in clf.classes_} if per_class else {"": None}
     parts = [
         pd.DataFrame(
             {
@@ -85,20 +85,19 @@ def long_history(history: pd.DataFrame, labels: Iterable[Any]) -> pd.DataFrame:
     ]
     if not parts:
         raise ValueError(
-            f"history_ has no {'accuracy' if '' in names else 'per-class accuracy'}: fitted with "
+            f"history_ has no {'per-class accuracy' if per_class else 'accuracy'}: fitted with "
             f"train_accuracy=None. Columns: {list(history.columns)}. Fit with train_accuracy='exact' or 'running'."
         )
     return pd.concat(parts, ignore_index=True)
 
 
-def history_of(clf: Any) -> pd.DataFrame:
+def _history_of(clf: Any) -> pd.DataFrame:
     """Return `history_` of a fitted estimator, or raise with what to pass instead."""
     history = getattr(clf, "history_", None)
     if isinstance(history, pd.DataFrame):
         return history
-    name = type(clf).__name__
     check_is_fitted(clf)
     raise ValueError(
-        f"{name} has no history_ of epochs. Pass a fitted TorchClassifier; for a Pipeline its last step, "
+        f"{type(clf).__name__} has no history_ of epochs. Pass a fitted TorchClassifier; for a Pipeline its last step, "
         "pipeline[-1]; for a search its best_estimator_."
     )

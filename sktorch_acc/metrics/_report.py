@@ -10,7 +10,6 @@ import pandas as pd
 from sklearn.metrics import classification_report as sklearn_report
 
 from sktorch_acc._text import listed, shorten
-from sktorch_acc.metrics._scores import refuse_unknown_labels
 from sktorch_acc.metrics._table import check_confidence, table_of_pair
 from sktorch_acc.metrics._targets import LabelPair, read_pair
 
@@ -98,7 +97,6 @@ def classification_report(
     """
     check_confidence(confidence, "classification_report")
     pair = read_pair(y_true, y_pred, labels, sample_weight)
-    refuse_unknown_labels(pair)
     names = _names(pair, target_names)
     upper = sklearn_report(
         pair.classes[pair.true],
@@ -121,30 +119,26 @@ def _names(pair: LabelPair, target_names: Any) -> list[str]:
         raise ValueError(
             f"target_names must name the {len(labels)} classes {listed(labels)}, in this order. Got {len(names)} names."
         )
-    return [shorten(str(name), _NAME_WIDTH) for name in names]
+    return [shorten(name, _NAME_WIDTH) for name in names]
 
 
 def _accuracy_lines(table: pd.DataFrame, names: list[str], digits: int) -> list[str]:
     """One line per row of the table; the first column as wide as in scikit-learn's part."""
     rates = ["accuracy", "low", "high", *(["weighted_accuracy"] if "weighted_accuracy" in table else [])]
-    first = ["", *names, str(table.index[-1])]
-    width = max(len("weighted avg"), *(len(name) for name in first))
-    columns = [[f"{name:>{width}}" for name in first]]
+    columns = [_right(["", *names, str(table.index[-1])], len("weighted avg"))]
     columns += [_right([name.partition("_")[0], *(f"{v:.{digits}f}" for v in table[name])]) for name in rates]
     columns += [_right([name, *(str(v) for v in table[name])]) for name in ("correct", "support", "predicted")]
     room = _WIDTH - sum(len(cells[0]) for cells in columns) - 2 * len(columns)
     if room >= len(_CONFUSED):
-        columns.append([_CONFUSED, *(_confused(label, room) for label in table["most_confused_with"])])
+        columns.append(
+            [_CONFUSED, *("" if label is None else shorten(label, room) for label in table["most_confused_with"])]
+        )
     return ["  ".join(cells).rstrip() for cells in zip(*columns, strict=True)]
 
 
-def _right(cells: list[str]) -> list[str]:
-    width = max(len(cell) for cell in cells)
+def _right(cells: list[str], at_least: int = 0) -> list[str]:
+    width = max(at_least, *(len(cell) for cell in cells))
     return [f"{cell:>{width}}" for cell in cells]
-
-
-def _confused(label: Any, width: int) -> str:
-    return "" if label is None else shorten(str(label), width)
 
 
 def _left_out(pair: LabelPair) -> list[str]:

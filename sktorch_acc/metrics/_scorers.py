@@ -17,8 +17,9 @@ from sklearn.metrics._scorer import _BaseScorer
 
 from sktorch_acc._text import listed
 from sktorch_acc.labels import as_labels, sorted_union, unique_labels
-from sktorch_acc.metrics._scores import class_accuracies, per_class_accuracy_score, worst_class_accuracy_score
-from sktorch_acc.metrics._targets import LabelPair, read_pair
+from sktorch_acc.metrics._counts import count
+from sktorch_acc.metrics._scores import per_class_accuracy_score, worst_class_accuracy_score
+from sktorch_acc.metrics._targets import LabelPair, encode_pair
 
 __all__ = [
     "PerClassAccuracyScoring",
@@ -178,7 +179,7 @@ class PerClassAccuracyScoring:
     def __call__(self, estimator: Any, X: Any, y: Any, sample_weight: Any = None) -> dict[str, float]:
         """Predict `X` and score each class."""
         pair = _read(estimator, y, estimator.predict(X), self._labels, self._labels, sample_weight)
-        return dict(zip(self.names, class_accuracies(pair).tolist(), strict=True))
+        return dict(zip(self.names, count(pair, pair.weight).accuracy.tolist(), strict=True))
 
     def __repr__(self) -> str:
         return f"PerClassAccuracyScoring({listed(self._labels)})"
@@ -232,13 +233,13 @@ class PerClassAccuracyScorer(_BaseScorer):
         self._labels = labels
 
     def __repr__(self) -> str:
-        return f"per_class_accuracy_scorer({listed([self._label], brackets=False)})"
+        return f"per_class_accuracy_scorer({np.asarray(self._label).item()!r})"
 
     def _score(self, method_caller: Callable[..., Any], estimator: Any, X: Any, y_true: Any, **kwargs: Any) -> float:
         y_pred = method_caller(estimator, "predict", X)
         wanted = np.asarray([self._label], dtype=self._labels.dtype)
         pair = _read(estimator, y_true, y_pred, wanted, self._labels, **kwargs)
-        return float(class_accuracies(pair)[0])
+        return float(count(pair, pair.weight).accuracy[0])
 
 
 def _read(
@@ -254,7 +255,7 @@ def _read(
     One exception: if the declared labels cover all classes of `y` and the estimator, the fold lacks
     the class both in training and in test.
     """
-    pair = read_pair(y_true, y_pred, wanted, sample_weight)
+    pair = encode_pair(y_true, y_pred, wanted, sample_weight)
     absent = wanted[np.bincount(np.append(pair.true, pair.pred), minlength=len(wanted))[: len(wanted)] == 0]
     if len(absent) == 0:
         return pair

@@ -8,8 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sktorch_acc._rates import rates
-from sktorch_acc._text import listed
-from sktorch_acc.metrics._counts import count, weigh
+from sktorch_acc.metrics._counts import count
 from sktorch_acc.metrics._targets import LabelPair, read_pair
 
 __all__ = ["per_class_accuracy_score", "worst_class_accuracy_score"]
@@ -84,8 +83,7 @@ def per_class_accuracy_score(
             f"The 'kind' parameter of per_class_accuracy_score must be 'within' or 'one_vs_rest'. Got {kind!r} instead."
         )
     pair = read_pair(y_true, y_pred, labels, sample_weight)
-    refuse_unknown_labels(pair)
-    return class_accuracies(pair) if kind == "within" else _one_vs_rest(pair)
+    return count(pair, pair.weight).accuracy if kind == "within" else _one_vs_rest(pair)
 
 
 def worst_class_accuracy_score(y_true: Any, y_pred: Any, *, labels: Any = None, sample_weight: Any = None) -> float:
@@ -124,28 +122,12 @@ def worst_class_accuracy_score(y_true: Any, y_pred: Any, *, labels: Any = None, 
     0.5
     """
     accuracy = per_class_accuracy_score(y_true, y_pred, labels=labels, sample_weight=sample_weight)
-    measured = accuracy[~np.isnan(accuracy)]
-    return float(measured.min()) if len(measured) else float("nan")
-
-
-def class_accuracies(pair: LabelPair) -> npt.NDArray[np.float64]:
-    """Return the within-class accuracies: from counts, or from sums of weights if there are weights."""
-    return (count(pair) if pair.weight is None else weigh(pair)).accuracy
+    return float(np.fmin.reduce(accuracy))  # of a number and NaN, fmin returns the number
 
 
 def _one_vs_rest(pair: LabelPair) -> npt.NDArray[np.float64]:
     """Return the share of all samples on which truth and prediction agree about belonging to the class."""
-    if pair.weight is None:
-        counts, total = count(pair), len(pair.true)
-        return rates(total - counts.support - counts.predicted + 2 * counts.correct, total)
-    sums, weight = weigh(pair), float(pair.weight.sum())
-    return np.clip(rates(weight - sums.support - sums.predicted + 2 * sums.correct, weight), 0.0, 1.0)
-
-
-def refuse_unknown_labels(pair: LabelPair) -> None:
-    """Refuse `labels` none of which occurs in the data."""
-    if min(pair.true.min(), pair.pred.min()) >= pair.n_labels:
-        raise ValueError(
-            f"labels must name classes of the data, but none of {listed(pair.labels)} occurs in y_true "
-            f"or y_pred. They hold {listed(pair.classes[pair.n_labels :])}."
-        )
+    sums = count(pair, pair.weight)
+    total = len(pair.true) if pair.weight is None else pair.weight.sum()
+    share = rates(total - sums.support - sums.predicted + 2 * sums.correct, total)
+    return np.clip(share, 0.0, 1.0)  # sums of weights are rounded

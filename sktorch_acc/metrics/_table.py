@@ -9,17 +9,10 @@ import pandas as pd
 
 from sktorch_acc._rates import wilson_interval
 from sktorch_acc.labels import as_labels, sorted_union
-from sktorch_acc.metrics._counts import count, most_confused, weigh
-from sktorch_acc.metrics._scores import refuse_unknown_labels
+from sktorch_acc.metrics._counts import count, most_confused
 from sktorch_acc.metrics._targets import LabelPair, read_pair
 
-__all__ = [
-    "check_confidence",
-    "overall_name",
-    "per_class_accuracy_table",
-    "table_of_estimator",
-    "table_of_pair",
-]
+__all__ = ["check_confidence", "per_class_accuracy_table", "table_of_estimator", "table_of_pair"]
 
 
 def per_class_accuracy_table(
@@ -98,14 +91,10 @@ def per_class_accuracy_table(
     overall        6        5          6  0.833333               None
     """
     check_confidence(confidence, "per_class_accuracy_table")
-    pair = read_pair(y_true, y_pred, labels, sample_weight)
-    refuse_unknown_labels(pair)
-    return table_of_pair(pair, confidence)
+    return table_of_pair(read_pair(y_true, y_pred, labels, sample_weight), confidence)
 
 
-def table_of_estimator(
-    estimator: Any, X: Any, y: Any, *, labels: Any = None, confidence: float = 0.95, sample_weight: Any = None
-) -> pd.DataFrame:
+def table_of_estimator(estimator: Any, X: Any, y: Any, *, labels: Any = None, confidence: float = 0.95) -> pd.DataFrame:
     """Predict once and build the table over the estimator's classes and any other label in `y`.
 
     A class of `y` that the estimator does not know has a row too, with accuracy 0.
@@ -113,9 +102,7 @@ def table_of_estimator(
     if labels is None and getattr(estimator, "classes_", None) is not None:
         classes = as_labels(estimator.classes_, "classes_")
         labels = sorted_union({"classes_": classes, "y": as_labels(y, "y")})
-    return per_class_accuracy_table(
-        y, estimator.predict(X), labels=labels, confidence=confidence, sample_weight=sample_weight
-    )
+    return per_class_accuracy_table(y, estimator.predict(X), labels=labels, confidence=confidence)
 
 
 def table_of_pair(pair: LabelPair, confidence: float = 0.95) -> pd.DataFrame:
@@ -123,7 +110,7 @@ def table_of_pair(pair: LabelPair, confidence: float = 0.95) -> pd.DataFrame:
     counts = count(pair).with_total()
     low, high = wilson_interval(counts.correct, counts.support, confidence)
     labels = pair.labels.tolist()
-    index = pd.Index([*labels, overall_name(labels)], dtype=object, name="label")
+    index = pd.Index([*labels, _overall_name(labels)], dtype=object, name="label")
     columns: dict[str, Any] = {
         "support": counts.support,
         "correct": counts.correct,
@@ -136,12 +123,12 @@ def table_of_pair(pair: LabelPair, confidence: float = 0.95) -> pd.DataFrame:
         "most_confused_with": pd.Series(_confused_labels(pair), dtype=object, index=index),
     }
     if pair.weight is not None:
-        sums = weigh(pair).with_total()
+        sums = count(pair, pair.weight).with_total()
         columns |= {"weight": sums.support, "weighted_accuracy": sums.accuracy}
     return pd.DataFrame(columns, index=index)
 
 
-def overall_name(labels: list[Any]) -> str:
+def _overall_name(labels: list[Any]) -> str:
     """Return a name for the last row that is not a class."""
     name = "overall"
     while name in labels:

@@ -12,9 +12,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from sktorch_acc._text import listed
 from sktorch_acc.labels import as_labels, read_weights, refuse_mixed_kinds, wanted_labels
 
-__all__ = ["LabelPair", "read_pair"]
+__all__ = ["LabelPair", "encode_pair", "read_pair"]
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,18 @@ class LabelPair:
 
 
 def read_pair(y_true: Any, y_pred: Any, labels: Any = None, sample_weight: Any = None) -> LabelPair:
-    """Check two arrays of labels against each other and encode them."""
+    """Check two arrays of labels against each other and encode them; refuse `labels` none of which occurs."""
+    pair = encode_pair(y_true, y_pred, labels, sample_weight)
+    if min(pair.true.min(), pair.pred.min()) >= pair.n_labels:
+        raise ValueError(
+            f"labels must name classes of the data, but none of {listed(pair.labels)} occurs in y_true "
+            f"or y_pred. They hold {listed(pair.classes[pair.n_labels :])}."
+        )
+    return pair
+
+
+def encode_pair(y_true: Any, y_pred: Any, labels: Any, sample_weight: Any) -> LabelPair:
+    """Check two arrays of labels against each other and replace labels by codes: the requested labels come first."""
     true, pred = as_labels(y_true, "y_true"), as_labels(y_pred, "y_pred")
     if len(true) != len(pred):
         raise ValueError(
@@ -52,22 +64,9 @@ def read_pair(y_true: Any, y_pred: Any, labels: Any = None, sample_weight: Any =
         named = {"labels": wanted_labels(labels), **named}
     refuse_mixed_kinds(named)
     weight = None if sample_weight is None else read_weights(sample_weight, len(true))
-    return _encode(named.get("labels"), true, pred, weight)
-
-
-def _encode(
-    labels: npt.NDArray[Any] | None,
-    true: npt.NDArray[Any],
-    pred: npt.NDArray[Any],
-    weight: npt.NDArray[np.float64] | None,
-) -> LabelPair:
-    """Replace labels by codes: the requested labels first, then the rest in sorted order."""
-    n_wanted = 0 if labels is None else len(labels)
-    joined = np.concatenate([true, pred] if labels is None else [labels, true, pred])
-    codes, unique = pd.factorize(joined)
+    # The requested labels are the first to occur, so `factorize` gives them the first codes; the rest is sorted.
+    codes, unique = pd.factorize(np.concatenate(list(named.values())))
+    n_wanted = len(named.get("labels", ()))
     order = np.concatenate([np.arange(n_wanted), n_wanted + np.argsort(unique[n_wanted:], kind="stable")])
-    rank = np.empty(len(order), dtype=np.int64)
-    rank[order] = np.arange(len(order))
-    codes = rank[codes[n_wanted:]]
-    n_labels = len(unique) if labels is None else n_wanted
-    return LabelPair(unique[order], n_labels, codes[: len(true)], codes[len(true) :], weight)
+    new_codes = np.argsort(order)[codes[n_wanted:]]
+    return LabelPair(unique[order], n_wanted or len(unique), new_codes[: len(true)], new_codes[len(true) :], weight)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from numbers import Integral
 from typing import Any
 
+import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, is_classifier, is_regressor
 from sklearn.metrics import check_scoring
 
@@ -141,31 +142,31 @@ def _name(scoring: Any) -> str:
 
 def _failures(recorded: Iterable[RecordingClassifier], folds: Folds) -> Iterator[Finding]:
     """Report each failure once, by stage and type of the exception; scorers that fail alike together."""
-    places: dict[tuple[str, ...], list[Any]] = {}
-    for fitted in recorded:
-        for failure in dict.fromkeys(fitted.failures_):
-            place = (failure.stage, failure.scorer or "", failure.error.partition(":")[0])
-            places.setdefault(place, []).append(failure)
-    alike: dict[tuple[Any, ...], list[str]] = {}
-    for (stage, scorer, _), failures in places.items():
-        alike.setdefault((stage, failures[0].error, tuple(f.fold for f in failures)), []).append(scorer)
+    failures = [failure for fitted in recorded for failure in dict.fromkeys(fitted.failures_)]
+    places = _grouped(((f.stage, f.scorer or "", f.error.partition(":")[0]), f) for f in failures)
+    alike = _grouped(
+        ((stage, found[0].error, tuple(f.fold for f in found)), scorer) for (stage, scorer, _), found in places.items()
+    )
     for (stage, error, where), scorers in alike.items():
-        one_class = all(folds.n_train_classes(fold) == 1 for fold in where)
+        one_class = all(len(np.unique(folds.labels[folds.train[fold]])) == 1 for fold in where)
         yield check_failed_folds(FailedFolds(stage, tuple(scorers), where, len(folds.train), error, one_class))
 
 
 def _nan_scores(recorded: Iterable[RecordingClassifier], folds: Folds) -> Iterator[Finding]:
     """Report the scores that are NaN, those of the same folds together."""
-    where: dict[str, list[int]] = {}
-    for fitted in recorded:
-        for name, score in _scores(fitted).items():
-            if score != score:
-                where.setdefault(name, []).append(fitted.fold)
-    alike: dict[tuple[int, ...], list[str]] = {}
-    for name, nan_folds in where.items():
-        alike.setdefault(tuple(nan_folds), []).append(name)
+    scores = [(name, fitted.fold, score) for fitted in recorded for name, score in _scores(fitted).items()]
+    where = _grouped((name, fold) for name, fold, score in scores if score != score)
+    alike = _grouped((tuple(nan_folds), name) for name, nan_folds in where.items())
     for these, names in alike.items():
         yield check_nan_scores(names, these, len(folds.train), folds.absent(folds.test[these[0]]).tolist())
+
+
+def _grouped(pairs: Iterable[tuple[Any, Any]]) -> dict[Any, list[Any]]:
+    """Return the values of each key, in order of first occurrence."""
+    groups: dict[Any, list[Any]] = {}
+    for key, value in pairs:
+        groups.setdefault(key, []).append(value)
+    return groups
 
 
 def _scores(fitted: RecordingClassifier) -> dict[str, Any]:
@@ -184,7 +185,7 @@ def _names(recorded: Iterable[RecordingClassifier]) -> dict[int, tuple[str, ...]
 def _classes(estimator: Any, cv: Any, folds: Folds) -> Finding | None:
     """Check that every fold is fitted on all classes; if not, the split may lack stratification."""
     missing = [folds.absent(rows) for rows in folds.train]
-    if is_classifier(estimator) or len(folds.classes) < 2 or not (cv is None or isinstance(cv, Integral)):
+    if is_classifier(estimator) or len(np.unique(folds.labels)) < 2 or not (cv is None or isinstance(cv, Integral)):
         return check_missing_classes(missing)
     bases = type(_innermost(estimator)).mro()
     both = ClassifierMixin in bases and BaseEstimator in bases
@@ -202,7 +203,7 @@ def _innermost(estimator: Any) -> Any:
 
 def _mean(recorded: list[RecordingClassifier], folds: Folds) -> Finding | None:
     """Compare mean and pooled accuracy, if one of the scores is the accuracy of every fold."""
-    parts = [fitted.part_ for fitted in recorded if fitted.part_ is not None]
+    parts = [part for fitted in recorded for part in fitted.counts_]
     if len(parts) < len(recorded):
         return None
     counts = folds.counts(parts)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -61,12 +60,12 @@ class CountingClassifier(BaseEstimator):
         self.estimator_ = fitted
         return self
 
-    def count(self, X: Any, y: Any) -> pd.DataFrame:
-        """Predict once and return the number of samples, `n`, of each pair of `true` and `pred`."""
+    def count(self, X: Any, y: Any) -> None:
+        """Predict once and append the number of samples, `n`, of each pair of `true` and `pred`."""
         with self._noted("predict"):
             pred = as_labels(self.estimator_.predict(X), "y_pred")
             rows = pd.DataFrame({"true": as_labels(y, "y"), "pred": pred})
-        return rows.value_counts(sort=False).reset_index(name="n")
+        self.counts_.append(rows.value_counts(sort=False).reset_index(name="n"))
 
     @contextmanager
     def _noted(self, stage: Stage) -> Iterator[None]:
@@ -86,8 +85,8 @@ class CountingClassifier(BaseEstimator):
 
 
 def count_rows(counting: CountingClassifier, X: Any, y: Any) -> float:
-    """Append the counts of one part of the data."""
-    counting.counts_.append(counting.count(X, y))
+    """Count one part of the data."""
+    counting.count(X, y)
     if len(counting.counts_) == counting.n_parts:
         del counting.estimator_
     return 0.0  # cross_validate requires a number
@@ -96,7 +95,7 @@ def count_rows(counting: CountingClassifier, X: Any, y: Any) -> float:
 def refuse_non_classifier(estimator: Any) -> None:
     """Refuse what cannot be cross-validated before the first fold is fitted."""
     name = type(estimator).__name__
-    if inspect.isclass(estimator):
+    if isinstance(estimator, type):
         came = f"the class {estimator.__name__}: pass an instance, {estimator.__name__}()"
     elif hasattr(estimator, "forward") and not hasattr(estimator, "fit"):
         came = f"the module {name}: pass TorchClassifier around it"

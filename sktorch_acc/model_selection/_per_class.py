@@ -24,6 +24,8 @@ from sktorch_acc.model_selection._folds import run_folds
 
 __all__ = ["PerClassCrossValidation", "cross_val_per_class_accuracy"]
 
+_FOUR_DIGITS = "{:.4f}".format
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class PerClassCrossValidation:
@@ -62,10 +64,10 @@ class PerClassCrossValidation:
     findings: tuple[Finding, ...] = ()
 
     def __repr__(self) -> str:
-        return "\n".join([self._title, self.table.to_string(float_format=_four_digits), *self._notes])
+        return "\n".join([self._title, self.table.to_string(float_format=_FOUR_DIGITS), *self._notes])
 
     def _repr_html_(self) -> str:
-        table = self.table.to_html(float_format=_four_digits, border=0)
+        table = self.table.to_html(float_format=_FOUR_DIGITS, border=0)
         notes = "".join(f"\n<p>{escape(note)}</p>" for note in self._notes)
         return f"<p>{self._title}</p>\n{table}{notes}"
 
@@ -77,10 +79,6 @@ class PerClassCrossValidation:
     @property
     def _title(self) -> str:
         return f"Per-class accuracy over the test samples of {len(self.folds)} folds"
-
-
-def _four_digits(value: float) -> str:
-    return f"{value:.4f}"
 
 
 def cross_val_per_class_accuracy(
@@ -179,17 +177,13 @@ def _pool(
     counts: Sequence[pd.DataFrame], labels: npt.NDArray[Any], rows: Sequence[npt.NDArray[np.int64]]
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """Return table, folds and confusion from the counts of each fold and the samples it counted."""
-    pairs = _pairs(counts, labels)
-    classes = pairs[0].classes
-    pooled = LabelPair(
-        classes,
-        len(classes),
-        np.concatenate([pair.true for pair in pairs]),
-        np.concatenate([pair.pred for pair in pairs]),
-        None,
-    )
+    predicted = {f"the predictions of fold {i}": as_labels(part["pred"], "y_pred") for i, part in enumerate(counts)}
+    classes = sorted_union({"y": labels, **predicted})
+    pairs = [_pair(part, classes) for part in counts]
+    pooled = _pair(pd.concat(counts), classes)
     table = table_of_pair(pooled)
-    distinct = _support_of_rows(labels, classes, np.unique(np.concatenate(rows)))
+    tested = labels[np.unique(np.concatenate(rows))]
+    distinct = count(read_pair(tested, tested, classes)).with_total().support
     if not np.array_equal(distinct, table["support"]):
         low, high = wilson_interval(table["accuracy"].to_numpy() * distinct, distinct)
         table["low"], table["high"] = low, high
@@ -206,20 +200,7 @@ def _pool(
     return table, folds, pd.DataFrame(confusion_counts(pooled), index=true, columns=pred)
 
 
-def _pairs(counts: Sequence[pd.DataFrame], labels: npt.NDArray[Any]) -> list[LabelPair]:
-    """Return one encoded pair per fold, all over the same classes: those of `y` and all predicted ones."""
-    columns = [(as_labels(part["true"], "y"), as_labels(part["pred"], "y_pred")) for part in counts]
-    predicted = {f"the predictions of fold {i}": pred for i, (_, pred) in enumerate(columns)}
-    classes = sorted_union({"y": labels, **predicted})
-    return [
-        read_pair(true.repeat(part["n"]), pred.repeat(part["n"]), classes)
-        for part, (true, pred) in zip(counts, columns, strict=True)
-    ]
-
-
-def _support_of_rows(
-    labels: npt.NDArray[Any], classes: npt.NDArray[Any], rows: npt.NDArray[np.int64]
-) -> npt.NDArray[np.int64]:
-    """Count the samples of each class among `rows`, and append their total."""
-    codes = np.searchsorted(classes, labels[rows])
-    return np.append(np.bincount(codes, minlength=len(classes)), len(rows))
+def _pair(part: pd.DataFrame, classes: npt.NDArray[Any]) -> LabelPair:
+    """Encode the samples that were counted, `n` of each pair of `true` and `pred`."""
+    times = part["n"].tolist()
+    return read_pair(part["true"].repeat(times), part["pred"].repeat(times), classes)

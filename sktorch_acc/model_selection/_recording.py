@@ -8,7 +8,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-import pandas as pd
 from sklearn.utils.metadata_routing import get_routing_for_object
 
 from sktorch_acc._text import shorten
@@ -37,7 +36,6 @@ class RecordingClassifier(CountingClassifier):
     def fit(self, X: Any, y: Any, **params: Any) -> RecordingClassifier:
         self.failures_: list[Failure] = []
         self.scores_: Any = None  # dict of numbers by name, or a number
-        self.part_: pd.DataFrame | None = None
         try:
             super().fit(X, y, **params)
         except Exception as error:
@@ -74,7 +72,7 @@ class RecordingScorer:
             return 0.0
         unpredicted = None
         try:
-            fitted.part_ = fitted.count(X, y)
+            fitted.count(X, y)
         except Exception as error:
             unpredicted = _told(error)
         for name, reason in self._score(fitted, X, y, params):
@@ -93,11 +91,11 @@ class RecordingScorer:
         except Exception as error:  # of several scorers: raised before the first, for example for a missing method
             return [(name, _told(error)) for name in self.several or (self.name,)]
         if not isinstance(scores, dict):
-            fitted.scores_ = _unwrapped(scores)
-            if isinstance(fitted.scores_, numbers.Number):
-                return []
-            fitted.scores_ = None
-            return [(self.name, _no_number(scores))]
+            number = _unwrapped(scores)
+            if not isinstance(number, numbers.Number):
+                return [(self.name, _no_number(scores))]
+            fitted.scores_ = number
+            return []
         found = {name: _unwrapped(score) for name, score in scores.items()}
         fitted.scores_ = {name: score for name, score in found.items() if isinstance(score, numbers.Number)}
         lost = [(name, score) for name, score in found.items() if name not in fitted.scores_]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import KW_ONLY, dataclass
 from numbers import Integral
 from typing import Any
 
@@ -10,7 +11,7 @@ import pandas as pd
 
 from sktorch_acc._text import shorten
 from sktorch_acc.metrics import per_class_history
-from sktorch_acc.metrics._history import history_of, long_history
+from sktorch_acc.metrics._history import long_history
 from sktorch_acc.plots._style import CLASS_COLORS, GREY, INK, TRAIN, VALID, axes_for, despine, need_matplotlib
 
 __all__ = ["AccuracyCurveDisplay"]
@@ -23,6 +24,7 @@ _NAMES = {
 _DASHES = {("train", "exact"): "-", ("train", "running"): ":", ("valid", "exact"): "--"}
 
 
+@dataclass(eq=False, repr=False)
 class AccuracyCurveDisplay:
     """Accuracy after each epoch: training solid, running dotted, validation dashed.
 
@@ -65,20 +67,12 @@ class AccuracyCurveDisplay:
     [('train', 'exact', None)]
     """
 
-    def __init__(
-        self,
-        curves: pd.DataFrame,
-        *,
-        class_curves: pd.DataFrame | None = None,
-        best_epoch: int | None = None,
-        majority: tuple[Any, float] | None = None,
-        estimator_name: str | None = None,
-    ) -> None:
-        self.curves = curves
-        self.class_curves = class_curves
-        self.best_epoch = best_epoch
-        self.majority = majority
-        self.estimator_name = estimator_name
+    curves: pd.DataFrame
+    _: KW_ONLY
+    class_curves: pd.DataFrame | None = None
+    best_epoch: int | None = None
+    majority: tuple[Any, float] | None = None
+    estimator_name: str | None = None
 
     @classmethod
     def from_estimator(
@@ -112,10 +106,10 @@ class AccuracyCurveDisplay:
             If `clf` has no `history_`, or its `history_` has no accuracy.
         """
         need_matplotlib(f"{cls.__name__}.from_estimator")
-        history = history_of(clf)
+        curves = long_history(clf, per_class=False).drop(columns="label")
         most = int(np.argmax(clf.class_count_))
         display = cls(
-            long_history(history, [None]).drop(columns="label"),
+            curves,
             class_curves=per_class_history(clf) if per_class else None,
             best_epoch=int(clf.best_epoch_),
             majority=(clf.classes_[most], float(clf.class_count_[most] / np.sum(clf.class_count_))),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import KW_ONLY, dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -27,6 +28,7 @@ class CrossValidated(Protocol):
         """Accuracy by fold and class."""
 
 
+@dataclass(eq=False, repr=False)
 class PerClassAccuracyDisplay:
     """Accuracy of each class as bars, the worst class on top.
 
@@ -72,12 +74,10 @@ class PerClassAccuracyDisplay:
     ['1 of 2', '1 of 1']
     """
 
-    def __init__(
-        self, table: pd.DataFrame, *, folds: pd.DataFrame | None = None, estimator_name: str | None = None
-    ) -> None:
-        self.table = table
-        self.folds = folds
-        self.estimator_name = estimator_name
+    table: pd.DataFrame
+    _: KW_ONLY
+    folds: pd.DataFrame | None = None
+    estimator_name: str | None = None
 
     @classmethod
     def from_estimator(
