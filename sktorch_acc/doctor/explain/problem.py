@@ -12,7 +12,7 @@ import torch
 
 from sktorch_acc._rates import rates
 
-__all__ = ["Floats", "Ints", "OutputKind", "Problem"]
+__all__ = ["Floats", "Ints", "OutputKind", "Problem", "batch_means", "float32_mean"]
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -147,3 +147,13 @@ class Problem:
     def class_counts(self, classes: Ints) -> Ints:
         """Count each class: (n_classes,)."""
         return np.bincount(classes, minlength=self.n_classes).astype(np.int64)
+
+
+def float32_mean(parts: Floats) -> float:
+    """Average in float32, with a rounding after each addition, as a loop with a float32 tensor does."""
+    return float(np.add.accumulate(parts.astype(np.float32))[-1]) / len(parts)
+
+
+def batch_means(batch_values: Floats) -> tuple[float, float]:
+    """Average over the batches, in float64 and in float32."""
+    return float(batch_values.mean()), float32_mean(batch_values)

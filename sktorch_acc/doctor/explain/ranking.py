@@ -15,8 +15,7 @@ from dataclasses import dataclass
 from statistics import NormalDist
 
 from sktorch_acc.doctor.explain.formulas import FORMULAS, Formula
-from sktorch_acc.doctor.explain.formulas.formula import float32_mean
-from sktorch_acc.doctor.explain.problem import Problem
+from sktorch_acc.doctor.explain.problem import Problem, float32_mean
 from sktorch_acc.doctor.explain.reported import FLOAT_NOISE, PrintedAccuracy
 
 __all__ = ["Candidate", "Ranking", "rank"]

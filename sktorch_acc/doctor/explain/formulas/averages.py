@@ -6,17 +6,8 @@ import numpy as np
 from scipy.stats import hypergeom
 
 from sktorch_acc._rates import rates
-from sktorch_acc.doctor.explain.formulas.formula import (
-    COUNT,
-    OVER_BATCHES,
-    UNEVEN,
-    Values,
-    batch_means,
-    certain,
-    float32_mean,
-    formula,
-)
-from sktorch_acc.doctor.explain.problem import Floats, Ints, Problem
+from sktorch_acc.doctor.explain.formulas.formula import COUNT, OVER_BATCHES, UNEVEN, Values, certain, formula
+from sktorch_acc.doctor.explain.problem import Floats, Ints, Problem, batch_means, float32_mean
 
 BATCH_ACCURACY = "acc += (pred == y).float().mean().item()"
 DROP_LAST = "loader = DataLoader(dataset, batch_size, drop_last=True)\n"
@@ -74,7 +65,6 @@ def _last_batch(problem: Problem, divisor: int) -> Values:
     reason=UNEVEN,
     prior=10.0,
     wrong=BATCH_ACCURACY + OVER_BATCHES,
-    fix=COUNT,
 )
 def _mean_of_batches(problem: Problem) -> Values:
     if not problem.short_batch_size:
@@ -91,7 +81,6 @@ def _mean_of_batches(problem: Problem) -> Values:
     reason="A number of predictions must be divided by the number of samples.",
     prior=8.0,
     wrong="correct += (pred == y).sum().item()\n# after the loop\naccuracy = correct / len(loader)",
-    fix=COUNT,
 )
 def _count_over_batches(problem: Problem) -> Values:
     return certain(problem.n_correct / problem.n_batches) if problem.n_batches else []
@@ -103,7 +92,6 @@ def _count_over_batches(problem: Problem) -> Values:
     reason="Each batch accuracy is already divided by the size of its batch.",
     prior=5.0,
     wrong=BATCH_ACCURACY + "\n# after the loop\naccuracy = acc / len(dataset)",
-    fix=COUNT,
 )
 def _sum_over_samples(problem: Problem) -> Values:
     return [(total / problem.n_samples, probability) for total, probability in _sums(problem)]
@@ -115,7 +103,6 @@ def _sum_over_samples(problem: Problem) -> Values:
     reason="The sum is never divided.",
     prior=3.0,
     wrong=BATCH_ACCURACY + "\n# after the loop\naccuracy = acc",
-    fix=COUNT,
 )
 def _sum_of_batches(problem: Problem) -> Values:
     return _sums(problem) if problem.several_batches else []
@@ -127,7 +114,6 @@ def _sum_of_batches(problem: Problem) -> Values:
     reason="The count covers the whole epoch, the divisor only one batch.",
     prior=3.0,
     wrong="correct += (pred == y).sum().item()\n# after the loop\naccuracy = correct / len(y)",
-    fix=COUNT,
 )
 def _count_over_batch_size(problem: Problem) -> Values:
     if not problem.several_batches:
@@ -142,7 +128,6 @@ def _count_over_batch_size(problem: Problem) -> Values:
     reason="drop_last=True skips the short last batch, but the divisor includes its samples.",
     prior=3.5,
     wrong=DROP_LAST + "accuracy = correct / len(dataset)",
-    fix=COUNT,
 )
 def _full_batches_over_all(problem: Problem) -> Values:
     return _without_last_batch(problem, problem.n_samples)
@@ -166,7 +151,6 @@ def _full_batches(problem: Problem) -> Values:
     reason="Only the last batch is counted.",
     prior=4.0,
     wrong="correct = (pred == y).sum().item()  # in every batch\n# after the loop\naccuracy = correct / len(dataset)",
-    fix=COUNT,
 )
 def _last_batch_over_all(problem: Problem) -> Values:
     return _last_batch(problem, problem.n_samples)
@@ -178,7 +162,6 @@ def _last_batch_over_all(problem: Problem) -> Values:
     reason="Each batch overwrites the accuracy of the previous one.",
     prior=2.5,
     wrong="accuracy = (pred == y).float().mean().item()  # in every batch",
-    fix=COUNT,
 )
 def _last_batch_alone(problem: Problem) -> Values:
     return _last_batch(problem, problem.last_batch_size)
@@ -202,7 +185,6 @@ def _integer_division(problem: Problem) -> Values:
     reason="Integer division gives 0 for a batch unless all its predictions are correct.",
     prior=1.0,
     wrong="acc += (pred == y).sum() // len(y)" + OVER_BATCHES,
-    fix=COUNT,
 )
 def _integer_division_per_batch(problem: Problem) -> Values:
     return certain((problem.batch_correct // problem.batch_sizes).mean()) if problem.several_known_batches else []

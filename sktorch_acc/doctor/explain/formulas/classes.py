@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from sktorch_acc._rates import rates
-from sktorch_acc.doctor.explain.formulas.formula import COUNT, OVER_BATCHES, Values, batch_means, certain, formula
-from sktorch_acc.doctor.explain.problem import Floats, Ints, Problem
+from sktorch_acc.doctor.explain.formulas.formula import OVER_BATCHES, Values, certain, formula
+from sktorch_acc.doctor.explain.problem import Floats, Ints, Problem, batch_means
 
 MACRO = "Every class has the same weight, whatever its number of samples."
 
@@ -44,7 +44,6 @@ def _balanced(problem: Problem) -> Values:
     reason=MACRO,
     prior=2.0,
     wrong="acc += balanced_accuracy_score(y, pred)" + OVER_BATCHES,
-    fix=COUNT,
 )
 def _balanced_per_batch(problem: Problem) -> Values:
     if not problem.several_known_batches:
@@ -59,7 +58,6 @@ def _balanced_per_batch(problem: Problem) -> Values:
     reason="The accuracy of a class without samples is undefined, not 0.",
     prior=2.0,
     wrong="class_acc = correct_per_class / samples_per_class.clamp(min=1)\naccuracy = class_acc.mean()",
-    fix=COUNT,
 )
 def _absent_as_zero(problem: Problem) -> Values:
     """Divide by the number of all classes, and of those that are in the targets or predicted."""
@@ -78,7 +76,6 @@ def _absent_as_zero(problem: Problem) -> Values:
     reason="A batch rarely contains every class, and a class without samples is counted as wrong.",
     prior=1.2,
     wrong='metric = MulticlassAccuracy(n_classes, average="macro")\nacc += metric(pred, y)' + OVER_BATCHES,
-    fix=COUNT,
 )
 def _absent_as_zero_per_batch(problem: Problem) -> Values:
     """Divide by the number of all classes, and of those that are in the targets of the batch or predicted."""

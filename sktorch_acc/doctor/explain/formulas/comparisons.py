@@ -10,8 +10,8 @@ import numpy.typing as npt
 import torch
 
 from sktorch_acc._rates import rates
-from sktorch_acc.doctor.explain.formulas.formula import OVER_BATCHES, Values, batch_means, certain, formula
-from sktorch_acc.doctor.explain.problem import Floats, Ints, Problem
+from sktorch_acc.doctor.explain.formulas.formula import OVER_BATCHES, Values, certain, formula
+from sktorch_acc.doctor.explain.problem import Floats, Ints, Problem, batch_means
 
 ARGMAX = "pred = outputs.argmax(dim=1)\ncorrect += (pred == y).sum().item()"
 FLATTEN = "correct += (pred.flatten() == y.flatten()).sum().item()"

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from sktorch_acc.doctor.explain.formulas.formula import COUNT, OVER_BATCHES, UNEVEN, Values, certain, formula
+from sktorch_acc.doctor.explain.formulas.formula import OVER_BATCHES, UNEVEN, Values, certain, formula
 from sktorch_acc.doctor.explain.problem import Floats, Problem
 
 __all__ = ["round_to_bits"]
@@ -46,7 +46,6 @@ def _half_means(batch_accuracies: Floats) -> Values:
     reason=UNEVEN,
     prior=0.5,
     wrong=HALF_BATCH_ACCURACY + OVER_BATCHES,
-    fix=COUNT,
 )
 def _half_mean_of_uneven_batches(problem: Problem) -> Values:
     return _half_means(problem.batch_accuracies) if problem.batches_known and problem.short_batch_size else []
@@ -59,7 +58,6 @@ def _half_mean_of_uneven_batches(problem: Problem) -> Values:
     prior=2.0,
     wrong="correct = torch.zeros((), dtype=torch.bfloat16)\ncorrect += (pred == y).sum()  # in every batch\n"
     "accuracy = correct / len(dataset)",
-    fix=COUNT,
 )
 def _half_counter(problem: Problem) -> Values:
     if not problem.several_known_batches:
@@ -90,7 +88,6 @@ def _half_mean(problem: Problem) -> Values:
     reason=FEW_DIGITS,
     prior=1.4,
     wrong=HALF_BATCH_ACCURACY + OVER_BATCHES,
-    fix=COUNT,
 )
 def _half_mean_of_even_batches(problem: Problem) -> Values:
     if problem.short_batch_size or not problem.several_known_batches:
