@@ -85,11 +85,6 @@ class Problem:
         return 0 if self.batch_size is None else -(-self.n_samples // self.batch_size)
 
     @property
-    def several_batches(self) -> bool:
-        """Whether there is more than one batch."""
-        return self.n_batches > 1
-
-    @property
     def batches_known(self) -> bool:
         """Whether it is known which samples each batch holds."""
         return self.batch_size is not None and not self.shuffled
@@ -97,12 +92,12 @@ class Problem:
     @property
     def several_known_batches(self) -> bool:
         """Whether there is more than one batch, and it is known which samples each holds."""
-        return self.several_batches and self.batches_known
+        return self.n_batches > 1 and self.batches_known
 
     @property
     def short_batch_size(self) -> int:
         """Number of samples in a last batch that is shorter than the others; 0 if there is none."""
-        return self.n_samples % self.batch_size if self.batch_size and self.several_batches else 0
+        return self.n_samples % self.batch_size if self.batch_size and self.n_batches > 1 else 0
 
     @property
     def last_batch_size(self) -> int:
@@ -138,15 +133,14 @@ class Problem:
         """Sum values of the samples over each batch."""
         return np.asarray(np.add.reduceat(values, self.batch_starts, axis=0))
 
-    def class_counts_per_batch(self, classes: Ints) -> Ints:
-        """Count each class in each batch: (n_batches, n_classes)."""
-        cells = self.batch_of * self.n_classes + classes
-        flat = np.bincount(cells, minlength=self.n_batches * self.n_classes)
-        return flat.reshape(self.n_batches, self.n_classes).astype(np.int64)
+    def class_counts(self, classes: Ints, weights: Ints | None = None) -> Ints:
+        """Count the samples, or sum their weights, of each class: (n_classes,)."""
+        return np.bincount(classes, weights, self.n_classes).astype(np.int64)
 
-    def class_counts(self, classes: Ints) -> Ints:
-        """Count each class: (n_classes,)."""
-        return np.bincount(classes, minlength=self.n_classes).astype(np.int64)
+    def class_counts_per_batch(self, classes: Ints, weights: Ints | None = None) -> Ints:
+        """Count the samples, or sum their weights, of each class in each batch: (n_batches, n_classes)."""
+        cells = np.bincount(self.batch_of * self.n_classes + classes, weights, self.n_batches * self.n_classes)
+        return cells.reshape(self.n_batches, self.n_classes).astype(np.int64)
 
 
 def float32_mean(parts: Floats) -> float:

@@ -14,15 +14,13 @@ MACRO = "Every class has the same weight, whatever its number of samples."
 def _recalls(problem: Problem) -> tuple[Ints, Floats]:
     """Return the support and the recall of each class, NaN for a class without samples."""
     support = problem.class_counts(problem.targets)
-    return support, rates(problem.class_counts(problem.targets[problem.correct == 1]), support)
+    return support, rates(problem.class_counts(problem.targets, problem.correct), support)
 
 
 def _recalls_per_batch(problem: Problem) -> tuple[Ints, Floats]:
     """Return the support and the recall of each class in each batch, NaN for a class without samples."""
     support = problem.class_counts_per_batch(problem.targets)
-    cells = problem.batch_of * problem.n_classes + problem.targets
-    correct = np.bincount(cells, weights=problem.correct, minlength=support.size).reshape(support.shape)
-    return support, rates(correct, support)
+    return support, rates(problem.class_counts_per_batch(problem.targets, problem.correct), support)
 
 
 @formula(

@@ -160,9 +160,7 @@ def _softmax_in_batches(problem: Problem) -> Ints:
 def _softmax_over_all(problem: Problem) -> Values:
     if problem.one_column:
         return []
-    correct = problem.equals_target(torch.softmax(problem.scores, dim=0).argmax(dim=1).numpy())
-    # If all predictions stay the same, there is no error.
-    return certain(correct.mean()) if (correct != problem.correct).any() else []
+    return certain(problem.equals_target(torch.softmax(problem.scores, dim=0).argmax(dim=1).numpy()).mean())
 
 
 @formula(
@@ -175,11 +173,12 @@ def _softmax_over_all(problem: Problem) -> Values:
 )
 def _softmax_over_samples(problem: Problem) -> Values:
     """Apply the softmax over the samples of each batch, or over all samples if there is one batch."""
-    if not problem.several_batches:
+    if problem.n_batches <= 1:
         return _softmax_over_all(problem)
     if problem.one_column or not problem.batches_known:
         return []
     correct = problem.equals_target(_softmax_in_batches(problem))
+    # If all predictions stay the same, there is no error.
     return _accuracies(problem, correct) if (correct != problem.correct).any() else []
 
 
@@ -192,7 +191,7 @@ def _softmax_over_samples(problem: Problem) -> Values:
     fix="pred = all_outputs.argmax(dim=1)",
 )
 def _softmax_over_all_samples(problem: Problem) -> Values:
-    return _softmax_over_all(problem) if problem.several_batches else []
+    return _softmax_over_all(problem) if problem.n_batches > 1 else []
 
 
 @formula(
@@ -226,10 +225,8 @@ def _argmax_over_samples(problem: Problem) -> Values:
     fix=ARGMAX,
 )
 def _scores_against_labels(problem: Problem) -> Values:
-    labels = torch.from_numpy(problem.targets)
-    if problem.one_column:
-        return certain(float((problem.scores == labels).double().mean()))
-    equal = int((problem.scores == labels[:, None]).sum())
+    columns = problem.scores.reshape(problem.n_samples, -1)
+    equal = int((columns == torch.from_numpy(problem.targets)[:, None]).sum())
     return certain(equal / problem.n_samples, equal / problem.scores.numel())
 
 
@@ -241,10 +238,9 @@ def _batch_maxima(problem: Problem) -> Floats:
 def _batch_argmax(problem: Problem) -> Ints:
     """Return the position of the largest score in each flattened batch: (n_batches,)."""
     best, column = problem.scores.max(dim=1)
-    is_largest = best.double().numpy() == _batch_maxima(problem)[problem.batch_of]
-    local = np.arange(problem.n_samples) - problem.batch_starts[problem.batch_of]
-    position = local * problem.n_classes + column.numpy()
-    return np.minimum.reduceat(np.where(is_largest, position, problem.scores.numel()), problem.batch_starts)
+    # The sort is stable: among equal scores of a batch, the first sample stays the first.
+    first = np.lexsort((-best.double().numpy(), problem.batch_of))[problem.batch_starts]
+    return np.asarray((first - problem.batch_starts) * problem.n_classes + column.numpy()[first], dtype=np.int64)
 
 
 def _one_number(problem: Problem, of_all: float, of_batches: Callable[[Problem], npt.NDArray[Any]]) -> Values:
