@@ -12,11 +12,10 @@ import torch
 
 from sktorch_acc._rates import rates
 
-__all__ = ["Floats", "Ints", "OutputKind", "Problem", "batch_means", "float32_mean"]
+__all__ = ["Floats", "Ints", "Problem", "batch_means", "float32_mean"]
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
-OutputKind = Literal["scores", "logits", "probabilities"]
 
 
 @dataclass(frozen=True)
@@ -27,13 +26,10 @@ class Problem:
     ----------
     scores : Tensor of shape (n_samples, n_classes) or (n_samples,), floating, on the CPU
         Output of the module; one-dimensional for a single column.
-    predicted, targets : ndarray of shape (n_samples,), dtype int64
+    targets : ndarray of shape (n_samples,), dtype int64
         Class indices in [0, n_classes).
     n_classes : int
         Number of columns of `scores`, or 2 for a single column.
-    kind : {"scores", "logits", "probabilities"}
-        ``"scores"`` has one column per class. ``"logits"`` and ``"probabilities"`` are a single column, with
-        a threshold of 0 and 0.5.
     batch_size : int or None
         Number of samples in a batch, except the last one. None if it is unknown.
     shuffled : bool
@@ -41,10 +37,8 @@ class Problem:
     """
 
     scores: torch.Tensor
-    predicted: Ints
     targets: Ints
     n_classes: int
-    kind: OutputKind
     batch_size: int | None
     shuffled: bool
 
@@ -56,7 +50,22 @@ class Problem:
     @property
     def one_column(self) -> bool:
         """Whether the module returned a single column for two classes."""
-        return self.kind != "scores"
+        return self.scores.ndim == 1
+
+    @cached_property
+    def kind(self) -> Literal["scores", "logits", "probabilities"]:
+        """One column per class, or what a single column holds: probabilities if all values lie in [0, 1]."""
+        if not self.one_column:
+            return "scores"
+        # Logits rarely all lie in [0, 1].
+        return "probabilities" if bool(((self.scores >= 0) & (self.scores <= 1)).all()) else "logits"
+
+    @cached_property
+    def predicted(self) -> Ints:
+        """Class indices of shape (n_samples,): the largest score, or a threshold of 0 (logits) or 0.5."""
+        if not self.one_column:
+            return np.asarray(self.scores.argmax(dim=1), dtype=np.int64)
+        return np.asarray(self.scores > (0.5 if self.kind == "probabilities" else 0.0), dtype=np.int64)
 
     @cached_property
     def correct(self) -> Ints:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import NormalDist
 
 from sktorch_acc.doctor.explain.formulas import FORMULAS, Formula
@@ -78,14 +78,6 @@ class Ranking:
     true_scale: int | None
 
 
-@dataclass(frozen=True)
-class _Match:
-    formula: Formula
-    value: float
-    weight: float
-    scale: int
-
-
 def rank(problem: Problem, printed: PrintedAccuracy) -> Ranking:
     """Divide the probability between the formulas, a correct loop and other causes."""
     accuracies = [problem.accuracy, *_float32_accuracies(problem)]
@@ -96,8 +88,8 @@ def rank(problem: Problem, printed: PrintedAccuracy) -> Ranking:
     other = OTHER_PRIOR * _probability_of_any(problem, printed, scale)
     if true_scale is None:
         other += EVALUATION_PRIOR * _probability_of_evaluation(problem, printed, scale)
-    total = true + other + sum(match.weight for match in matches)
-    candidates = tuple(_candidate(match, total) for match in matches)
+    total = true + other + sum(match.share for match in matches)
+    candidates = tuple(replace(match, share=match.share / total) for match in matches)
     return Ranking(candidates, true / total, other / total, true_scale)
 
 
@@ -142,8 +134,8 @@ def _probability_of_evaluation(problem: Problem, printed: PrintedAccuracy, scale
     return density * max(printed.width(scale), 1 / problem.n_samples)
 
 
-def _matches(formula: Formula, problem: Problem, printed: PrintedAccuracy) -> Iterator[_Match]:
-    """Give the match of one formula at each scale at which it prints the text."""
+def _matches(formula: Formula, problem: Problem, printed: PrintedAccuracy) -> Iterator[Candidate]:
+    """Give one formula at each scale at which it prints the text, with its weight as its share."""
     # A formula that gives the accuracy itself is no error here.
     noise = FLOAT_NOISE * problem.accuracy
     values = [(v, p) for v, p in formula.compute(problem) if abs(v - problem.accuracy) > noise and p > 0]
@@ -151,26 +143,20 @@ def _matches(formula: Formula, problem: Problem, printed: PrintedAccuracy) -> It
         matching = [(p, v) for v, p in values if _prints_as(v, printed, scale)]
         if matching:
             probability = min(sum(p for p, _ in matching), 1.0)
-            weight = formula.prior * _scale_factor(printed, scale) * probability
-            yield _Match(formula, max(matching)[1], weight, scale)
+            yield Candidate(
+                code=formula.code,
+                name=formula.name,
+                reason=formula.reason,
+                share=formula.prior * _scale_factor(printed, scale) * probability,
+                value=max(matching)[1],
+                formula=formula.wrong,
+                fix=formula.fix,
+                scale=scale,
+            )
 
 
-def _best_of_each_code(matches: Iterable[_Match]) -> list[_Match]:
-    best: dict[str, _Match] = {}
-    for match in sorted(matches, key=lambda match: -match.weight):
-        best.setdefault(match.formula.code, match)
+def _best_of_each_code(matches: Iterable[Candidate]) -> list[Candidate]:
+    best: dict[str, Candidate] = {}
+    for match in sorted(matches, key=lambda match: -match.share):
+        best.setdefault(match.code, match)
     return list(best.values())
-
-
-def _candidate(match: _Match, total: float) -> Candidate:
-    formula = match.formula
-    return Candidate(
-        code=formula.code,
-        name=formula.name,
-        reason=formula.reason,
-        share=match.weight / total,
-        value=match.value,
-        formula=formula.wrong,
-        fix=formula.fix,
-        scale=match.scale,
-    )

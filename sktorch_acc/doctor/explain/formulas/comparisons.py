@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from sktorch_acc._rates import rates
@@ -243,7 +241,7 @@ def _batch_argmax(problem: Problem) -> Ints:
     return np.asarray((first - problem.batch_starts) * problem.n_classes + column.numpy()[first], dtype=np.int64)
 
 
-def _one_number(problem: Problem, of_all: float, of_batches: Callable[[Problem], npt.NDArray[Any]]) -> Values:
+def _one_number(problem: Problem, of_all: float, of_batches: Callable[[Problem], Floats | Ints]) -> Values:
     """Compare one number of all scores, and one of each batch, with every label."""
     if problem.one_column:
         return []
