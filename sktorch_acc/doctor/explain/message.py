@@ -30,7 +30,7 @@ def write_message(verdict: str, candidates: tuple[Candidate, ...], problem: Prob
 
 
 def _is_near(problem: Problem, printed: PrintedAccuracy) -> bool:
-    return abs(printed.fraction(printed.likely_scale) - problem.accuracy) <= NEAR
+    return abs(printed.value / printed.likely_scale - problem.accuracy) <= NEAR
 
 
 def _accuracy(problem: Problem) -> str:

@@ -107,18 +107,18 @@ def _scale_factor(printed: PrintedAccuracy, scale: int) -> float:
 
 
 def _prints_as(value: float, printed: PrintedAccuracy, scale: int) -> bool:
-    return abs(value - printed.fraction(scale)) <= printed.tolerance(scale)
+    return abs(value - printed.value / scale) <= printed.tolerance(scale)
 
 
 def _is_count(problem: Problem, printed: PrintedAccuracy, scale: int) -> bool:
     """Whether some count divided by the number of samples prints as this text."""
-    fraction = printed.fraction(scale)
+    fraction = printed.value / scale
     return fraction <= 1 and _prints_as(round(fraction * problem.n_samples) / problem.n_samples, printed, scale)
 
 
 def _probability_of_any(problem: Problem, printed: PrintedAccuracy, scale: int) -> float:
     """Probability that an error that is not listed prints this text, if all values are equally probable."""
-    if printed.fraction(scale) > 1:
+    if printed.value / scale > 1:
         return min(printed.width(scale), WIDTH_ABOVE_ONE)
     counted = COUNT_SHARE / problem.n_samples if _is_count(problem, printed, scale) else 0.0
     return printed.width(scale) + counted
@@ -130,7 +130,7 @@ def _probability_of_evaluation(problem: Problem, printed: PrintedAccuracy, scale
         return 0.0
     # Both evaluations draw n samples, so their difference has twice the binomial variance.
     spread = math.sqrt(2 * problem.accuracy * (1 - problem.accuracy) / problem.n_samples + DRIFT**2)
-    density = NormalDist(problem.accuracy, spread).pdf(printed.fraction(scale))
+    density = NormalDist(problem.accuracy, spread).pdf(printed.value / scale)
     return density * max(printed.width(scale), 1 / problem.n_samples)
 
 

@@ -59,10 +59,6 @@ class PrintedAccuracy:
         half = 0.0 if scale == 1 and self.exponent == 0 and self.value <= 1 else 0.5 * 10.0**self.exponent
         return (half + FLOAT_NOISE * max(self.value, 1e-3)) / scale
 
-    def fraction(self, scale: int) -> float:
-        """Return the accuracy as a fraction."""
-        return self.value / scale
-
     @property
     def decimals(self) -> int:
         """Number of decimals as a fraction: 4 for ``"0.6830"`` and for ``"68.30%"``."""

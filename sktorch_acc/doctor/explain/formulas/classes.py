@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from sktorch_acc._rates import rates
@@ -11,16 +13,10 @@ from sktorch_acc.doctor.explain.problem import Floats, Ints, Problem, batch_mean
 MACRO = "Every class has the same weight, whatever its number of samples."
 
 
-def _recalls(problem: Problem) -> tuple[Ints, Floats]:
-    """Return the support and the recall of each class, NaN for a class without samples."""
-    support = problem.class_counts(problem.targets)
-    return support, rates(problem.class_counts(problem.targets, problem.correct), support)
-
-
-def _recalls_per_batch(problem: Problem) -> tuple[Ints, Floats]:
-    """Return the support and the recall of each class in each batch, NaN for a class without samples."""
-    support = problem.class_counts_per_batch(problem.targets)
-    return support, rates(problem.class_counts_per_batch(problem.targets, problem.correct), support)
+def _recalls(problem: Problem, count: Callable[..., Ints]) -> tuple[Ints, Floats]:
+    """Return the support and the recall of each class, NaN without samples; `count` counts all or each batch."""
+    support = count(problem.targets)
+    return support, rates(count(problem.targets, problem.correct), support)
 
 
 @formula(
@@ -32,7 +28,7 @@ def _recalls_per_batch(problem: Problem) -> tuple[Ints, Floats]:
     fix='MulticlassAccuracy(n_classes, average="micro")  # or accuracy_score',
 )
 def _balanced(problem: Problem) -> Values:
-    _, recalls = _recalls(problem)
+    _, recalls = _recalls(problem, problem.class_counts)
     return certain(np.nanmean(recalls))
 
 
@@ -46,7 +42,7 @@ def _balanced(problem: Problem) -> Values:
 def _balanced_per_batch(problem: Problem) -> Values:
     if not problem.several_known_batches:
         return []
-    support, recalls = _recalls_per_batch(problem)
+    support, recalls = _recalls(problem, problem.class_counts_per_batch)
     return certain(*batch_means(rates(np.nansum(recalls, axis=1), (support > 0).sum(axis=1))))
 
 
@@ -59,7 +55,7 @@ def _balanced_per_batch(problem: Problem) -> Values:
 )
 def _absent_as_zero(problem: Problem) -> Values:
     """Divide by the number of all classes, and of those that are in the targets or predicted."""
-    support, recalls = _recalls(problem)
+    support, recalls = _recalls(problem, problem.class_counts)
     present = support > 0
     seen = present | (problem.class_counts(problem.predicted) > 0)
     # Divided by the number of classes with samples, this is the balanced accuracy.
@@ -78,7 +74,7 @@ def _absent_as_zero_per_batch(problem: Problem) -> Values:
     """Divide by the number of all classes, and of those that are in the targets of the batch or predicted."""
     if not problem.several_known_batches:
         return []
-    support, recalls = _recalls_per_batch(problem)
+    support, recalls = _recalls(problem, problem.class_counts_per_batch)
     if (support > 0).all():
         return []
     totals = np.nansum(recalls, axis=1)

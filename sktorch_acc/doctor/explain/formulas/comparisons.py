@@ -18,15 +18,9 @@ PAIRS = "Shapes (n, 1) and (n,) broadcast to (n, n): every prediction is compare
 OVER_SAMPLES = "dim=0 normalizes over the samples, not over the classes."
 
 
-def _pairs(problem: Problem) -> int:
-    """Count the equal pairs when every prediction is compared with every target."""
-    return int(problem.class_counts(problem.predicted) @ problem.class_counts(problem.targets))
-
-
-def _pairs_per_batch(problem: Problem) -> Ints:
-    """Count the equal pairs in each batch: (n_batches,)."""
-    pairs = problem.class_counts_per_batch(problem.predicted) * problem.class_counts_per_batch(problem.targets)
-    return np.asarray(pairs.sum(axis=1), dtype=np.int64)
+def _pairs(problem: Problem, count: Callable[[Ints], Ints]) -> Ints:
+    """Count the equal pairs when every prediction is compared with every target; `count` counts all or each batch."""
+    return np.asarray((count(problem.predicted) * count(problem.targets)).sum(axis=-1), dtype=np.int64)
 
 
 def _in_square_batches(problem: Problem) -> int | None:
@@ -51,7 +45,7 @@ def _accuracies(problem: Problem, correct: Ints) -> Values:
     fix=FLATTEN,
 )
 def _pairs_over_samples(problem: Problem) -> Values:
-    return certain(_pairs(problem) / problem.n_samples)
+    return certain(int(_pairs(problem, problem.class_counts)) / problem.n_samples)
 
 
 @formula(
@@ -65,7 +59,7 @@ def _pairs_over_samples(problem: Problem) -> Values:
 def _pairs_over_samples_per_batch(problem: Problem) -> Values:
     if not problem.several_known_batches:
         return []
-    pairs = _pairs_per_batch(problem)
+    pairs = _pairs(problem, problem.class_counts_per_batch)
     return certain(pairs.sum() / problem.n_samples, *batch_means(rates(pairs, problem.batch_sizes)))
 
 
@@ -78,7 +72,7 @@ def _pairs_over_samples_per_batch(problem: Problem) -> Values:
     fix="accuracy = (pred.flatten() == y.flatten()).float().mean()",
 )
 def _mean_of_pairs(problem: Problem) -> Values:
-    return certain(_pairs(problem) / problem.n_samples**2)
+    return certain(int(_pairs(problem, problem.class_counts)) / problem.n_samples**2)
 
 
 @formula(
@@ -93,7 +87,7 @@ def _mean_of_pairs_per_batch(problem: Problem) -> Values:
     """Average over the batches, without weights and weighted by their sizes."""
     if not problem.several_known_batches:
         return []
-    means = rates(_pairs_per_batch(problem), problem.batch_sizes**2)
+    means = rates(_pairs(problem, problem.class_counts_per_batch), problem.batch_sizes**2)
     return certain(*batch_means(means), float(means @ problem.batch_sizes) / problem.n_samples)
 
 
