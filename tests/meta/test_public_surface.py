@@ -41,6 +41,7 @@ def test_every_module_declares_what_it_exports():
             assert hasattr(loaded, name), (module.name, name)
 
 
+@pytest.mark.slow
 def test_importing_the_package_or_its_metrics_loads_no_torch():
     code = "import sys, sktorch_acc, sktorch_acc.metrics; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
