@@ -86,10 +86,13 @@ def _slower_than(options: argparse.Namespace, settings: Settings) -> int:
         raise SystemExit(f"--against compares the families {', '.join(against.FAMILIES)}, not {options.only}.")
     _warn_if_busy(os.getloadavg()[0])
     n_slower = 0
-    for row in against.compare(options.against, families, settings, options.clock):
+    pairs, doubts = (1, 0) if options.quick else (3, 3)
+    rows = against.compare(options.against, families, settings, options.clock, pairs=pairs, doubts=doubts)
+    for row in rows:
         slower = row.median > against.AT_MOST
-        spread = f"{row.median:.3f} ({row.low:.3f} - {row.high:.3f})"
-        print(f"({row.family}) {row.case}: {row.contender} {spread} x {row.against}{' SLOWER' * slower}", flush=True)
+        spread = f"{row.median:.3f} ({row.low:.3f} - {row.high:.3f}) x {row.against}"
+        own = f"{1e3 * (row.measured or 0):.3g} ms"
+        print(f"({row.family}) {row.case}: {row.contender} {spread}, {own}{' SLOWER' * slower}", flush=True)
         n_slower += slower
     return n_slower
 

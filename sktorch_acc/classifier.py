@@ -431,10 +431,10 @@ class TorchClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     ) -> FitData:
         """Check X, y and weights; learn schema and labels, or compare with those of an earlier fit."""
         y = check_labels(y, self)
+        weights = check_weights(sample_weight, len(y))
         schema, checked = FeatureSchema.learn(self, X) if state is None else self._known(state, X)
         check_consistent_length(checked, y)
         labels, indices = self._encode(y, state, classes)
-        weights = check_weights(sample_weight, len(y))
         in_training = row_weights(labels, indices, weights, self.class_weight)
         with torch.inference_mode(False):  # tensors that are made in it cannot be trained on
             given = Examples.of(schema.rows(checked), indices, len(labels.classes), in_training)

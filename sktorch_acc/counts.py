@@ -226,11 +226,17 @@ class AccuracyCounter:
 
 
 def host_counts(
-    counters: dict[str, AccuracyCounter],
+    counted: dict[str, tuple[AccuracyCounter, npt.NDArray[np.int64]]],
 ) -> dict[str, tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]:
-    """Return (correct, support) of counters of one size and device, with one copy to the host."""
-    tensors = [c._counts if c._counts is not None else c._zeros(torch.device("cpu")) for c in counters.values()]
-    if not tensors:
+    """Return (correct, support) of counters of one size and device that have seen all samples of a known support.
+
+    One copy to the host for all.
+    """
+    if not counted:
         return {}
-    stacked = torch.stack([tensor[:, :-1] for tensor in tensors]).cpu().numpy()
-    return {name: (stacked[i, 1], stacked[i].sum(axis=0)) for i, name in enumerate(counters)}
+    tensors = [
+        (counter._zeros(torch.device("cpu")) if counter._counts is None else counter._counts)[1, :-1]
+        for counter, _ in counted.values()
+    ]
+    correct = torch.stack(tensors).cpu().numpy()
+    return {name: (correct[i], support) for i, (name, (_, support)) in enumerate(counted.items())}

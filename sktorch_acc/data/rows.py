@@ -125,7 +125,8 @@ class SparseRows(Rows):
         return SparseRows(self.source[indices], self.dtype, self.device)
 
     def _dense(self, matrix: Any) -> torch.Tensor:
-        return torch.from_numpy(matrix.toarray()).to(self.device, self.dtype)
+        # A copy: memory of torch begins at a multiple of 64 bytes, memory of numpy need not.
+        return torch.from_numpy(matrix.toarray()).to(self.device, self.dtype, copy=True)
 
 
 def _in_range(rows: Rows, values: torch.Tensor, dtype: torch.dtype) -> torch.dtype:

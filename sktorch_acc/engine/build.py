@@ -16,7 +16,7 @@ from sktorch_acc._params import accepted_names, check_names
 from sktorch_acc.checks.outputs import check_parameters
 from sktorch_acc.data import FeatureSchema, Labels, Rows
 from sktorch_acc.engine.copying import copied
-from sktorch_acc.engine.device import computing_dtype
+from sktorch_acc.engine.device import computing_dtype, move
 from sktorch_acc.engine.model import Model
 from sktorch_acc.engine.settings import FitSettings
 from sktorch_acc.exceptions import ModuleOutputError
@@ -152,7 +152,8 @@ def build_model(
     spec = output_spec(criterion, settings.output, len(labels.classes))
     module, dtype = _built_module(settings, schema, spec, device, rows)
     refuse_untrainable(module)
-    return Model(module, criterion.to(dtype), spec, schema, labels, torch.device("cpu"), dtype).to(device)
+    move(device, module, criterion.to(dtype))
+    return Model(module, criterion, spec, schema, labels, device, dtype)
 
 
 def _built_module(

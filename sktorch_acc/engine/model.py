@@ -14,6 +14,7 @@ from torch import nn
 from sktorch_acc._global_state import full_precision, guarded_generators, thread_limit
 from sktorch_acc.data import FeatureSchema, Labels
 from sktorch_acc.engine.copying import copied
+from sktorch_acc.engine.device import move
 from sktorch_acc.engine.evaluate import each_output, nan_rows
 from sktorch_acc.outputs import OutputSpec
 
@@ -84,7 +85,5 @@ class Model:
 
     def to(self, device: torch.device) -> Model:
         """Move module and criterion in place; return the model on the device."""
-        for part in (self.module, self.criterion):
-            if any(tensor.device != device for tensor in [*part.parameters(), *part.buffers()]):
-                part.to(device)
+        move(device, self.module, self.criterion)
         return replace(self, device=device)

@@ -63,9 +63,9 @@ def probe(model: Model, training: Examples, n_rows: int) -> Probe:
         With the catalogue code of the first finding.
     """
     batch = training.rows.chunk(0, n_rows)
-    subject = replace(model, module=_double(model.module))
-    module = subject.module
-    with _kept_buffers(model.module) if _share(model.module, module) else nullcontext():
+    module, may_share = _double(model.module)
+    subject = replace(model, module=module)
+    with _kept_buffers(model.module) if may_share and _share(model.module, module) else nullcontext():
         module.eval()
         with torch.no_grad(), _counted(module, n_rows) as operations:
             output = _forward(module, batch.clone())
@@ -82,21 +82,19 @@ def probe(model: Model, training: Examples, n_rows: int) -> Probe:
     return Probe(loss, max(1, output.numel() // n_rows), operations[0], eval_layers)
 
 
-def _double(module: nn.Module) -> nn.Module:
-    """Return a copy to run: a forward pass may change flags and statistics.
+def _double(module: nn.Module) -> tuple[nn.Module, bool]:
+    """Return a copy to run, as a forward pass may change flags and statistics, and whether it may share parts.
 
-    A module that cannot be copied runs itself; then its buffers at least are put back.
+    A module that cannot be copied runs itself; then its buffers at least are restored.
     """
     try:
-        return copied(module)
+        return copied(module), not is_plain(module)
     except Exception:
-        return module
+        return module, True
 
 
 def _share(module: nn.Module, other: nn.Module) -> bool:
     """Whether a layer or buffer belongs to both: a module may define its own copy."""
-    if module is not other and is_plain(module):
-        return False
     parts = {*map(id, module.modules()), *map(id, module.buffers())}
     return not parts.isdisjoint({*map(id, other.modules()), *map(id, other.buffers())})
 

@@ -156,6 +156,10 @@ def test_where_nan_comes_from(facts, start):
         ([89, 0], [90, 10], False),
         ([90, 0], [90, 0], False),
         ([70, 0, 0], [70, 15, 15], True),
+        ([200, 0, 0], [200, 50, 50], True),  # just the middle between 1 / 3 and 1
+        ([199, 0, 0], [199, 51, 50], False),
+        ([200, 0, 0], [200, 100, 0], True),  # a class without samples is one of the three
+        ([199, 0, 0], [199, 101, 0], False),
     ],
 )
 def test_the_majority(correct, support, speaks):
