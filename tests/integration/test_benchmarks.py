@@ -209,6 +209,7 @@ def test_a_ratio_that_is_a_little_too_high_is_measured_by_other_processes(ratios
     assert others == []
 
 
+@pytest.mark.slow
 def test_rounds_are_spread_over_pairs_of_processes(monkeypatch):
     asked = []
 
