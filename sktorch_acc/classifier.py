@@ -176,7 +176,6 @@ class TorchClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     feature_names_in_: npt.NDArray[np.object_]
     n_iter_: int
     best_epoch_: int
-    history_: pd.DataFrame
     _state: TrainingState
 
     _doc_link_module = "sktorch_acc"
@@ -461,11 +460,7 @@ class TorchClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
                 raise ValueError(
                     f"classes={given.tolist()} is not the same as on the last call: {labels.classes.tolist()}."
                 )
-        indices = labels.encode(y)
-        unseen = labels.unseen(y, indices)
-        if unseen:
-            raise ValueError(unseen)
-        return labels, indices
+        return labels, _indices_of(labels, y)
 
     def _validation_examples(self, schema: FeatureSchema, labels: Labels, X_val: Any, y_val: Any) -> Examples | None:
         if X_val is None and y_val is None:
@@ -483,11 +478,7 @@ class TorchClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         except ValueError as err:
             raise ValueError(f"X_val: {err}") from err
         check_consistent_length(checked, y_val)
-        indices = labels.encode(y_val)
-        unseen = labels.unseen(y_val, indices)
-        if unseen:
-            raise ValueError(f"y_val: {unseen}")
-        return Examples.of(schema.rows(checked), indices, len(labels.classes))
+        return Examples.of(schema.rows(checked), _indices_of(labels, y_val, "y_val: "), len(labels.classes))
 
     def _fit(
         self, settings: FitSettings, data: FitData, state: TrainingState | None, observers: list[Observer]
@@ -528,6 +519,7 @@ class TorchClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
 
     def _publish(self, fit: Fit, skorch: Any) -> None:
         """Set the fitted attributes."""
+        self.__dict__.pop("history_", None)
         self.__dict__.update(self._fitted_attributes(fit), _net=skorch and skorch.net)
 
     def _fitted_attributes(self, fit: Fit) -> dict[str, Any]:
@@ -539,7 +531,6 @@ class TorchClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             "class_count_": fit.fitted.support,
             "n_iter_": state.epoch,
             "best_epoch_": state.best_epoch,
-            "history_": history_frame(state.rows, state.model.labels.classes),
         }
 
     def _forget(self) -> None:
@@ -551,10 +542,12 @@ class TorchClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
 
     # ------------------------------------------------------------ prediction
 
-    def _predict(self, X: Any, convert: Callable[[torch.Tensor], torch.Tensor]) -> npt.NDArray[Any]:
+    def _predict(
+        self, X: Any, what: Literal["classes", "probabilities", "log_probabilities", "decision"]
+    ) -> npt.NDArray[Any]:
         check_is_fitted(self)
         model = self._state.model
-        return model.predict(model.schema.check(self, X), convert, type(self).__name__)
+        return model.predict(model.schema.check(self, X), getattr(model.spec, what), type(self).__name__)
 
     def predict(self, X: Any) -> npt.NDArray[Any]:
         """Predict labels.
@@ -569,8 +562,7 @@ class TorchClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         y : ndarray of shape (n_samples,)
             Labels, in the dtype of `classes_`.
         """
-        check_is_fitted(self)
-        indices = self._predict(X, self._state.model.spec.classes)
+        indices = self._predict(X, "classes")
         return self._state.model.labels.decode(indices)
 
     def predict_proba(self, X: Any) -> npt.NDArray[Any]:
@@ -586,8 +578,7 @@ class TorchClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         probabilities : ndarray of shape (n_samples, n_classes), float32 or float64
             In [0, 1], rows sum to 1; columns in the order of `classes_`.
         """
-        check_is_fitted(self)
-        return self._predict(X, self._state.model.spec.probabilities)
+        return self._predict(X, "probabilities")
 
     def predict_log_proba(self, X: Any) -> npt.NDArray[Any]:
         """Predict the logarithm of the probability of each class.
@@ -602,8 +593,7 @@ class TorchClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         log_probabilities : ndarray of shape (n_samples, n_classes), float32 or float64
             At most 0; where possible computed without taking the logarithm of a rounded probability.
         """
-        check_is_fitted(self)
-        return self._predict(X, self._state.model.spec.log_probabilities)
+        return self._predict(X, "log_probabilities")
 
     def decision_function(self, X: Any) -> npt.NDArray[Any]:
         """Return decision values.
@@ -619,8 +609,7 @@ class TorchClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             Logits; log-probabilities for NLLLoss; the log of the mean probability for ensembles. For two
             classes their difference, positive for ``classes_[1]``.
         """
-        check_is_fitted(self)
-        return self._predict(X, self._state.model.spec.decision)
+        return self._predict(X, "decision")
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Return the accuracy on the given samples.
@@ -639,8 +628,7 @@ class TorchClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         accuracy : float
             In [0, 1]; equals ``accuracy_score(y, predict(X))`` to the last bit.
         """
-        check_is_fitted(self)
-        predicted = self._predict(X, self._state.model.spec.classes)
+        predicted = self._predict(X, "classes")
         y = check_labels(y, self)
         check_consistent_length(predicted, y)
         weights = check_weights(sample_weight, len(y))
@@ -698,11 +686,16 @@ class TorchClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         """Device of the module."""
         return self._fitted("device_").model.device
 
+    @functools.cached_property
+    def history_(self) -> pd.DataFrame:
+        """Record of the epochs; the table is made when it is first read."""
+        state = self._fitted("history_")
+        return history_frame(state.rows, state.model.labels.classes)
+
     @property
     def loss_curve_(self) -> list[float]:
         """Training loss of each epoch."""
-        self._fitted("loss_curve_")
-        return [float(loss) for loss in self.history_["train_loss"]]
+        return [row.values["train_loss"] for row in self._fitted("loss_curve_").rows]
 
     def _fitted(self, name: str) -> TrainingState:
         state = self.__dict__.get("_state")
@@ -722,6 +715,15 @@ class TorchClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         state = dict(state)
         warn_of_other_versions(type(self).__name__, state.pop("_versions", {}))
         super().__setstate__(state)
+
+
+def _indices_of(labels: Labels, y: npt.NDArray[Any], prefix: str = "") -> npt.NDArray[np.int64]:
+    """Return class indices; raise ValueError for labels that were not seen in `fit`."""
+    indices = labels.encode(y)
+    unseen = labels.unseen(y, indices)
+    if unseen:
+        raise ValueError(f"{prefix}{unseen}")
+    return indices
 
 
 @functools.lru_cache(maxsize=16)

@@ -53,6 +53,8 @@ def check_torch_classifier(estimator: TorchClassifier, X: Any = None, y: Any = N
     ------
     AssertionError
         If a check fails; the message names each failed check, with the reason.
+    ValueError
+        If only one of `X` and `y` is passed.
 
     See Also
     --------
@@ -98,7 +100,16 @@ def torch_classifier_checks(
     name : str
         Name of the check; unique.
     check : callable
-        Takes no arguments, and raises if the check fails (``unittest.SkipTest`` if it cannot be run).
+        Takes no arguments, and raises an error if the check fails (``unittest.SkipTest`` if it cannot be run).
+
+    Raises
+    ------
+    ValueError
+        If only one of `X` and `y` is passed.
+
+    See Also
+    --------
+    check_torch_classifier : Run all checks, and report which of them fail.
 
     Notes
     -----
@@ -128,8 +139,8 @@ def torch_classifier_checks(
 
 def _reason(err: BaseException) -> str:
     """Return the first line of the message; for a bare ``assert`` the line of code."""
-    said = next((line.strip() for line in str(err).splitlines() if line.strip()), None)
-    return said or traceback.extract_tb(err.__traceback__)[-1].line or "no message"
+    first_line = next((line.strip() for line in str(err).splitlines() if line.strip()), None)
+    return first_line or traceback.extract_tb(err.__traceback__)[-1].line or "no message"
 
 
 def _default_rows(estimator: TorchClassifier) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
@@ -142,12 +153,12 @@ def _default_rows(estimator: TorchClassifier) -> tuple[npt.NDArray[Any], npt.NDA
 
 
 def _scikit_learn_checks(estimator: TorchClassifier, X: Any, y: Any) -> Iterator[tuple[str, Callable[[], None]]]:
-    asked = clone(estimator).set_params(early_stopping=False, verbose=0)
-    if asked.validation_fraction is not None:
-        asked.set_params(validation_fraction=None)
-    equivalent = _weights_can_equal_copies(asked, X, y)
+    prepared = clone(estimator).set_params(early_stopping=False, verbose=0)
+    if prepared.validation_fraction is not None:
+        prepared.set_params(validation_fraction=None)
+    equivalent = _weights_can_equal_copies(prepared, X, y)
     seen: dict[str, int] = {}
-    for fresh, check in estimator_checks_generator(asked):
+    for fresh, check in estimator_checks_generator(prepared):
         name = check.func.__name__
         if name in _WEIGHT_EQUIVALENCE and not equivalent:
             continue
@@ -240,7 +251,7 @@ def check_outputs_agree(estimator: TorchClassifier, X: Any, y: npt.NDArray[Any])
     _close(probabilities.sum(axis=1), 1, "probabilities do not sum to 1")
     chosen = probabilities[np.arange(n_rows), np.searchsorted(clf.classes_, predicted)]
     best = probabilities.max(axis=1)
-    _close(chosen, best, "predict does not name the most probable label")
+    _close(chosen, best, "predict does not return the most probable label")
     by_decision = (decision > 0).astype(int) if n_classes == 2 else decision.argmax(axis=1)
     _equal(clf.classes_[by_decision].tolist(), predicted.tolist(), "decision_function disagrees with predict")
     with np.errstate(divide="ignore"):
@@ -252,10 +263,10 @@ def check_rows_do_not_influence_each_other(estimator: TorchClassifier, X: Any, y
     """Check that a sample gets the same probabilities alone, among others and in another order."""
     clf = clone(estimator).fit(X, y)
     together = clf.predict_proba(X)
-    everyone = np.arange(len(y))
-    for chosen in (everyone[::-1].copy(), everyone[: len(y) // 2], *everyone[:5].reshape(-1, 1)):
+    all_samples = np.arange(len(y))
+    for chosen in (all_samples[::-1].copy(), all_samples[: len(y) // 2], *all_samples[:5].reshape(-1, 1)):
         among_others = clf.predict_proba(_safe_indexing(X, chosen))
-        _close(among_others, together[chosen], "the probabilities of a row depend on the rows beside it")
+        _close(among_others, together[chosen], "the probabilities of a sample depend on the other samples")
 
 
 def check_every_kind_of_label(estimator: TorchClassifier, X: Any, y: npt.NDArray[Any]) -> None:
@@ -270,7 +281,7 @@ def check_every_kind_of_label(estimator: TorchClassifier, X: Any, y: npt.NDArray
     for labels in kinds:
         clf = clone(estimator).fit(X, labels[codes])
         _equal(clf.classes_.tolist(), labels.tolist(), "classes_ are not the labels")
-        _equal(clf.predict(X).tolist(), labels[base.predict(X)].tolist(), f"labels like {labels[0]!r} come back wrong")
+        _equal(clf.predict(X).tolist(), labels[base.predict(X)].tolist(), f"predict changes labels like {labels[0]!r}")
         _same_module(base, clf, f"labels like {labels[0]!r} changed")
 
 
@@ -286,19 +297,19 @@ def check_pickle_keeps_predictions(estimator: TorchClassifier, X: Any, y: npt.ND
 
 def check_weights_of_0_and_1(estimator: TorchClassifier, X: Any, y: npt.NDArray[Any]) -> None:
     """Check that unit weights equal no weights and samples of weight 0 are not trained on, to the last bit."""
-    asked = _on_all_rows(estimator)
-    base = clone(asked).fit(X, y)
-    _same_module(base, clone(asked).fit(X, y, sample_weight=np.ones(len(y))), "unit weights changed")
-    if asked.class_weight is not None:
+    on_all = _on_all_rows(estimator)
+    base = clone(on_all).fit(X, y)
+    _same_module(base, clone(on_all).fit(X, y, sample_weight=np.ones(len(y))), "unit weights changed")
+    if on_all.class_weight is not None:
         return  # then the labels of samples of weight 0 are counted
     codes = np.unique(y, return_inverse=True)[1]
     first = np.unique(codes, return_index=True)[1]
     weights = np.tile([1.0, 2.0], len(y))[: len(y)]
     weights[np.setdiff1d(np.arange(0, len(y), 3), first)] = 0  # every label keeps a sample
     kept = np.flatnonzero(weights)
-    weighted = clone(asked).fit(X, y, sample_weight=weights)
-    without = clone(asked).fit(_safe_indexing(X, kept), y[kept], sample_weight=weights[kept])
-    _same_module(weighted, without, "rows of weight 0 changed")
+    weighted = clone(on_all).fit(X, y, sample_weight=weights)
+    without = clone(on_all).fit(_safe_indexing(X, kept), y[kept], sample_weight=weights[kept])
+    _same_module(weighted, without, "samples of weight 0 changed")
 
 
 def check_two_halves_are_one_fit(estimator: TorchClassifier, X: Any, y: npt.NDArray[Any]) -> None:
@@ -338,19 +349,19 @@ def _require(condition: bool, message: str) -> None:
         raise AssertionError(message)
 
 
-def _equal(came: Any, expected: Any, message: str) -> None:
-    _require(bool(came == expected), f"{message}: {came!r}, expected {expected!r}")
+def _equal(actual: Any, expected: Any, message: str) -> None:
+    _require(bool(actual == expected), f"{message}: {actual!r}, expected {expected!r}")
 
 
-def _close(came: Any, expected: Any, message: str) -> None:
+def _close(actual: Any, expected: Any, message: str) -> None:
     with np.errstate(invalid="ignore"):  # equal infinities
-        largest = float(np.nanmax(np.abs(np.asarray(came) - expected), initial=0.0))
-    _require(np.allclose(came, expected, rtol=1e-3, atol=1e-5), f"{message} (by up to {largest:.3g})")
+        largest = float(np.nanmax(np.abs(np.asarray(actual) - expected), initial=0.0))
+    _require(np.allclose(actual, expected, rtol=1e-3, atol=1e-5), f"{message} (by up to {largest:.3g})")
 
 
-def _same_module(expected: TorchClassifier, came: TorchClassifier, what: str) -> None:
+def _same_module(expected: TorchClassifier, actual: TorchClassifier, what: str) -> None:
     """Compare parameters and buffers of two trained modules bit for bit."""
-    theirs = came.module_.state_dict()
+    theirs = actual.module_.state_dict()
     for name, value in expected.module_.state_dict().items():
         if isinstance(value, torch.Tensor):
             same = torch.equal(value, theirs[name])

@@ -1,4 +1,4 @@
-"""Data on its way in: checked, remembered and turned into tensors."""
+"""Input data: validation of X and y, weights, splits, and conversion to tensors."""
 
 from sktorch_acc.data.batches import aligned_split, batch_sizes, row_blocks
 from sktorch_acc.data.examples import Examples

@@ -1,4 +1,4 @@
-"""Labels to class indices and back, and the weight of each sample in training."""
+"""Convert labels to class indices and back, and compute the weight of each sample in training."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Labels:
 
     @classmethod
     def learn(cls, y: npt.NDArray[Any]) -> tuple[Labels, npt.NDArray[np.int64]]:
-        """Return the labels of a checked y and its class indices (int64)."""
+        """Return the labels of a validated y, and its class indices (int64)."""
         classes, indices = np.unique(y, return_inverse=True)
         return cls(classes), indices.astype(np.int64, copy=False)
 
@@ -43,7 +43,7 @@ class Labels:
         return self.classes[indices]
 
     def unseen(self, y: npt.NDArray[Any], indices: npt.NDArray[np.int64], remark: str = "") -> str | None:
-        """Describe the labels that `encode` did not know, with a remark on them; None if there are none."""
+        """Describe the labels of y that are not among the classes, and add a remark; None if all are known."""
         unknown = indices < 0
         if not unknown.any():
             return None
@@ -51,12 +51,12 @@ class Labels:
         known = self.classes.tolist()
         return (
             f"y contains {len(labels)} label(s) not seen in fit: {listed(labels)} "
-            f"({int(unknown.sum())} of {len(y)} rows{remark}). Known labels: {listed(known)}."
+            f"({int(unknown.sum())} of {len(y)} samples{remark}). Known labels: {listed(known)}."
         )
 
 
 def _plain(labels: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Return bools as integers: ``True == 1``, as for ``sklearn.metrics.accuracy_score``."""
+    """Return bools as integers: ``True`` equals 1, as in ``sklearn.metrics.accuracy_score``."""
     return labels.astype(np.int64) if labels.dtype.kind == "b" else labels
 
 
@@ -66,9 +66,14 @@ def row_weights(
     sample_weight: npt.NDArray[np.float64] | None,
     class_weight: Any,
 ) -> npt.NDArray[np.float64] | None:
-    """Return the weight of each sample in training: sample weight times class weight.
+    """Return the weight of each sample in training: sample weight times class weight, float64 of shape (n_samples,).
 
-    None if all samples have the same positive weight: then the fit is the same without weights, bit for bit.
+    None if all samples have the same positive weight: the fit without weights is identical to the last bit.
+
+    Raises
+    ------
+    ValueError
+        If a weight is negative or not finite, or if all are 0.
     """
     weights = sample_weight
     if class_weight is not None:
@@ -94,11 +99,11 @@ def class_factors(
     sample_weight: npt.NDArray[np.float64] | None,
     class_weight: Any,
 ) -> npt.NDArray[np.float64]:
-    """Return the weight of each class; 1 for a class without samples under ``"balanced"``."""
+    """Return the weight of each class; with ``"balanced"`` 1 for a class without samples."""
     factors = np.ones(len(labels.classes))
     shown = np.arange(len(labels.classes))
     if isinstance(class_weight, str):
-        # A chunk of `partial_fit` may lack classes, and all samples of a class may have the weight 0.
+        # In `partial_fit` a class may have no samples, or samples of weight 0 only.
         if sample_weight is not None:
             counted = sample_weight > 0
             indices, sample_weight = indices[counted], sample_weight[counted]
@@ -110,10 +115,10 @@ def class_factors(
 
 
 def _in_range(weights: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Scale weights so that they and their sum fit into float32: boosting produces weights of 1e-48.
+    """Scale weights so that they and their sum are in the range of float32: boosting produces weights of 1e-48.
 
-    Only ratios matter. A weight of 1e-30 times the largest is set to 0: a batch of only such samples would
-    have the loss 0 / 0.
+    The loss depends on their ratios only. Weights below 1e-30 times the largest are set to 0: the loss of a batch of
+    such samples would be 0 / 0.
     """
     largest = weights.max()
     if not 1e-5 < largest < 1e25:

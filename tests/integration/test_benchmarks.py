@@ -24,13 +24,13 @@ def test_a_quick_run_writes_both_files(tmp_path, capsys, clock):
     assert {row["family"] for row in written["rows"]} == {"b", "c"}
     assert all(row["median"] > 0 for row in written["rows"])
     page = (tmp_path / "results.md").read_text()
-    assert "(b) What recording costs" in page
+    assert "(b) Cost of recording" in page
     assert "(a)" not in page
     assert "(c) took" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("n_rows", "batch_size"), [(7, 3), (6, 3), (2, 3), (1, 3), (65, 32)])
-def test_the_yardstick_takes_the_steps_that_the_library_takes(n_rows, batch_size):
+def test_the_baseline_takes_the_steps_that_the_library_takes(n_rows, batch_size):
     fit = LeanestFit(SMALL.module(), [0] * n_rows, [0] * n_rows, batch_size)
     assert fit.sizes() == batch_sizes(n_rows, batch_size)
 
@@ -48,7 +48,7 @@ def test_our_loop_enters_training_mode_once_per_epoch():
 
 
 def test_ratios_are_taken_round_by_round():
-    ticks = iter([9.0, 9.0, 1.0, 2.0, 8.0, 4.0])  # the first round is forgotten; the order rotates
+    ticks = iter([9.0, 9.0, 1.0, 2.0, 8.0, 4.0])  # the first round is not counted; the order rotates
     times = alternate({"a": lambda: next(ticks), "b": lambda: next(ticks)}, 2)
     assert times == {"a": [1.0, 4.0], "b": [2.0, 8.0]}
     row = ratio_row("b", "case", times, "a", "b")
@@ -72,10 +72,10 @@ def test_the_picture_has_a_panel_per_table():
         for case in (SMALL,)
         for name in ("ours, exact", "skorch")
     ]
-    figure = publish.draw(rows)
-    (ax,) = figure.axes
+    fig = publish.draw(rows)
+    (ax,) = fig.axes
     assert [label.get_text() for label in ax.get_yticklabels()] == ["skorch", "TorchClassifier, exact"]
-    publish.plt.close(figure)
+    publish.plt.close(fig)
 
 
 def test_the_pages_take_the_tables_of_modes_and_threads(tmp_path):

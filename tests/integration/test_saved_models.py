@@ -103,8 +103,8 @@ def test_a_kill_at_a_hundred_moments_leaves_the_old_model_or_the_new_one(tmp_pat
     assert list(tmp_path.glob(".model.sktorch.*.tmp")), "no kill came while a file was being written"
 
 
-def test_the_first_format_loads_for_ever():
-    """Do not write these files anew: that people have such files is what is tested.
+def test_files_of_format_1_can_be_loaded():
+    """Do not regenerate these files: they stand for the files that users have.
 
     Weights and rows are multiples of powers of two, so that the logits are exact on every machine.
     """

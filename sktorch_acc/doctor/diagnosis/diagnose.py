@@ -1,4 +1,4 @@
-"""`diagnose` and `overfit_check`: run every check on an estimator, or on the parts of somebody's own loop."""
+"""`diagnose` and `overfit_check`: check an estimator, or the parts of a training loop."""
 
 from __future__ import annotations
 
@@ -35,27 +35,27 @@ def diagnose(
     optimizer: Any = None,
     loader: Any = None,
 ) -> Diagnosis:
-    """Name the mistakes in a module, its loss, its data and its training.
+    """Report problems of a module, its loss, its data and its training.
 
-    Nothing is changed: weights, buffers, modes, gradients, optimizer state and all generators are afterwards
-    what they were before, bit for bit, also when something raises. The loader is not iterated.
+    Nothing is changed: weights, buffers, modes, gradients, optimizer state and all generators are restored
+    bit for bit, also if an error is raised. The loader is not iterated.
 
     Parameters
     ----------
     module_or_estimator : TorchClassifier or nn.Module
-        A fitted estimator; an unfitted one, whose module is built as `fit` would; or the module of your own
-        loop.
-    X : array-like or torch.Tensor of shape (n_rows, ...)
-        Features of the rows that the accuracy is about.
-    y : array-like or torch.Tensor of shape (n_rows,)
-        Labels; for a bare module class indices.
+        A fitted estimator; one that is not fitted, whose module is built as in `fit`; or the module of your
+        own loop.
+    X : array-like or torch.Tensor of shape (n_samples, ...)
+        Features of the samples on which the accuracy is measured.
+    y : array-like or torch.Tensor of shape (n_samples,)
+        Labels; for an nn.Module, class indices.
     criterion : nn.Module or None, default=None
-        The loss of your loop. It says what the module should return; without it outputs are not checked
-        against it, and gradients are not looked at. Ignored for an estimator.
+        The loss of your loop, which determines what the module should return. Without it, neither the kind
+        of the output nor the gradients are checked. Ignored for an estimator.
     optimizer : torch optimizer or None, default=None
         The optimizer of your loop. Ignored for an estimator.
     loader : torch.utils.data.DataLoader or None, default=None
-        The loader that the accuracy is counted over. Only its settings are looked at.
+        The loader over which the accuracy is counted. Only its settings are read.
 
     Returns
     -------
@@ -65,18 +65,18 @@ def diagnose(
     Raises
     ------
     TypeError
-        If the first argument is neither a module nor an estimator around one, or `loader` is no DataLoader.
+        If the first argument is neither a module nor a `TorchClassifier`, or `loader` is not a DataLoader.
     ValueError
-        If X and y are not arrays of one length.
+        If X and y have different lengths, or do not hold numbers.
 
     See Also
     --------
-    explain_accuracy : Name the wrong formula behind a figure that a loop printed.
-    overfit_check : Whether the module can learn one small batch by heart.
+    explain_accuracy : Find the wrong formula behind a printed accuracy.
+    overfit_check : Check whether the module can overfit one small batch.
 
     Notes
     -----
-    Accuracies are measured on at most 10,000 rows, evenly spaced. Costs about ten passes over these.
+    Accuracies are measured on at most 10,000 samples, evenly spaced. The cost is about ten passes over them.
 
     Examples
     --------
@@ -115,7 +115,7 @@ def diagnose(
             found.append(refused.finding)
         except ModuleOutputError as refused_by_fit:
             found.append(Finding(refused_by_fit.code, "error", str(refused_by_fit.args[0]), ""))
-    return Diagnosis(errors_first(found), f"{name} on {n_rows} rows")
+    return Diagnosis(errors_first(found), f"{name} on {n_rows} samples")
 
 
 def overfit_check(
@@ -127,12 +127,12 @@ def overfit_check(
     n_rows: int = 32,
     n_steps: int = 200,
 ) -> Diagnosis:
-    """Try to learn one small batch by heart: who cannot has a mistake in the module or the loss.
+    """Check whether the module can overfit one small batch; if not, there is an error in it or in the loss.
 
-    A copy of the module is trained on `n_rows` rows with Adam at three learning rates, dropout switched off,
-    until all rows are right that can be (identical rows with different labels cannot). Whether that works
-    does not depend on tuning; what you gave is not changed. A module with few parameters that fails is
-    tried again on linearly independent rows, which a linear module too can learn by heart.
+    A copy of the module is trained on `n_rows` samples with Adam at three learning rates, without dropout,
+    until as many predictions are correct as possible (equal samples with different labels limit them).
+    The result does not depend on tuning, and the arguments are not changed. A module that fails is tried
+    again on linearly independent samples, which a linear module can overfit too.
 
     Parameters
     ----------
@@ -141,13 +141,13 @@ def overfit_check(
     X : array-like or torch.Tensor of shape (n_samples, ...)
         Features.
     y : array-like or torch.Tensor of shape (n_samples,)
-        Labels; for a bare module class indices.
+        Labels; for an nn.Module, class indices.
     criterion : nn.Module or None, default=None
-        The loss; None: CrossEntropyLoss for a bare module.
+        The loss; None means CrossEntropyLoss. Ignored for an estimator.
     n_rows : int, default=32
-        Rows of the batch, evenly spaced over X.
+        Samples of the batch, evenly spaced over X.
     n_steps : int, default=200
-        Steps at each learning rate.
+        Steps with each learning rate.
 
     Returns
     -------
@@ -157,11 +157,11 @@ def overfit_check(
     Raises
     ------
     TypeError
-        If the first argument is neither a module nor an estimator around one.
+        If the first argument is neither a module nor a `TorchClassifier`.
 
     See Also
     --------
-    diagnose : Name the mistakes that can be seen without training.
+    diagnose : Report problems that can be found without training.
 
     Examples
     --------
@@ -186,18 +186,18 @@ def overfit_check(
                 finding, tried = memorise(subject, n_rows, n_steps)
         except Refused as refused:
             finding, tried = refused.finding, 0
-    return Diagnosis(() if finding is None else (finding,), f"{name} on {tried} rows, to be learnt by heart")
+    return Diagnosis(() if finding is None else (finding,), f"{name} overfitting {tried} samples")
 
 
 def _module_of(given: Any) -> nn.Module | None:
-    """Return the module that must stay as it is; None for an unfitted estimator."""
+    """Return the module that must not be changed; None for an estimator that is not fitted."""
     if isinstance(given, nn.Module):
         refuse_lazy(given)
         return given
     if is_estimator(given):
         return getattr(given, "module_", None)
     hint = " For a pipeline, pass pipeline[-1] and pipeline[:-1].transform(X)." if hasattr(given, "steps") else ""
-    raise TypeError(f"An nn.Module or a TorchClassifier is needed, but got a {type(given).__name__}.{hint}")
+    raise TypeError(f"Expected an nn.Module or a TorchClassifier, but got a {type(given).__name__}.{hint}")
 
 
 def _device_of(module: nn.Module | None) -> torch.device:

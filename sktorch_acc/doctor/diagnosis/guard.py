@@ -1,4 +1,4 @@
-"""Look at somebody's module without leaving a trace: not in its tensors, modes, attributes or gradients."""
+"""Restore a module after it was examined: its tensors, modes, attributes and gradients."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _TENSORS = ("_parameters", "_buffers")
 
 @contextmanager
 def untouched(*modules: nn.Module | None) -> Iterator[None]:
-    """Put everything that the body changed in the modules back, also when it raises.
+    """Restore everything that the body changed in the modules, also when it raises.
 
-    That is: parameters and buffers bit for bit (and the same tensor objects), ``.grad``,
+    These are parameters and buffers bit for bit (and the same tensor objects), ``.grad``,
     ``requires_grad``, the mode of every layer, and attributes that `forward` sets, such as a counter or a
     cached tensor.
     """
@@ -32,7 +32,7 @@ def untouched(*modules: nn.Module | None) -> Iterator[None]:
 
 
 class _Kept:
-    """The state of one layer, less that of the layers in it."""
+    """The state of one layer, without that of the layers in it."""
 
     def __init__(self, layer: nn.Module) -> None:
         self.attributes = dict(vars(layer))
@@ -66,7 +66,7 @@ class _Kept:
 
 
 def _refill(container: Any, content: Any) -> None:
-    """Give a container, in place, the content it had."""
+    """Restore the content of a container in place."""
     if isinstance(container, list):
         container[:] = content
         return
@@ -75,7 +75,7 @@ def _refill(container: Any, content: Any) -> None:
 
 
 def _write_back(tensor: Any, value: torch.Tensor) -> None:
-    """Restore the bits of a tensor; one that nobody wrote to is left alone."""
+    """Restore the bits of a tensor, if they have changed."""
     if tensor.shape != value.shape:
         tensor.data = value
     elif not torch.equal(

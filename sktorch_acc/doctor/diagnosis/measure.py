@@ -1,4 +1,4 @@
-"""Run a module on rows in the ways that tell mistakes apart; the caller guards what that moves."""
+"""Run a module in evaluation and in training mode; the caller restores what that changes."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _GRADIENT_ROWS = 64
 
 
 def sampled(rows: Rows, targets: Ints) -> tuple[Rows, Ints]:
-    """Return at most 10,000 rows, evenly spaced, and their targets."""
+    """Return at most 10,000 samples, evenly spaced, and their targets."""
     if len(rows) <= MOST_ROWS:
         return rows, targets
     chosen = np.linspace(0, len(rows) - 1, MOST_ROWS).astype(np.int64)
@@ -49,14 +49,14 @@ class Evaluated:
 
     Parameters
     ----------
-    output : Tensor of shape (n_rows, ...)
-        For all rows.
+    output : Tensor of shape (n_samples, ...)
+        For all samples.
     bad_rows : int
-        Rows with NaN or infinity (-inf is a legitimate log-probability).
+        Samples with NaN or infinity (-inf is a valid log-probability).
     spread, size : float
-        Largest difference between rows in one column, and largest magnitude.
+        Largest difference between samples in one column, and largest magnitude.
     dead : list of (str, float)
-        ReLU layers, and the share of their units that are 0 for every row.
+        ReLU layers, and the share of their units that are 0 for every sample.
     """
 
     output: torch.Tensor
@@ -67,16 +67,16 @@ class Evaluated:
 
 
 def all_outputs(module: nn.Module, rows: Rows) -> torch.Tensor:
-    """Return the outputs for all rows in the mode in which the module is, by the chunks of `predict`."""
+    """Return the outputs for all samples in the current mode, in the chunks of `predict`."""
     parts: list[torch.Tensor] = []
     each_output(module, rows, lambda start, stop, output: parts.append(output.detach()), keep_mode=True)
     return torch.cat(parts)
 
 
 def evaluate(module: nn.Module, rows: Rows) -> Evaluated:
-    """Run all rows in evaluation mode and watch the ReLU layers."""
+    """Run all samples in evaluation mode and monitor the ReLU layers."""
     module.eval()
-    with _watched_relus(module) as active:
+    with _monitored_relus(module) as active:
         output = all_outputs(module, rows)
     flat = output.reshape(len(output), -1).double()
     bad = ~(torch.isfinite(flat) | torch.isneginf(flat)).all(dim=1)
@@ -87,8 +87,8 @@ def evaluate(module: nn.Module, rows: Rows) -> Evaluated:
 
 
 @contextmanager
-def _watched_relus(module: nn.Module) -> Iterator[dict[str, torch.Tensor]]:
-    """Note which units of the ReLU layers are above 0 for any row in the body."""
+def _monitored_relus(module: nn.Module) -> Iterator[dict[str, torch.Tensor]]:
+    """Record which units of the ReLU layers are above 0 for any sample in the body."""
     active: dict[str, torch.Tensor] = {}
 
     def hook_of(name: str) -> Any:
@@ -112,17 +112,17 @@ def _watched_relus(module: nn.Module) -> Iterator[dict[str, torch.Tensor]]:
 
 
 def classes_as_it_is(subject: Subject, modes: list[tuple[nn.Module, bool]], rows: Rows) -> Ints:
-    """Return predictions with every layer in the mode in which it was found."""
+    """Return predictions with every layer in its original mode."""
     for layer, training in modes:
         layer.training = training
     return _classes(subject, all_outputs(subject.module, rows))
 
 
 def classes_with_batch_statistics(subject: Subject, rows: Rows, targets: Ints) -> tuple[Ints, Ints] | None:
-    """Return predictions with batch norm in training mode and all else not, and the targets in their order.
+    """Return predictions with only batch norm in training mode, and the targets in their order.
 
-    None if there is no batch norm that has seen a batch. Batches are as in training, in a random order:
-    rows sorted by label would make the statistics of a batch those of one class.
+    None if there is no batch norm that has seen a batch. Batches are as large as in training and drawn in
+    random order, as a batch of one class would have the statistics of that class.
     """
     layers = [layer for layer in norm_layers(subject.module) if _has_seen(layer)]
     size = min(subject.batch_size, len(rows))
@@ -144,7 +144,7 @@ def _has_seen(layer: nn.Module) -> bool:
 
 
 def fails_on_one_row(subject: Subject) -> bool:
-    """Whether a row alone is too little in training mode: batch norm says so with a ValueError."""
+    """Whether the module fails on one sample in training mode, as batch norm does with a ValueError."""
     subject.module.train()
     try:
         with torch.no_grad():

@@ -1,4 +1,4 @@
-"""Who is examined: an estimator or a bare module, its rows and targets, and what is known of its training."""
+"""What is examined: an estimator or a module, its data, and what is known of its training."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ Ints = npt.NDArray[np.int64]
 
 
 class Refused(Exception):  # noqa: N818 - never leaves the room
-    """What was given cannot be examined further; the finding says why."""
+    """The input cannot be examined further; the finding states why."""
 
     def __init__(self, finding: Finding) -> None:
         super().__init__(finding.text)
@@ -79,33 +79,33 @@ class Subject:
     Parameters
     ----------
     module, criterion : nn.Module
-        As they are; criterion None if it was not given.
+        The criterion is None if it was not given.
     optimizer : torch optimizer or None
-        What trains the module.
-    X : ndarray or CSR matrix of shape (n_rows, ...)
+        The optimizer of the module.
+    X : ndarray or CSR matrix of shape (n_samples, ...)
         Features on the host.
     rows : Rows
-        The same for the module.
-    targets : ndarray of shape (n_rows,), int64
+        The same, as input of the module.
+    targets : ndarray of shape (n_samples,), int64
         Class indices; -1 for a label unknown to the estimator.
     labels : sequence
         Name of each class index.
     names : sequence of str or None
         Names of the columns.
     spec : OutputSpec
-        What outputs mean; a guess if `sure` is False.
+        Kind of the output; a guess if `sure` is False.
     sure : bool
-        Whether the criterion says what outputs mean.
+        Whether the criterion determines the kind of the output.
     batch_size : int
-        Rows of a training batch.
+        Samples of a training batch.
     training : Training or None
         None: not trained yet.
     loader : LoaderFacts or None
-        What the loader says.
+        Static properties of the loader.
     findings : list of Finding
-        What was found on the way here.
+        What was found so far.
     validation_fraction : float or None
-        Share of the rows that an estimator holds out at random.
+        Share of the samples that an estimator holds out at random.
     """
 
     module: nn.Module
@@ -126,12 +126,12 @@ class Subject:
 
     @property
     def device(self) -> torch.device:
-        """Where the module is."""
+        """Device of the module."""
         return self.rows.device
 
 
 def is_estimator(candidate: Any) -> bool:
-    """Whether this is a classifier around a module, as `TorchClassifier` is."""
+    """Whether this is a classifier with a `module` parameter, like `TorchClassifier`."""
     return not isinstance(candidate, nn.Module) and "module" in getattr(candidate, "get_params", dict)()
 
 
@@ -139,9 +139,9 @@ def is_estimator(candidate: Any) -> bool:
 
 
 def subject_of_estimator(estimator: Any, X: Any, y: Any, loader: Any) -> Subject:
-    """Return what there is to examine of an estimator; unfitted, its module is built as `fit` would.
+    """Return the subject of an estimator; if it is not fitted, its module is built as in `fit`.
 
-    To be called inside ``_global_state.isolated``.
+    Call it inside ``_global_state.isolated``.
     """
     _refuse_targets(np.asarray(_on_host(y)))
     if not scipy.sparse.issparse(X):
@@ -180,7 +180,7 @@ def subject_of_estimator(estimator: Any, X: Any, y: Any, loader: Any) -> Subject
 
 
 def _fitted(estimator: Any, state: TrainingState, y: npt.NDArray[Any]) -> tuple[Ints, list[Finding], Training]:
-    """Return the targets of a fitted estimator, what is wrong with them, and what is known of its training."""
+    """Return the targets of a fitted estimator, findings about them, and what is known of its training."""
     labels = state.model.labels
     targets = labels.encode(y)
     unseen = labels.unseen(y, targets)
@@ -200,7 +200,7 @@ def _fitted(estimator: Any, state: TrainingState, y: npt.NDArray[Any]) -> tuple[
 def _built(
     settings: FitSettings, schema: FeatureSchema, checked: Any, y: npt.NDArray[Any]
 ) -> tuple[TrainingState, Ints]:
-    """Return what `fit` would begin with, and the targets."""
+    """Return the state with which `fit` would begin, and the targets."""
     labels, targets = Labels.learn(y)
     data = FitData(schema, labels, Examples.of(schema.rows(checked), targets, len(labels.classes)))
     return build_state(settings, data, resolve_device(settings.device), 0), targets
@@ -210,15 +210,15 @@ def _built(
 
 
 def subject_of_module(module: nn.Module, X: Any, y: Any, criterion: Any, optimizer: Any, loader: Any) -> Subject:
-    """Return what there is to examine of a module and the parts of somebody's own loop."""
+    """Return the subject of a module and the other parts of a training loop."""
     given_y = np.asarray(_on_host(y))
     _refuse_targets(given_y)
     sparse = scipy.sparse.issparse(X)
     given = X.toarray() if sparse else np.asarray(_on_host(X))
     if len(given) != len(given_y):
-        raise ValueError(f"X and y must have one entry per row. Got {len(given)} rows of X and {len(given_y)} of y.")
+        raise ValueError(f"X and y must have one entry per sample, but X has {len(given)} and y has {len(given_y)}.")
     if not len(given):
-        raise ValueError("X has no rows: there is nothing to examine.")
+        raise ValueError("X has no samples: there is nothing to examine.")
     if given.dtype.kind not in "biuf" or given_y.dtype.kind not in "biuf":
         raise ValueError(
             f"A module takes numbers and class indices from 0. Got X of dtype {given.dtype} and y of dtype "
@@ -246,12 +246,12 @@ def subject_of_module(module: nn.Module, X: Any, y: Any, criterion: Any, optimiz
 
 
 def settle_output_spec(subject: Subject, output: Any) -> None:
-    """Decide what the outputs of a bare module mean, now that their shape is known; check y against it.
+    """Determine the kind of a module's output from its shape, and check y against it.
 
     Raises
     ------
     Refused
-        If y holds labels for which there is no column.
+        If y holds labels without a column.
     """
     shape = tuple(output.shape) if isinstance(output, torch.Tensor) else ()
     columns = 1 if len(shape) < 2 else shape[-1]
@@ -263,7 +263,7 @@ def settle_output_spec(subject: Subject, output: Any) -> None:
     subject.labels = list(range(n_classes))
     try:
         subject.spec, subject.sure = output_spec(subject.criterion, None, n_classes), subject.criterion is not None
-    except ValueError:  # a criterion of their own: what its inputs mean is not known
+    except ValueError:  # a custom criterion
         inside = columns == 1 and shape and bool(((output >= 0) & (output <= 1)).all())
         subject.spec = OutputSpec("probabilities" if inside else "logits", None, n_classes)
 
@@ -277,7 +277,7 @@ def _module_rows(module: nn.Module, X: npt.NDArray[Any]) -> Rows:
 
 
 def _training_of(optimizer: Any, loader: LoaderFacts | None, n_rows: int) -> Training:
-    """Read from the optimizer how many steps were taken; optimizers without state do not tell."""
+    """Read from the optimizer how many steps were taken; unknown of optimizers without state."""
     if optimizer is None:
         return Training()
     counts = [float(state["step"]) for state in optimizer.state.values() if "step" in state]
@@ -288,7 +288,7 @@ def _training_of(optimizer: Any, loader: LoaderFacts | None, n_rows: int) -> Tra
     return Training(steps // per_epoch, steps, float(group["lr"]), fresh=not optimizer.state and not stateless)
 
 
-# ------------------------------------------------------------------ what comes in
+# ------------------------------------------------------------------ input
 
 
 def _on_host(values: Any) -> Any:
@@ -312,10 +312,10 @@ def _refuse_rows(X: npt.NDArray[Any], label: Any) -> None:
 
 
 def refuse_lazy(module: nn.Module) -> None:
-    """Raise for a module whose shapes are not settled: running it would settle them."""
+    """Raise for a module with uninitialized parameters, which a forward pass would initialize."""
     kinds = (nn.parameter.UninitializedParameter, nn.parameter.UninitializedBuffer)
     if any(isinstance(tensor, kinds) for tensor in [*module.parameters(), *module.buffers()]):
         raise ValueError(
-            f"{type(module).__name__} has lazy layers that were never run, so that there is nothing to examine. Call "
-            "it on a batch first."
+            f"{type(module).__name__} has uninitialized lazy layers: there is nothing to examine. Call it on a batch "
+            "first."
         )

@@ -61,7 +61,7 @@ def test_unseen_labels_are_counted_and_named():
     y = np.array(["lynx", "cat", "otter", "lynx"])
     text = labels.unseen(y, labels.encode(y))
     assert text == (
-        "y contains 2 label(s) not seen in fit: ['lynx', 'otter'] (3 of 4 rows). Known labels: ['cat', 'dog']."
+        "y contains 2 label(s) not seen in fit: ['lynx', 'otter'] (3 of 4 samples). Known labels: ['cat', 'dog']."
     )
 
 

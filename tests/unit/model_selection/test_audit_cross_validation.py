@@ -22,7 +22,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from sktorch_acc import Diagnosis, PerClassAccuracyScoring, audit_cross_validation, per_class_accuracy_scorers
-from tests.mistakes_in_folds import (
+from tests.mistakes.folds import (
     BY_GROUP,
     CLEAN_FOLDS,
     FOLDS,
@@ -77,14 +77,16 @@ def said(**settings):
 
 def test_a_failure_names_fold_error_stage_and_number_of_folds():
     message, advice = said(estimator=FailsInFit(), X=MARK, cv=[HALVES[1], HALVES[0], HALVES[0]])
-    assert message == ("Fold 1 failed: ArithmeticError: the fold lacks the marked row. Raised by fit in 2 of 3 folds.")
+    assert message == (
+        "Fold 1 failed: ArithmeticError: the fold lacks the marked sample. Raised by fit in 2 of 3 folds."
+    )
     assert advice == "See the whole traceback: cross_validate(..., error_score='raise')."
 
 
 @pytest.mark.parametrize("scoring", [None, "f1_macro", ["accuracy", "f1_macro"], PerClassAccuracyScoring(Y)])
 def test_a_scorer_that_raises_because_predict_does_is_not_reported(scoring):
     message, _ = said(estimator=FailsInPredict(), X=MARK, scoring=scoring)
-    assert message.endswith("failed: ArithmeticError: the marked row. Raised by predict in 1 of 5 folds.")
+    assert message.endswith("failed: ArithmeticError: the marked sample. Raised by predict in 1 of 5 folds.")
 
 
 def test_the_scorer_that_raises_is_named():
@@ -118,7 +120,7 @@ def test_a_fold_of_one_class_is_named_with_the_failure_that_it_causes():
     half = Y != "virginica"
     diagnosis = audit(LogisticRegression(), X[half], Y[half], cv=KFold(2))
     assert diagnosis.codes == ["ACC-G2", "ACC-D8"]
-    assert diagnosis.findings[0].advice.startswith("Each fold was fitted on rows of one class: use StratifiedKFold")
+    assert diagnosis.findings[0].advice.startswith("Each fold was fitted on one class: use StratifiedKFold")
 
 
 @pytest.mark.parametrize("scoring", ["roc_auc", {"auc": "roc_auc", "acc": "accuracy"}])
@@ -128,7 +130,7 @@ def test_a_metric_that_is_undefined_in_a_fold_is_reported_as_nan(scoring):
     cv = [(rows[::2], rows[1:50:2]), (rows[::2], rows[1::2])]
     (finding,) = [f for f in audit(y=TWO, scoring=scoring, cv=cv).findings if f.code == "ACC-G2"]
     assert finding.severity == "warning"
-    assert "is NaN, though nothing raised (1 of 2 folds); its test part has no row of ['no']" in finding.message
+    assert "is NaN, though nothing raised (1 of 2 folds); its test set has no samples of ['no']" in finding.message
     assert np.isnan(list(cross_validate(NB, X, TWO, scoring=scoring, cv=cv).values())[2]).tolist() == [True, False]
 
 
@@ -201,7 +203,7 @@ def scores_of(scoring, cv=HALVES, X=MARK):
 def test_scikit_learn_treats_unequal_names_as_reported():
     assert "test_acc_virginica" not in scores_of(recalls, WITHOUT_LAST)
     assert said(scoring=recalls, cv=WITHOUT_LAST)[0].endswith(
-        "scikit-learn takes the names of fold 0 and drops ['acc_virginica'] from the results in silence."
+        "scikit-learn takes the names of fold 0 and silently drops ['acc_virginica']."
     )
     with pytest.raises(KeyError, match="acc_virginica"):
         scores_of(recalls, LATE)
@@ -238,14 +240,14 @@ def test_mean_and_pooled_accuracy_are_those_of_scikit_learn():
     mean = cross_val_score(NB, X, Y, cv=BY_GROUP).mean()
     right = sum((clone(NB).fit(X[train], Y[train]).predict(X[test]) == Y[test]).sum() for train, test in BY_GROUP)
     assert message.startswith(f"Mean of folds {mean:.4f}; pooled {right}/150 = {right / 150:.4f}: ")
-    assert "the folds test 10 to 100 rows" in message
+    assert "the test sets have 10 to 100 samples" in message
     assert "distinct" not in message
-    assert "in no test part" not in message
+    assert "in no test set" not in message
 
 
 def test_samples_tested_twice_or_never_are_counted_separately():
     message, _ = said(cv=[*UNEVEN, UNEVEN[1]])
-    assert "These 89 tests are of 82 distinct rows. 68 of 150 rows are in no test part." in message
+    assert "These 89 predictions are for 82 samples. 68 of 150 samples are in no test set." in message
 
 
 def test_weighted_scores_are_not_taken_for_the_accuracy():

@@ -105,7 +105,7 @@ def test_samples_tested_twice_do_not_narrow_the_interval():
 
 
 def test_a_class_that_a_fold_was_not_fitted_on_is_named():
-    with pytest.warns(AccuracyWarning, match=r"ACC-D8.*Fold 0 was fitted without any row of \['setosa'\]") as caught:
+    with pytest.warns(AccuracyWarning, match=r"ACC-D8.*Fold 0 was fitted without samples of \['setosa'\]") as caught:
         result = cross_val_per_class_accuracy(CLF, X, y, cv=KFold(3))
     assert "3 of 3 folds lack a class" in str(caught[0].message)
     assert caught[0].filename == __file__

@@ -148,7 +148,7 @@ def test_state_that_is_no_plain_tensor_is_refused():
     for name in ("seen", "cache"):  # in the state dict, and outside it
         clf = small(Tied, table(dtype=np.float32))
         setattr(clf.module_, name, torch.eye(3).to_sparse())
-        refused(clf, f"'{name}' in its state, a Tensor that is no plain tensor")
+        refused(clf, f"'{name}' in its state, a Tensor that is not a plain tensor")
     refused(small(Quaternions), "cannot be stored")
 
 
