@@ -22,7 +22,7 @@ from torch import nn
 
 from sktorch_acc._global_state import guarded_generators
 from sktorch_acc._params import check_names, nearest
-from sktorch_acc.data import DenseRows, Examples, Rows, SparseRows
+from sktorch_acc.data import Examples, Rows
 from sktorch_acc.engine.build import build_optimizer
 from sktorch_acc.engine.evaluate import each_output
 from sktorch_acc.engine.history import EpochRow
@@ -202,10 +202,7 @@ class SkorchNet(NeuralNetClassifier):
         if isinstance(X, Dataset):
             X = X.X
         model = self.state_.model
-        if scipy.sparse.issparse(X):
-            return SparseRows(X, model.dtype, model.device)
-        X = torch.as_tensor(X)
-        return DenseRows(X, X.dtype if X.dtype == torch.int64 else model.dtype, model.device)
+        return model.schema.rows(X if scipy.sparse.issparse(X) else torch.as_tensor(X)).on(model.device, model.dtype)
 
     def forward_iter(self, X: Any, training: bool = False, device: Any = "cpu") -> Iterator[torch.Tensor]:
         """Yield the outputs in the same chunks as the estimator's `predict`."""
