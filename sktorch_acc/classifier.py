@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import threading
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
@@ -220,8 +221,8 @@ class TorchClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         n_iter_no_change: int = 10,
         tol: float = 1e-4,
         monitor: str = "valid_loss",
-        lr_scheduler: Any = None,
-        class_weight: Any = None,
+        lr_scheduler: Literal["cosine", "onecycle", "plateau"] | Callable[..., Any] | None = None,
+        class_weight: Literal["balanced"] | Mapping[Any, float] | None = None,
         train_accuracy: Literal["exact", "running"] | None = "exact",
         callbacks: Any = None,
         device: Any = "auto",

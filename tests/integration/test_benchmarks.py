@@ -16,6 +16,7 @@ from sktorch_acc.data import batch_sizes
 
 @pytest.mark.filterwarnings("ignore:Got `batch_size` less than 1 or larger:UserWarning")
 @pytest.mark.parametrize("clock", ["wall", "cpu"])
+@pytest.mark.slow
 def test_a_quick_run_writes_both_files(tmp_path, capsys, clock):
     assert run.main(["--quick", "--only", "b,c", "--clock", clock, "--output", str(tmp_path)]) == 0
     run.use_clock("wall")
@@ -91,6 +92,7 @@ def test_the_pages_take_the_tables_of_modes_and_threads(tmp_path):
 # ------------------------------------------------------------ against another commit
 
 
+@pytest.mark.slow
 def test_golden_names_what_a_changed_package_does_differently(tmp_path, monkeypatch, capsys):
     """The package at hand is a changed copy: each process imports its own."""
     shutil.copytree(commits.TREE / "sktorch_acc", tmp_path / "sktorch_acc")
@@ -149,6 +151,7 @@ def test_other_weights_are_excused_where_batches_begin_off_alignment_alone(monke
     ]
 
 
+@pytest.mark.slow
 def test_a_quick_run_against_a_commit_prints_ratios(capsys):
     status = run.main(["--against", "HEAD", "--quick", "--only", "c"])
     lines = capsys.readouterr().out.splitlines()
@@ -159,6 +162,7 @@ def test_a_quick_run_against_a_commit_prints_ratios(capsys):
 
 @pytest.mark.parametrize("letter", against.FAMILIES)
 @pytest.mark.filterwarnings("ignore:The number of unique classes is greater than:UserWarning")
+@pytest.mark.slow
 def test_what_is_measured_against_a_commit_can_be_measured(letter):
     offers = [(own.family, own.call()) for own in against.FAMILIES[letter](Settings(0.01, 0.01))]
     assert {family for family, _ in offers} == {letter}
@@ -205,6 +209,7 @@ def test_a_ratio_that_is_a_little_too_high_is_measured_by_other_processes(ratios
     assert others == []
 
 
+@pytest.mark.slow
 def test_rounds_are_spread_over_pairs_of_processes(monkeypatch):
     asked = []
 
@@ -220,6 +225,7 @@ def test_rounds_are_spread_over_pairs_of_processes(monkeypatch):
     assert (row.rounds, row.median) == (9, 0.9)
 
 
+@pytest.mark.slow
 def test_tracing_prints_both_packages(capsys):
     tracing.main(["--against", "HEAD"])
     head, *lines = capsys.readouterr().out.splitlines()
@@ -257,6 +263,7 @@ def test_tracing_counts_calls_files_switches_and_frames(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("main", [golden.main, run.main, tracing.main])
+@pytest.mark.slow
 def test_a_missing_commit_and_a_missing_git_are_named(main, monkeypatch):
     with pytest.raises(SystemExit, match=r"--against no-such-commit: git found no sktorch_acc at this commit \(fatal"):
         main(["--against", "no-such-commit"])

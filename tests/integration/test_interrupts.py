@@ -137,6 +137,7 @@ def test_a_handler_of_the_users_own_decides_what_a_signal_means(where, monkeypat
     assert clf.n_iter_ == 6
 
 
+@pytest.mark.slow
 def test_in_a_child_process_during_epoch_three(tmp_path):
     script = tmp_path / "child.py"
     script.write_text(

@@ -79,6 +79,7 @@ def test_a_search_does_not_depend_on_the_global_generators():
 
 
 @pytest.mark.parametrize("n_threads", ["auto", 1, 2])
+@pytest.mark.slow
 def test_workers_of_joblib_train_the_same_models_as_one_process(n_threads):
     X, y = load_iris(return_X_y=True)
     clf = TorchClassifier(DropNorm, max_epochs=3, n_threads=n_threads, random_state=0)
@@ -86,6 +87,7 @@ def test_workers_of_joblib_train_the_same_models_as_one_process(n_threads):
     assert cross_val_score(clf, X, y, cv=3, n_jobs=2, error_score="raise").tolist() == serial.tolist()
 
 
+@pytest.mark.slow
 def test_a_worker_uses_no_more_threads_than_it_was_given():
     """joblib divides the cores among its workers: inside one, torch has one thread on two cores."""
     from joblib import Parallel, delayed

@@ -76,7 +76,7 @@ def test_cross_validate_gives_the_recalls_of_scikit_learn(clf, form):
 
 
 @pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("n_jobs", [None, 2])
+@pytest.mark.parametrize("n_jobs", [None, pytest.param(2, marks=pytest.mark.slow)])
 def test_folds_without_a_class_keep_its_key_and_score_nan(form, n_jobs):
     clf = DummyClassifier()
     scores = cross_validate(clf, X, y, cv=KFold(3), scoring=FORMS[form](y), n_jobs=n_jobs, error_score="raise")
@@ -119,7 +119,7 @@ def test_scorers_mix_with_those_of_scikit_learn():
 
 
 @pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("n_jobs", [None, 2])
+@pytest.mark.parametrize("n_jobs", [None, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_search_refits_by_one_class(form, n_jobs):
     search = GridSearchCV(
         make_pipeline(StandardScaler(), GaussianNB()),

@@ -43,6 +43,7 @@ np.savez(sys.argv[2], proba=clf.predict_proba(np.load(sys.argv[3])), classes=clf
     ids=["the same", "ASCII and the farthest time zone", "weights_only"],
 )
 @pytest.mark.filterwarnings("ignore:X does not have valid feature names")
+@pytest.mark.slow
 def test_a_new_process_predicts_the_same_bits(tmp_path, settings):
     X = pd.DataFrame(table(), columns=["ä", "b", "c", "d"])
     dates = np.array(["2026-03-29T02:30", "2026-10-25T02:30", "2027-01-01T00:00"], dtype="M8[m]")
@@ -73,6 +74,7 @@ def _fork(work):
 
 
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+@pytest.mark.slow
 def test_a_kill_at_a_hundred_moments_leaves_the_old_model_or_the_new_one(tmp_path):
     path, X = tmp_path / "model.sktorch", table()
     models = [small(TwoLayers, X, random_state=seed, module__hidden=1000) for seed in (0, 1)]

@@ -117,6 +117,7 @@ def test_under_a_search_the_bar_of_each_candidates_fit_advances_by_epoch(estimat
     assert Counts.epochs == (2 * 2 + 1) * 3
 
 
+@pytest.mark.slow
 def test_the_bar_is_drawn_under_a_search_in_two_processes(capfd):
     search = GridSearchCV(classifier(), {"lr": [0.01, 0.1]}, cv=2, n_jobs=2, error_score="raise")
     search.set_callbacks(ProgressBar()).fit(X, Y)

@@ -33,6 +33,7 @@ def made(maker):
         return maker.all_files()
 
 
+@pytest.mark.slow
 def test_the_pages_are_those_that_the_generator_makes(made):
     written = {path.name: path.read_text(encoding="utf-8") for path in (DOCS / "codes").glob("*.md")}
     assert sorted(written) == sorted(made)
@@ -40,6 +41,7 @@ def test_the_pages_are_those_that_the_generator_makes(made):
     assert different == [], "run: python docs/make_codes.py"
 
 
+@pytest.mark.slow
 def test_the_wrong_code_gives_the_catalogue_code_and_the_right_code_none(maker, made):
     for page in maker.PAGES:
         wrong, right = made[f"ACC-{page.code}.md"].split("## Right")

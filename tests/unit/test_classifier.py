@@ -282,6 +282,7 @@ def test_labels_of_any_kind_come_back_as_they_were(kind):
         assert clf.classes_.dtype.kind == expected[kind]
 
 
+@pytest.mark.slow
 def test_sorted_labels_are_stratified():
     data = load_iris()
     clf = TorchClassifier(lr=0.01, max_epochs=40, random_state=0)

@@ -70,10 +70,12 @@ def test_scikit_learns_checks_are_among_them(module):
     assert ("check_sample_weight_equivalence_on_dense_data" in names) == (module is Doubles)
 
 
+@pytest.mark.slow
 def test_all_checks_run_on_the_users_own_module_in_one_call():
     check_torch_classifier(TorchClassifier(Doubles, lr=0.01, max_epochs=15))
 
 
+@pytest.mark.slow
 def test_binary_criteria_get_the_binary_checks():
     check_torch_classifier(TorchClassifier(OneLogit, criterion=nn.BCEWithLogitsLoss, lr=0.2, max_epochs=40))
 

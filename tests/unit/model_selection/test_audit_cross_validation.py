@@ -350,6 +350,7 @@ def test_metadata_is_routed_to_fit_scorers_and_splitter():
             audit(GaussianNB(), params={"sample_weight": weight})
 
 
+@pytest.mark.slow
 def test_two_processes_find_the_same():
     # Without torch the workers start faster.
     hole = np.where(MARK == 99, np.nan, MARK)

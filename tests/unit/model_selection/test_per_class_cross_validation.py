@@ -144,6 +144,7 @@ def test_fit_parameters_are_indexed_by_the_fold():
     assert result.table.loc["virginica", "accuracy"] == 1.0
 
 
+@pytest.mark.slow
 def test_two_processes_give_the_same():
     cv = StratifiedKFold(4, shuffle=True, random_state=0)
     one = cross_val_per_class_accuracy(CLF, X, y, cv=cv, return_train_score=True)
@@ -183,7 +184,7 @@ class FailsOnRow(Majority):
 X_NUMBERED = np.arange(150.0).reshape(-1, 1)
 
 
-@pytest.mark.parametrize("n_jobs", [None, 2])
+@pytest.mark.parametrize("n_jobs", [None, pytest.param(2, marks=pytest.mark.slow)])
 def test_an_error_says_which_fold_it_came_from(n_jobs):
     # Row 149 is tested in the last of the folds, and row 99 too.
     for clf, stage in [(FailsOnRow(in_fit=149), "fit"), (FailsOnRow(in_predict=99), "predict")]:
@@ -196,6 +197,7 @@ def test_an_error_says_which_fold_it_came_from(n_jobs):
         assert audit_cross_validation(clf, X_NUMBERED, y, cv=5).codes == ["ACC-G2"]
 
 
+@pytest.mark.slow
 def test_an_error_of_the_library_keeps_code_and_note_between_processes():
     error = ModuleOutputError("no logits", code="ACC-C1")
     with pytest.raises(ModuleOutputError) as caught:
