@@ -16,6 +16,7 @@ from sklearn.preprocessing import StandardScaler
 from sktorch_acc import TorchClassifier
 from tests.modules import DropNorm
 
+torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))])  # with the first optimizer of a process torch sets a variable
 GRID = {"torchclassifier__lr": [0.001, 0.003, 0.01, 0.03], "torchclassifier__module__hidden": [4, 8]}
 
 
