@@ -10,7 +10,7 @@ from torch import nn
 from sktorch_acc._global_state import isolated
 from sktorch_acc.checks.data import check_aligned
 from sktorch_acc.doctor.diagnosis.examine import examine
-from sktorch_acc.doctor.diagnosis.guard import untouched
+from sktorch_acc.engine.untouched import untouched
 from sktorch_acc.doctor.diagnosis.memorise import memorise
 from sktorch_acc.doctor.diagnosis.subject import (
     Refused,
