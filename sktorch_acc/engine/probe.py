@@ -11,7 +11,6 @@ import torch
 from torch import nn
 
 from sktorch_acc.checks.outputs import (
-    LossFacts,
     OutputFacts,
     check_gradients,
     check_is_tensor,
@@ -78,7 +77,7 @@ def probe(model: Model, training: Examples, n_rows: int) -> Probe:
         _refuse(_facts(subject, output, n_rows, "training"))
         _raise(check_gradients(module, output))
         value = _loss(loss, output, _targets(loss, training, n_rows))
-        _raise(check_loss(LossFacts(value, type(model.criterion).__name__, model.spec.kind)))
+        _raise(check_loss(value, type(model.criterion).__name__, model.spec.kind))
     eval_layers = tuple(norm_layers(model.module)) if without_norms else ()
     return Probe(loss, max(1, output.numel() // n_rows), operations[0], eval_layers)
 
