@@ -13,6 +13,7 @@ from torch import nn
 from sktorch_acc.checks.duplicates import repeated_rows
 from sktorch_acc.checks.learning import check_memorised
 from sktorch_acc.checks.outputs import check_parameters
+from sktorch_acc.doctor.diagnosis.measure import first_output, spaced
 from sktorch_acc.doctor.diagnosis.subject import Subject
 from sktorch_acc.engine.copying import copied
 from sktorch_acc.engine.loss import Loss
@@ -31,11 +32,12 @@ def memorise(subject: Subject, n_rows: int, n_steps: int) -> tuple[Finding | Non
     that fails on `n_rows` samples is therefore tried on some that are independent: if it fails on these,
     the reason is not the number of its parameters.
     """
+    if not subject.labels:
+        first_output(subject, min(2, len(subject.rows)))
     frozen = check_parameters(subject.module)
     if frozen is not None:
         return frozen, 0
-    known = np.flatnonzero(subject.targets >= 0)
-    chosen = known[np.unique(np.linspace(0, len(known) - 1, min(n_rows, len(known))).astype(np.int64))]
+    chosen = spaced(subject.targets, n_rows)
     finding = _attempt(subject, chosen, n_steps)
     if finding is None:
         return None, len(chosen)

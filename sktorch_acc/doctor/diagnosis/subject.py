@@ -28,7 +28,7 @@ __all__ = [
     "Refused",
     "Subject",
     "Training",
-    "is_estimator",
+    "device_of",
     "refuse_lazy",
     "settle_output_spec",
     "subject_of_estimator",
@@ -60,8 +60,10 @@ class Training:
         Whether the optimizer shows that no step was taken yet.
     losses : sequence of float
         Training loss of each epoch.
-    estimator : object
-        The fitted estimator, for its history; None for a bare module.
+    n_fitted : int
+        Samples that an estimator was fitted on, without those held out.
+    state : TrainingState or None
+        The record of a fitted estimator; None for a bare module.
     """
 
     epochs: int = 0
@@ -69,7 +71,8 @@ class Training:
     lr: float = float("nan")
     fresh: bool = False
     losses: Sequence[float] = ()
-    estimator: Any = None
+    n_fitted: int = 0
+    state: TrainingState | None = None
 
 
 @dataclass
@@ -102,8 +105,8 @@ class Subject:
         None: not trained yet.
     loader : LoaderFacts or None
         Static properties of the loader.
-    findings : list of Finding
-        What was found so far.
+    unseen : Finding or None
+        What was found about labels that the estimator cannot predict.
     validation_fraction : float or None
         Share of the samples that an estimator holds out at random.
     """
@@ -121,7 +124,7 @@ class Subject:
     batch_size: int
     training: Training | None
     loader: LoaderFacts | None
-    findings: list[Finding]
+    unseen: Finding | None = None
     validation_fraction: float | None = None
 
     @property
@@ -130,9 +133,10 @@ class Subject:
         return self.rows.device
 
 
-def is_estimator(candidate: Any) -> bool:
-    """Whether this is a classifier with a `module` parameter, like `TorchClassifier`."""
-    return not isinstance(candidate, nn.Module) and "module" in getattr(candidate, "get_params", dict)()
+def device_of(module: nn.Module | None) -> torch.device:
+    """Return the device of a module; the CPU if it has no tensors, or there is none yet."""
+    tensors = [] if module is None else [*module.parameters(), *module.buffers()]
+    return tensors[0].device if tensors else torch.device("cpu")
 
 
 # ------------------------------------------------------------------ estimators
@@ -143,7 +147,7 @@ def subject_of_estimator(estimator: Any, X: Any, y: Any, loader: Any) -> Subject
 
     Call it inside ``_global_state.isolated``.
     """
-    _refuse_targets(np.asarray(_on_host(y)))
+    _refuse(check_target_shape(np.asarray(_on_host(y))))
     if not scipy.sparse.issparse(X):
         _refuse_rows(np.asarray(_on_host(X)), min(map(str, np.ravel(_on_host(y))), default=""))
     copy = clone(estimator)
@@ -153,12 +157,13 @@ def subject_of_estimator(estimator: Any, X: Any, y: Any, loader: Any) -> Subject
     every = copy.get_params()
     settings = FitSettings.of(every, {name: value for name, value in every.items() if "__" in name})
     state: TrainingState | None = getattr(estimator, "_state", None)
-    findings: list[Finding] = []
+    unseen: Finding | None = None
     training: Training | None = None
     if state is None:
         state, targets = _built(settings, schema, checked, y)
     else:
-        targets, findings, training = _fitted(estimator, state, y)
+        targets, unseen = _encoded(estimator, state.model.labels, y)
+        training = _training_of_estimator(estimator, state)
     model = state.model
     return Subject(
         module=model.module,
@@ -174,27 +179,28 @@ def subject_of_estimator(estimator: Any, X: Any, y: Any, loader: Any) -> Subject
         batch_size=settings.batch_size,
         training=training,
         loader=None if loader is None else read_loader(loader),
-        findings=findings,
+        unseen=unseen,
         validation_fraction=settings.validation_fraction,
     )
 
 
-def _fitted(estimator: Any, state: TrainingState, y: npt.NDArray[Any]) -> tuple[Ints, list[Finding], Training]:
-    """Return the targets of a fitted estimator, findings about them, and what is known of its training."""
-    labels = state.model.labels
+def _encoded(estimator: Any, labels: Labels, y: npt.NDArray[Any]) -> tuple[Ints, Finding | None]:
+    """Return the targets of a fitted estimator, and a finding about labels that it cannot predict."""
     targets = labels.encode(y)
     unseen = labels.unseen(y, targets)
-    found = check_known_labels(labels.classes.tolist(), estimator.class_count_, unseen)
-    params = estimator.get_params()
-    n_batches = -(-int(estimator.class_count_.sum()) // int(params["batch_size"]))
-    training = Training(
-        epochs=estimator.n_iter_,
-        steps=estimator.n_iter_ * n_batches,
-        lr=float(params["lr"]),
+    return targets, check_known_labels(labels.classes.tolist(), estimator.class_count_, unseen)
+
+
+def _training_of_estimator(estimator: Any, state: TrainingState) -> Training:
+    n_fitted = int(estimator.class_count_.sum())
+    return Training(
+        epochs=state.epoch,
+        steps=state.epoch * -(-n_fitted // int(estimator.batch_size)),
+        lr=float(estimator.lr),
         losses=estimator.loss_curve_,
-        estimator=estimator,
+        n_fitted=n_fitted,
+        state=state,
     )
-    return targets, [] if found is None else [found], training
 
 
 def _built(
@@ -212,7 +218,7 @@ def _built(
 def subject_of_module(module: nn.Module, X: Any, y: Any, criterion: Any, optimizer: Any, loader: Any) -> Subject:
     """Return the subject of a module and the other parts of a training loop."""
     given_y = np.asarray(_on_host(y))
-    _refuse_targets(given_y)
+    _refuse(check_target_shape(given_y))
     sparse = scipy.sparse.issparse(X)
     given = X.toarray() if sparse else np.asarray(_on_host(X))
     if len(given) != len(given_y):
@@ -224,8 +230,7 @@ def subject_of_module(module: nn.Module, X: Any, y: Any, criterion: Any, optimiz
             f"A module takes numbers and class indices from 0. Got X of dtype {given.dtype} and y of dtype "
             f"{given_y.dtype}. Encode them, for y with numpy.unique(y, return_inverse=True)[1]."
         )
-    if given.dtype.kind == "f":
-        _refuse_rows(given, 0)
+    _refuse_rows(given, 0)
     facts = None if loader is None else read_loader(loader)
     return Subject(
         module=module,
@@ -241,7 +246,6 @@ def subject_of_module(module: nn.Module, X: Any, y: Any, criterion: Any, optimiz
         batch_size=(facts.batch_size if facts else None) or min(64, len(given)),
         training=_training_of(optimizer, facts, len(given)),
         loader=facts,
-        findings=[],
     )
 
 
@@ -255,9 +259,7 @@ def settle_output_spec(subject: Subject, output: Any) -> None:
     """
     shape = tuple(output.shape) if isinstance(output, torch.Tensor) else ()
     columns = 1 if len(shape) < 2 else shape[-1]
-    found = check_label_range(subject.targets, columns)
-    if found is not None:
-        raise Refused(found)
+    _refuse(check_label_range(subject.targets, columns))
     subject.targets = subject.targets.astype(np.int64)
     n_classes = max(columns, int(subject.targets.max()) + 1, 2)
     subject.labels = list(range(n_classes))
@@ -269,11 +271,9 @@ def settle_output_spec(subject: Subject, output: Any) -> None:
 
 
 def _module_rows(module: nn.Module, X: npt.NDArray[Any]) -> Rows:
-    tensors = [*module.parameters(), *module.buffers()]
-    device = tensors[0].device if tensors else torch.device("cpu")
     embeds = any(isinstance(layer, (nn.Embedding, nn.EmbeddingBag)) for layer in module.modules())
     dtype = torch.int64 if X.dtype.kind in "iu" and embeds else computing_dtype(module, None, torch.device("cpu"))
-    return DenseRows(torch.from_numpy(np.ascontiguousarray(X)), dtype, device)
+    return DenseRows(torch.from_numpy(np.ascontiguousarray(X)), dtype, device_of(module))
 
 
 def _training_of(optimizer: Any, loader: LoaderFacts | None, n_rows: int) -> Training:
@@ -298,23 +298,20 @@ def _on_host(values: Any) -> Any:
     return (values.float() if values.dtype == torch.bfloat16 else values).numpy()
 
 
-def _refuse_targets(y: npt.NDArray[Any]) -> None:
-    found = check_target_shape(y)
+def _refuse(found: Finding | None) -> None:
     if found is not None:
         raise Refused(found)
 
 
 def _refuse_rows(X: npt.NDArray[Any], label: Any) -> None:
-    bad = ~np.isfinite(X.reshape(len(X), -1)).all(axis=1) if X.dtype.kind == "f" and len(X) else np.zeros(0)
-    found = check_finite_rows(int(bad.sum()), 0, len(X), 0, label)
-    if found is not None:
-        raise Refused(found)
+    if X.dtype.kind == "f" and len(X):
+        bad = ~np.isfinite(X.reshape(len(X), -1)).all(axis=1)
+        _refuse(check_finite_rows(int(bad.sum()), 0, len(X), 0, label))
 
 
 def refuse_lazy(module: nn.Module) -> None:
     """Raise for a module with uninitialized parameters, which a forward pass would initialize."""
-    kinds = (nn.parameter.UninitializedParameter, nn.parameter.UninitializedBuffer)
-    if any(isinstance(tensor, kinds) for tensor in [*module.parameters(), *module.buffers()]):
+    if any(map(nn.parameter.is_lazy, [*module.parameters(), *module.buffers()])):
         raise ValueError(
             f"{type(module).__name__} has uninitialized lazy layers: there is nothing to examine. Call it on a batch "
             "first."
