@@ -65,7 +65,7 @@ def probe(model: Model, training: Examples, n_rows: int) -> Probe:
     batch = training.rows.chunk(0, n_rows)
     module, may_share = _double(model.module)
     subject = replace(model, module=module)
-    with untouched(model.module) if may_share and _share(model.module, module) else nullcontext():
+    with untouched(model.module) if may_share else nullcontext():
         module.eval()
         with torch.no_grad(), _counted(module, n_rows) as operations:
             output = _forward(module, batch.clone())
@@ -91,12 +91,6 @@ def _double(module: nn.Module) -> tuple[nn.Module, bool]:
         return copied(module), not is_plain(module)
     except Exception:
         return module, True
-
-
-def _share(module: nn.Module, other: nn.Module) -> bool:
-    """Whether a layer or buffer belongs to both: a module may define its own copy."""
-    parts = {*map(id, module.modules()), *map(id, module.buffers())}
-    return not parts.isdisjoint({*map(id, other.modules()), *map(id, other.buffers())})
 
 
 def _targets(loss: Loss, training: Examples, n_rows: int) -> Any:
