@@ -144,7 +144,7 @@ def _of_the_modes(
 ) -> Iterator[Finding | None]:
     training = subject.training
     if training is not None and training.state is None and not training.fresh and modes[0][1]:
-        yield evaluation.check_training_mode(True, measure.classes_as_it_is(subject, modes, rows), predicted, targets)
+        yield evaluation.check_training_mode(measure.classes_as_it_is(subject, modes, rows), predicted, targets)
     with_batch = measure.classes_with_batch_statistics(subject, rows, targets)
     if with_batch is not None:
         classes, in_order = with_batch
