@@ -77,7 +77,7 @@ def _of_the_data(subject: Subject) -> Iterator[Finding | None]:
     yield duplicates.check_ceiling(repeated)
     yield duplicates.check_leak(repeated, subject.validation_fraction)
     if subject.rows.dtype != torch.int64 and not data.normalises_input(subject.module):
-        yield data.check_scales(data.column_scales(subject.X, subject.names))
+        yield data.check_scales(*data.column_scales(subject.X, subject.names))
     if subject.loader is not None:
         yield data.check_grouped(y, subject.loader.order != "as given")
 
@@ -174,8 +174,8 @@ def _of_the_learning(
 ) -> Iterator[Finding | None]:
     training = subject.training
     assert training is not None
-    scales = data.column_scales(subject.X).spreads
-    widest = float(np.nanmax(scales)) if np.isfinite(scales).any() else 0.0
+    spreads, _ = data.column_scales(subject.X)
+    widest = float(np.nanmax(spreads)) if np.isfinite(spreads).any() else 0.0
     found = [learning.check_exploding_loss(training.losses, training.lr, widest), constant]
     if constant is None:
         found.append(learning.check_still_loss(training.losses, training.lr, len(subject.labels)))
