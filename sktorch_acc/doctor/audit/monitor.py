@@ -8,9 +8,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from sktorch_acc.doctor.audit.forward import ForwardPass
 from sktorch_acc.doctor.audit.gradients import GradientMonitor
-from sktorch_acc.doctor.audit.graphs import Graphs
+from sktorch_acc.doctor.audit.graphs import ForwardPass, Graphs
 from sktorch_acc.doctor.audit.hooks import Hooks, count_correct, inside_transform, nodes_of, tensors_in
 from sktorch_acc.doctor.audit.modes import ModeMonitor
 from sktorch_acc.doctor.audit.reported import Counts, Epoch
@@ -99,13 +98,8 @@ class LoopMonitor:
         hooks.add(model.register_forward_hook, self._after_forward, with_kwargs=True)
         if isinstance(criterion, nn.Module):
             hooks.add(criterion.register_forward_hook, self._after_criterion, with_kwargs=True)
-        hooks.add(optimizer.register_step_pre_hook, self._before_step)
+        hooks.add(optimizer.register_step_pre_hook, self.gradients.before_step)
         hooks.add(optimizer.register_step_post_hook, self._after_step)
-
-    @property
-    def epoch(self) -> int:
-        """The current epoch, from 1."""
-        return len(self.epochs) + 1
 
     @property
     def n_epochs(self) -> int:
@@ -127,14 +121,6 @@ class LoopMonitor:
         self._close_part()
         self.epochs.append(self._open.counted(reported, self._steps()))
         self._open, self._steps_before = _OpenEpoch(), self.gradients.steps
-
-    def close(self) -> None:
-        """Drop all references to the loop's objects; the counts stay."""
-        self.graphs.close()
-        self.gradients.close()
-        self._batch = self._again = None
-        self._used.clear()
-        self.modes.close()
 
     # ------------------------------------------------------------------ hooks
 
@@ -180,13 +166,10 @@ class LoopMonitor:
             if batch is not None and len(batch.samples) == len(output) and call.correct is not None and trains:
                 batch.targets = targets.detach()
 
-    def _before_step(self, *_: Any) -> None:
-        self.gradients.before_step()
-
     def _after_step(self, *_: Any) -> None:
         self.gradients.after_step()
         self.graphs.after_step()
-        self.modes.after_step(self._used, self.epoch, self._steps())
+        self.modes.after_step(self._used, len(self.epochs) + 1, self._steps())
         self._used.clear()
         self._close_part()
         if self._batch is not None:

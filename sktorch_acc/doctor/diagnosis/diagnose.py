@@ -11,14 +11,7 @@ from sktorch_acc._global_state import isolated
 from sktorch_acc.checks.data import check_aligned
 from sktorch_acc.doctor.diagnosis.examine import examine
 from sktorch_acc.doctor.diagnosis.memorise import memorise
-from sktorch_acc.doctor.diagnosis.subject import (
-    Refused,
-    Subject,
-    device_of,
-    refuse_lazy,
-    subject_of_estimator,
-    subject_of_module,
-)
+from sktorch_acc.doctor.diagnosis.subject import Refused, Subject, device_of, refuse_lazy, subject_of
 from sktorch_acc.engine.untouched import untouched
 from sktorch_acc.exceptions import ModuleOutputError
 from sktorch_acc.findings import Diagnosis, Finding, errors_first
@@ -96,7 +89,8 @@ def diagnose(
     """
     aligned = check_aligned(X, y)
     found = [] if aligned is None else [aligned]
-    found += _examined(module_or_estimator, X, y, criterion, optimizer, loader, examine)
+    parts = (module_or_estimator, X, y, criterion, optimizer, loader)
+    found += _examined(module_or_estimator, lambda: subject_of(*parts), examine)
     n_rows = X.shape[0] if hasattr(X, "shape") else len(X)
     return Diagnosis(errors_first(found), f"{type(module_or_estimator).__name__} on {n_rows} samples")
 
@@ -161,30 +155,19 @@ def overfit_check(
         finding, tried = memorise(subject, n_rows, n_steps)
         return [] if finding is None else [finding]
 
-    criterion = nn.CrossEntropyLoss() if criterion is None else criterion
-    found = _examined(module_or_estimator, X, y, criterion, None, None, overfit)
+    parts = (module_or_estimator, X, y, nn.CrossEntropyLoss() if criterion is None else criterion, None, None)
+    found = _examined(module_or_estimator, lambda: subject_of(*parts), overfit)
     return Diagnosis(tuple(found), f"{type(module_or_estimator).__name__} overfitting {tried} samples")
 
 
-def _examined(
-    given: Any,
-    X: Any,
-    y: Any,
-    criterion: Any,
-    optimizer: Any,
-    loader: Any,
-    look: Callable[[Subject], Iterable[Finding]],
-) -> list[Finding]:
+def _examined(given: Any, build: Callable[[], Subject], look: Callable[[Subject], Iterable[Finding]]) -> list[Finding]:
     """Return what `look` finds, up to what makes it impossible to go on; everything is restored afterwards."""
     module = _module_of(given)
     found: list[Finding] = []
     with isolated(device_of(module)):
         try:
             with untouched(module):
-                if isinstance(given, nn.Module):
-                    subject = subject_of_module(given, X, y, criterion, optimizer, loader)
-                else:
-                    subject = subject_of_estimator(given, X, y, loader)
+                subject = build()
                 with untouched(subject.criterion):
                     for finding in look(subject):
                         found.append(finding)

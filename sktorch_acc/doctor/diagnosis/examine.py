@@ -77,7 +77,7 @@ def _of_the_data(subject: Subject) -> Iterator[Finding | None]:
     yield duplicates.check_ceiling(repeated)
     yield duplicates.check_leak(repeated, subject.validation_fraction)
     if subject.rows.dtype != torch.int64 and not data.normalises_input(subject.module):
-        yield data.check_scales(data.column_scales(subject.X, subject.names))
+        yield data.check_scales(*data.column_scales(subject.X, subject.names))
     if subject.loader is not None:
         yield data.check_grouped(y, subject.loader.order != "as given")
 
@@ -144,7 +144,7 @@ def _of_the_modes(
 ) -> Iterator[Finding | None]:
     training = subject.training
     if training is not None and training.state is None and not training.fresh and modes[0][1]:
-        yield evaluation.check_training_mode(True, measure.classes_as_it_is(subject, modes, rows), predicted, targets)
+        yield evaluation.check_training_mode(measure.classes_as_it_is(subject, modes, rows), predicted, targets)
     with_batch = measure.classes_with_batch_statistics(subject, rows, targets)
     if with_batch is not None:
         classes, in_order = with_batch
@@ -174,8 +174,8 @@ def _of_the_learning(
 ) -> Iterator[Finding | None]:
     training = subject.training
     assert training is not None
-    scales = data.column_scales(subject.X).spreads
-    widest = float(np.nanmax(scales)) if np.isfinite(scales).any() else 0.0
+    spreads, _ = data.column_scales(subject.X)
+    widest = float(np.nanmax(spreads)) if np.isfinite(spreads).any() else 0.0
     found = [learning.check_exploding_loss(training.losses, training.lr, widest), constant]
     if constant is None:
         found.append(learning.check_still_loss(training.losses, training.lr, len(subject.labels)))

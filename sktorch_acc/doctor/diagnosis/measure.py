@@ -151,7 +151,7 @@ def loss_and_gradients(subject: Subject, rows: Rows, targets: Ints) -> tuple[tor
     n_rows = min(_GRADIENT_ROWS, len(rows))
     output = subject.module(rows.chunk(0, n_rows))
     loss_of = Loss.for_output(subject.criterion, subject.spec, output, weighted=False)
-    indices = torch.from_numpy(targets[:n_rows]).to(subject.device)
+    indices = torch.from_numpy(targets[:n_rows]).to(subject.rows.device)
     loss = loss_of.plain(output, loss_of.targets(indices))
     trained = [(name, p) for name, p in subject.module.named_parameters() if p.requires_grad]
     if not output.requires_grad or not isinstance(loss, torch.Tensor) or loss.ndim:

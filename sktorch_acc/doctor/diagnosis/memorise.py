@@ -56,7 +56,7 @@ def _independent(X: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
 def _attempt(subject: Subject, chosen: npt.NDArray[np.int64], n_steps: int) -> Finding | None:
     batch = subject.rows.take(chosen).chunk(0, len(chosen))
     indices = subject.targets[chosen]
-    targets = torch.from_numpy(indices).to(subject.device)
+    targets = torch.from_numpy(indices).to(subject.rows.device)
     best = repeated_rows(batch.cpu().numpy(), indices).best
     correct = 0
     for lr in _RATES:

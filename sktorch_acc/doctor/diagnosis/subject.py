@@ -24,18 +24,11 @@ from sktorch_acc.engine.state import TrainingState
 from sktorch_acc.findings import Finding
 from sktorch_acc.outputs import OutputSpec, output_spec
 
-__all__ = [
-    "Refused",
-    "Subject",
-    "Training",
-    "device_of",
-    "refuse_lazy",
-    "settle_output_spec",
-    "subject_of_estimator",
-    "subject_of_module",
-]
+__all__ = ["Refused", "Subject", "device_of", "refuse_lazy", "settle_output_spec", "subject_of"]
 
 Ints = npt.NDArray[np.int64]
+
+_GUESS = OutputSpec("logits", None, 2)
 
 
 class Refused(Exception):  # noqa: N818 - never leaves the room
@@ -91,20 +84,20 @@ class Subject:
         The same, as input of the module.
     targets : ndarray of shape (n_samples,), int64
         Class indices; -1 for a label unknown to the estimator.
-    labels : sequence
-        Name of each class index.
     names : sequence of str or None
         Names of the columns.
-    spec : OutputSpec
-        Kind of the output; a guess if `sure` is False.
-    sure : bool
-        Whether the criterion determines the kind of the output.
     batch_size : int
         Samples of a training batch.
     training : Training or None
         None: not trained yet.
     loader : LoaderFacts or None
         Static properties of the loader.
+    labels : sequence
+        Name of each class index; none until the output of a bare module is known.
+    spec : OutputSpec
+        Kind of the output; a guess if `sure` is False.
+    sure : bool
+        Whether the criterion determines the kind of the output.
     unseen : Finding or None
         What was found about labels that the estimator cannot predict.
     validation_fraction : float or None
@@ -117,20 +110,15 @@ class Subject:
     X: Any
     rows: Rows
     targets: Ints
-    labels: Sequence[Any]
     names: Sequence[str] | None
-    spec: OutputSpec
-    sure: bool
     batch_size: int
     training: Training | None
     loader: LoaderFacts | None
+    labels: Sequence[Any] = ()
+    spec: OutputSpec = _GUESS
+    sure: bool = False
     unseen: Finding | None = None
     validation_fraction: float | None = None
-
-    @property
-    def device(self) -> torch.device:
-        """Device of the module."""
-        return self.rows.device
 
 
 def device_of(module: nn.Module | None) -> torch.device:
@@ -139,10 +127,17 @@ def device_of(module: nn.Module | None) -> torch.device:
     return tensors[0].device if tensors else torch.device("cpu")
 
 
+def subject_of(given: Any, X: Any, y: Any, criterion: Any, optimizer: Any, loader: Any) -> Subject:
+    """Return the subject of a module and the other parts of its loop, or of an estimator, which has these itself."""
+    if isinstance(given, nn.Module):
+        return _subject_of_module(given, X, y, criterion, optimizer, loader)
+    return _subject_of_estimator(given, X, y, loader)
+
+
 # ------------------------------------------------------------------ estimators
 
 
-def subject_of_estimator(estimator: Any, X: Any, y: Any, loader: Any) -> Subject:
+def _subject_of_estimator(estimator: Any, X: Any, y: Any, loader: Any) -> Subject:
     """Return the subject of an estimator; if it is not fitted, its module is built as in `fit`.
 
     Call it inside ``_global_state.isolated``.
@@ -215,7 +210,7 @@ def _built(
 # ------------------------------------------------------------------ bare modules
 
 
-def subject_of_module(module: nn.Module, X: Any, y: Any, criterion: Any, optimizer: Any, loader: Any) -> Subject:
+def _subject_of_module(module: nn.Module, X: Any, y: Any, criterion: Any, optimizer: Any, loader: Any) -> Subject:
     """Return the subject of a module and the other parts of a training loop."""
     given_y = np.asarray(_on_host(y))
     _refuse(check_target_shape(given_y))
@@ -239,10 +234,7 @@ def subject_of_module(module: nn.Module, X: Any, y: Any, criterion: Any, optimiz
         X=given,
         rows=_module_rows(module, given),
         targets=given_y.reshape(-1),
-        labels=(),
         names=[str(name) for name in X.columns] if hasattr(X, "columns") else None,
-        spec=OutputSpec("logits", None, 2),
-        sure=False,
         batch_size=(facts.batch_size if facts else None) or min(64, len(given)),
         training=_training_of(optimizer, facts, len(given)),
         loader=facts,
