@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import weakref
 from collections import deque
-from dataclasses import dataclass
 from typing import Any
 
 __all__ = ["ForwardPass", "Graphs"]
@@ -15,7 +14,6 @@ _OLD_STEPS = 2
 _OLD_FORWARDS = 3
 
 
-@dataclass(slots=True, eq=False)
 class ForwardPass:
     """One forward pass of the module.
 
@@ -27,17 +25,18 @@ class ForwardPass:
         Whether the module was in training mode.
     modes : tuple of bool
         The same for the layers to which the mode matters.
-    trained : bool, default=False
+
+    Attributes
+    ----------
+    trained : bool
         Whether a backward pass has reached it.
-    labelled : bool, default=False
+    labelled : bool
         Whether the criterion was called with its output.
     """
 
-    n_samples: int
-    training: bool
-    modes: tuple[bool, ...]
-    trained: bool = False
-    labelled: bool = False
+    def __init__(self, n_samples: int, training: bool, modes: tuple[bool, ...]) -> None:
+        self.n_samples, self.training, self.modes = n_samples, training, modes
+        self.trained = self.labelled = False
 
 
 class _Sentinel:

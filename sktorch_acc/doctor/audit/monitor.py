@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -18,26 +17,22 @@ from sktorch_acc.outputs import OutputSpec, output_spec
 __all__ = ["LoopMonitor"]
 
 
-@dataclass(slots=True, eq=False)
 class _Call:
     """One call of the criterion: samples and correct predictions; a hook on the graph of the loss."""
 
-    n_samples: int
-    correct: torch.Tensor | None
-    trained: bool = False
+    def __init__(self, n_samples: int, correct: torch.Tensor | None) -> None:
+        self.n_samples, self.correct, self.trained = n_samples, correct, False
 
     def __call__(self, _: Any) -> None:
         self.trained = True
 
 
-@dataclass(eq=False)
 class _Batch:
     """The last batch that a graph was made for: the only data that are kept."""
 
-    samples: torch.Tensor
-    version: int | None
-    targets: torch.Tensor | None = None
-    fitted: bool = False
+    def __init__(self, samples: torch.Tensor, version: int | None) -> None:
+        self.samples, self.version, self.fitted = samples, version, False
+        self.targets: torch.Tensor | None = None
 
     def equals(self, given: torch.Tensor) -> bool:
         """Whether these are the same samples: the same tensor, or on the CPU the same values."""
@@ -189,16 +184,15 @@ class LoopMonitor:
 _Batches = list[tuple[int, torch.Tensor]]  # samples, and correct predictions, still on the device
 
 
-@dataclass
 class _OpenEpoch:
     """The counts of the current epoch."""
 
-    running: _Batches = field(default_factory=list)
-    fitted: _Batches = field(default_factory=list)
-    evaluated: list[_Batches] = field(default_factory=list)
-    unlabelled: list[tuple[int, ...]] = field(default_factory=list)
-    countable: bool = True
-    seen: bool = False
+    def __init__(self) -> None:
+        self.running: _Batches = []
+        self.fitted: _Batches = []
+        self.evaluated: list[_Batches] = []
+        self.unlabelled: list[tuple[int, ...]] = []
+        self.countable, self.seen = True, False
 
     def close_part(self, calls: list[_Call], passes: list[ForwardPass]) -> None:
         self.seen = self.seen or bool(calls or passes)

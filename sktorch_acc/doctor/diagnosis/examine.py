@@ -14,14 +14,13 @@ from sktorch_acc._rates import rates
 from sktorch_acc.checks import counting, data, duplicates, evaluation, learning, outputs
 from sktorch_acc.data import Rows
 from sktorch_acc.doctor.diagnosis import measure
-from sktorch_acc.doctor.diagnosis.subject import Subject
+from sktorch_acc.doctor.diagnosis.subject import PROBE_SAMPLES, Subject
 from sktorch_acc.engine.evaluate import nan_rows
 from sktorch_acc.findings import Finding
 
 __all__ = ["examine"]
 
 Ints = npt.NDArray[np.int64]
-_PROBE_SAMPLES = 64
 _MOST_SAMPLES = 10_000
 # Findings that explain why nothing was learnt (F1).
 _CAUSES = ("ACC-B", "ACC-C", "ACC-D1", "ACC-D4", "ACC-D5", "ACC-D7", "ACC-E5", "ACC-F2", "ACC-F3", "ACC-F4", "ACC-F5")
@@ -84,7 +83,7 @@ def _of_the_data(subject: Subject) -> Iterator[Finding | None]:
 
 def _of_the_outputs(subject: Subject) -> Iterator[Finding | None]:
     """Check a small batch and one sample in evaluation mode; the first finding is the cause of the others."""
-    n_samples = min(_PROBE_SAMPLES, len(subject.rows))
+    n_samples = min(PROBE_SAMPLES, len(subject.rows))
     facts = _facts(subject, measure.first_output(subject, n_samples), n_samples)
     yield from islice(_present(_of_one_output(subject, facts)), 1)
     if n_samples > 1 and outputs.check_rows(facts) is None:

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from sktorch_acc.data import Rows
-from sktorch_acc.doctor.diagnosis.subject import Subject, settle_output_spec
+from sktorch_acc.doctor.diagnosis.subject import Refused, Subject
 from sktorch_acc.engine.evaluate import each_output
 from sktorch_acc.engine.loss import Loss
 from sktorch_acc.engine.steps import norm_layers
@@ -42,13 +42,18 @@ def spaced(targets: Ints, most: int) -> Ints:
 
 
 def first_output(subject: Subject, n_samples: int) -> Any:
-    """Return the output for the first samples in evaluation mode; a bare module's determines its output spec."""
+    """Return the output for the first samples in evaluation mode.
+
+    Raises
+    ------
+    Refused
+        If it cannot be compared with y.
+    """
+    if subject.unsettled is not None:
+        raise Refused(subject.unsettled)
     subject.module.eval()
     with torch.no_grad():
-        output = subject.module(subject.rows.chunk(0, n_samples))
-    if not subject.labels:
-        settle_output_spec(subject, output)
-    return output
+        return subject.module(subject.rows.chunk(0, n_samples))
 
 
 def _all_outputs(module: nn.Module, rows: Rows) -> torch.Tensor:

@@ -13,8 +13,8 @@ from torch import nn
 from sktorch_acc.checks.duplicates import repeated_rows
 from sktorch_acc.checks.learning import check_memorised
 from sktorch_acc.checks.outputs import check_parameters
-from sktorch_acc.doctor.diagnosis.measure import first_output, spaced
-from sktorch_acc.doctor.diagnosis.subject import Subject
+from sktorch_acc.doctor.diagnosis.measure import spaced
+from sktorch_acc.doctor.diagnosis.subject import Refused, Subject
 from sktorch_acc.engine.copying import copied
 from sktorch_acc.engine.loss import Loss
 from sktorch_acc.findings import Finding
@@ -32,8 +32,8 @@ def memorise(subject: Subject, n_rows: int, n_steps: int) -> tuple[Finding | Non
     that fails on `n_rows` samples is therefore tried on some that are independent: if it fails on these,
     the reason is not the number of its parameters.
     """
-    if not subject.labels:
-        first_output(subject, min(2, len(subject.rows)))
+    if subject.unsettled is not None:
+        raise Refused(subject.unsettled)
     frozen = check_parameters(subject.module)
     if frozen is not None:
         return frozen, 0

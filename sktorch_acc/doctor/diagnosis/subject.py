@@ -21,13 +21,15 @@ from sktorch_acc.engine.device import computing_dtype, resolve_device
 from sktorch_acc.engine.prepare import FitData, build_state
 from sktorch_acc.engine.settings import FitSettings
 from sktorch_acc.engine.state import TrainingState
+from sktorch_acc.engine.untouched import untouched
 from sktorch_acc.findings import Finding
 from sktorch_acc.outputs import OutputSpec, output_spec
 
-__all__ = ["Refused", "Subject", "device_of", "refuse_lazy", "settle_output_spec", "subject_of"]
+__all__ = ["PROBE_SAMPLES", "Refused", "Subject", "device_of", "refuse_lazy", "subject_of"]
 
 Ints = npt.NDArray[np.int64]
 
+PROBE_SAMPLES = 64  # of the batch whose output is looked at
 _GUESS = OutputSpec("logits", None, 2)
 
 
@@ -39,7 +41,7 @@ class Refused(Exception):  # noqa: N818 - never leaves the room
         self.finding = finding
 
 
-@dataclass
+@dataclass(frozen=True)
 class Training:
     """What is known of how a module was trained.
 
@@ -68,7 +70,7 @@ class Training:
     state: TrainingState | None = None
 
 
-@dataclass
+@dataclass(frozen=True, eq=False)
 class Subject:
     """What is examined.
 
@@ -93,11 +95,13 @@ class Subject:
     loader : LoaderFacts or None
         Static properties of the loader.
     labels : sequence
-        Name of each class index; none until the output of a bare module is known.
+        Name of each class index; none if `unsettled`.
     spec : OutputSpec
         Kind of the output; a guess if `sure` is False.
     sure : bool
         Whether the criterion determines the kind of the output.
+    unsettled : Finding or None
+        Why the outputs of a bare module cannot be compared with y.
     unseen : Finding or None
         What was found about labels that the estimator cannot predict.
     validation_fraction : float or None
@@ -117,6 +121,7 @@ class Subject:
     labels: Sequence[Any] = ()
     spec: OutputSpec = _GUESS
     sure: bool = False
+    unsettled: Finding | None = None
     unseen: Finding | None = None
     validation_fraction: float | None = None
 
@@ -227,39 +232,42 @@ def _subject_of_module(module: nn.Module, X: Any, y: Any, criterion: Any, optimi
         )
     _refuse_rows(given, 0)
     facts = None if loader is None else read_loader(loader)
+    criterion = criterion if isinstance(criterion, nn.Module) else None
+    rows, targets = _module_rows(module, given), given_y.reshape(-1)
+    with untouched(module), torch.no_grad():
+        output = module.eval()(rows.chunk(0, min(PROBE_SAMPLES, len(rows))))
+    unsettled = check_label_range(targets, _n_columns(output))
     return Subject(
         module=module,
-        criterion=criterion if isinstance(criterion, nn.Module) else None,
+        criterion=criterion,
         optimizer=optimizer,
         X=given,
-        rows=_module_rows(module, given),
-        targets=given_y.reshape(-1),
+        rows=rows,
+        targets=targets if unsettled else targets.astype(np.int64),
         names=[str(name) for name in X.columns] if hasattr(X, "columns") else None,
         batch_size=(facts.batch_size if facts else None) or min(64, len(given)),
         training=_training_of(optimizer, facts, len(given)),
         loader=facts,
+        **({"unsettled": unsettled} if unsettled else _settled(criterion, output, targets)),
     )
 
 
-def settle_output_spec(subject: Subject, output: Any) -> None:
-    """Determine the kind of a module's output from its shape, and check y against it.
+def _n_columns(output: Any) -> int:
+    shape = output.shape if isinstance(output, torch.Tensor) else ()
+    return 1 if len(shape) < 2 else int(shape[-1])
 
-    Raises
-    ------
-    Refused
-        If y holds labels without a column.
-    """
-    shape = tuple(output.shape) if isinstance(output, torch.Tensor) else ()
-    columns = 1 if len(shape) < 2 else shape[-1]
-    _refuse(check_label_range(subject.targets, columns))
-    subject.targets = subject.targets.astype(np.int64)
-    n_classes = max(columns, int(subject.targets.max()) + 1, 2)
-    subject.labels = list(range(n_classes))
+
+def _settled(criterion: nn.Module | None, output: Any, targets: Ints) -> dict[str, Any]:
+    """Return the labels and the kind of a module's output, which follow from its shape and the criterion."""
+    columns = _n_columns(output)
+    n_classes = max(columns, int(targets.max()) + 1, 2)
+    labels = range(n_classes)
     try:
-        subject.spec, subject.sure = output_spec(subject.criterion, None, n_classes), subject.criterion is not None
+        return {"labels": labels, "spec": output_spec(criterion, None, n_classes), "sure": criterion is not None}
     except ValueError:  # a custom criterion
-        inside = columns == 1 and shape and bool(((output >= 0) & (output <= 1)).all())
-        subject.spec = OutputSpec("probabilities" if inside else "logits", None, n_classes)
+        is_tensor = isinstance(output, torch.Tensor) and output.ndim > 0
+        inside = columns == 1 and is_tensor and bool(((output >= 0) & (output <= 1)).all())
+        return {"labels": labels, "spec": OutputSpec("probabilities" if inside else "logits", None, n_classes)}
 
 
 def _module_rows(module: nn.Module, X: npt.NDArray[Any]) -> Rows:
