@@ -3,16 +3,26 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
 DEMO := $(VENV)/.installed-demo
 DEV := $(VENV)/.installed-dev
 
-.PHONY: demo test lint types bench clean
+.PHONY: demo quick test slow lint types bench clean
 
 demo: $(DEMO)
 	$(BIN)/sktorch-acc demo
 
+# The unit tests, without those that are slow.
+quick: $(DEV)
+	$(PYTEST) -m 'not slow' tests/unit
+
+# All tests, pages and docstrings, without those that are slow.
 test: $(DEV)
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(PYTEST) -m 'not slow'
+
+# The tests that start processes or take seconds: with `make test`, every test is run once.
+slow: $(DEV)
+	$(PYTEST) -m slow
 
 lint: $(DEV)
 	$(BIN)/ruff check .

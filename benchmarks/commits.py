@@ -1,7 +1,7 @@
-"""The package of another commit beside the one at hand: each is imported by processes of its own.
+"""Run the package of another commit and that of the working tree in separate processes.
 
-Only `sktorch_acc` comes from the other commit. What measures and compares it (`benchmarks`, `tests`) comes from
-the working tree for both, so it may use the public interface alone.
+Only `sktorch_acc` is taken from the other commit. The code that measures and compares (`benchmarks`, `tests`) is that
+of the working tree for both, and so uses public names only.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ _PACKAGE = "sktorch_acc"
 
 @contextmanager
 def package_of(commit: str) -> Iterator[Path]:
-    """Yield a temporary folder that holds the package as it was at a commit, and nothing else.
+    """Yield a temporary folder that contains only the package at a commit.
 
-    ``git archive`` rather than ``git worktree``: an interrupt leaves nothing behind in the repository.
+    This uses ``git archive`` instead of ``git worktree``, because an interrupt then leaves nothing in the repository.
     """
     archive = _archive(commit)
     with tempfile.TemporaryDirectory(prefix="sktorch-acc-") as folder:
@@ -39,7 +39,7 @@ def package_of(commit: str) -> Iterator[Path]:
 def _archive(commit: str) -> bytes:
     """Return the package at a commit as a tar file."""
     if commit.startswith("-"):  # git would read it as an option
-        raise SystemExit(f"--against {commit}: not the name of a commit.")
+        raise SystemExit(f"--against {commit}: this is not the name of a commit.")
     command = ["git", "-C", str(TREE), "archive", "--format=tar", commit, _PACKAGE]
     try:
         done = subprocess.run(command, capture_output=True, check=False)
@@ -58,21 +58,21 @@ def start(package: Path, module: str, *arguments: str, **pipes: Any) -> subproce
     """Start a module of the working tree in a process that imports the package in a folder."""
     paths = [str(package), str(TREE), *filter(None, [os.environ.get("PYTHONPATH")])]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-P", "-m", module, *arguments]  # -P: the folder it is started in is not searched
+    command = [sys.executable, "-P", "-m", module, *arguments]  # -P: do not import from the current folder
     return subprocess.Popen(command, env=environment, text=True, **pipes)
 
 
 def check_import() -> None:
-    """Make sure that a process started by `start` imports the package it was started for.
+    """Check that a process started by `start` imports the package that it was started for.
 
     Raises
     ------
     ImportError
-        If it imports another.
+        If it imports another package.
     """
     import sktorch_acc
 
     wanted = Path(os.environ["PYTHONPATH"].split(os.pathsep)[0]).resolve()
     found = Path(sktorch_acc.__file__).resolve()
     if not found.is_relative_to(wanted):
-        raise ImportError(f"{found} was imported, but the package of {wanted} is to be measured.")
+        raise ImportError(f"The package in {wanted} is to be measured, but {found} was imported.")

@@ -1,10 +1,10 @@
-"""The fits that `benchmarks.golden` compares between commits, and what is kept of each.
+"""The fits that `benchmarks.golden` compares between commits, and the results that are compared.
 
     python -m benchmarks.configurations OUT [NAME ...]
 
-writes what the package of this process makes of them. Everything is seeded, on the CPU and on one thread. Batches
-begin at multiples of 64 bytes (batch size x columns x bytes of a value), because matrix products depend on that; a
-configuration in which they do not says ``aligned=False``.
+writes the results of the package that this process imports. All fits are seeded and run on the CPU with one thread.
+Their batches begin at multiples of 64 bytes (batch size x columns x bytes of a value), because the bits of matrix
+products depend on it; the other configurations have ``aligned=False``.
 """
 
 from __future__ import annotations
@@ -36,23 +36,23 @@ __all__ = ["CONFIGURATIONS", "Configuration", "collect"]
 
 @dataclass(frozen=True)
 class Trained:
-    """A fitted classifier, the samples to predict, and what its callbacks heard."""
+    """A fitted classifier, the samples to predict, and the recorded calls of its callbacks."""
 
     clf: TorchClassifier
     X: Any
-    heard: Any = None
+    calls: Any = None
 
 
 @dataclass(frozen=True)
 class Configuration:
-    """A fit with a name.
+    """A named fit.
 
     Parameters
     ----------
     name : str
-        Printed, and what ``--only`` takes.
+        Name for the output and for ``--only``.
     train : callable
-        Trains a new classifier.
+        Trains a new classifier and returns the results.
     aligned : bool
         Whether every batch begins at a multiple of 64 bytes.
     """
@@ -66,7 +66,7 @@ class Configuration:
 
 
 def table(n_samples: int = 208, n_features: int = 16, n_classes: int = 3) -> tuple[np.ndarray, np.ndarray]:
-    """Return float32 features and labels of classes that are not of one size."""
+    """Return float32 features and the labels of unbalanced classes."""
     X, y = make_classification(
         n_samples,
         n_features,
@@ -79,7 +79,7 @@ def table(n_samples: int = 208, n_features: int = 16, n_classes: int = 3) -> tup
 
 
 X, Y = table()
-WEIGHTS = np.random.default_rng(0).integers(0, 4, len(X)) / 2  # some are 0: these samples do not train
+WEIGHTS = np.random.default_rng(0).integers(0, 4, len(X)) / 2  # some are 0: these samples are not trained on
 
 
 def dropout(n_features: int, n_classes: int) -> nn.Module:
@@ -91,7 +91,7 @@ def batch_norm(n_features: int, n_classes: int) -> nn.Module:
 
 
 class Late(nn.Module):
-    """Uses one of its layers from its twelfth training step on, in the middle of an epoch."""
+    """A module that uses one of its layers only from the twelfth training step on, in the middle of an epoch."""
 
     def __init__(self, n_features: int, n_classes: int) -> None:
         super().__init__()
@@ -110,18 +110,18 @@ def classifier(module: Any = dropout, **settings: Any) -> TorchClassifier:
 
 
 def plain(name: str, module: Any = dropout, *, sample_weight: Any = None, **settings: Any) -> Configuration:
-    """Return a configuration that differs from the others in a module or parameters alone."""
+    """Return a configuration with another module or other parameters."""
     return Configuration(
         name, lambda: Trained(classifier(module, **settings).fit(X, Y, sample_weight=sample_weight), X)
     )
 
 
 def on(name: str, module: Any, X: Any, y: Any, *, aligned: bool = True, **settings: Any) -> Configuration:
-    """Return a configuration on data of its own."""
+    """Return a configuration on other data."""
     return Configuration(name, lambda: Trained(classifier(module, **settings).fit(X, y), X), aligned)
 
 
-# ------------------------------------------------------------ fits that take more than parameters
+# ------------------------------------------------------------ other fits
 
 
 def validated_on_samples() -> Trained:
@@ -146,48 +146,48 @@ def partial_fits() -> Trained:
     return Trained(clf, X)
 
 
-class Listener(skorch_callbacks.Callback):
-    """Overrides the hooks of batches, writes down what it hears, and draws: the weights must not notice."""
+class Recorder(skorch_callbacks.Callback):
+    """Override the batch hooks, record the calls, and draw random numbers, which must not change the weights."""
 
-    def initialize(self) -> Listener:
-        self.heard_: list[Any] = []
+    def initialize(self) -> Recorder:
+        self.calls_: list[Any] = []
         return self
 
     def on_train_begin(self, net: Any, X: Any = None, y: Any = None, **kwargs: Any) -> None:
-        self.heard_.append(("train begin", len(X), len(net.history)))
+        self.calls_.append(("train begin", len(X), len(net.history)))
 
     def on_epoch_begin(self, net: Any, dataset_train: Any = None, dataset_valid: Any = None, **kwargs: Any) -> None:
         torch.rand(1)
-        self.heard_.append(("epoch begin", len(dataset_train), len(dataset_valid or ())))
+        self.calls_.append(("epoch begin", len(dataset_train), len(dataset_valid or ())))
 
     def on_batch_begin(self, net: Any, batch: Any = None, training: bool = False, **kwargs: Any) -> None:
-        self.heard_.append(("batch begin", training, len(batch[0])))
+        self.calls_.append(("batch begin", training, len(batch[0])))
 
     def on_grad_computed(self, net: Any, named_parameters: Any, **kwargs: Any) -> None:
         gradients = [(name, float(p.grad.abs().sum())) for name, p in named_parameters if p.grad is not None]
-        self.heard_.append(("gradients", gradients))
+        self.calls_.append(("gradients", gradients))
 
     def on_batch_end(self, net: Any, batch: Any = None, training: bool = False, **kwargs: Any) -> None:
         torch.rand(1)
         net.module_.eval()
         loss, output = float(kwargs["loss"]), float(kwargs["y_pred"].abs().sum())
-        self.heard_.append(("batch end", training, len(batch[0]), loss, output))
+        self.calls_.append(("batch end", training, len(batch[0]), loss, output))
 
     def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
-        self.heard_.append(("epoch end", sorted(net.history[-1]), net.predict(X).tolist()))
+        self.calls_.append(("epoch end", sorted(net.history[-1]), net.predict(X).tolist()))
 
     def on_train_end(self, net: Any, **kwargs: Any) -> None:
-        self.heard_.append(("train end", len(net.history)))
+        self.calls_.append(("train end", len(net.history)))
 
 
 def with_batch_hooks() -> Trained:
     scoring = skorch_callbacks.EpochScoring("accuracy", lower_is_better=False, on_train=True, name="theirs")
-    clf = classifier(callbacks=[("listener", Listener), scoring], validation_fraction=0.25).fit(X, Y)
-    return Trained(clf, X, dict(clf.callbacks_)["listener"].heard_)
+    clf = classifier(callbacks=[("recorder", Recorder), scoring], validation_fraction=0.25).fit(X, Y)
+    return Trained(clf, X, dict(clf.callbacks_)["recorder"].calls_)
 
 
 def with_epoch_hooks() -> Trained:
-    """Callbacks without hooks of batches, one of which brings the best weights back."""
+    """Train with callbacks without batch hooks, one of which restores the best weights."""
     schedule = skorch_callbacks.LRScheduler(policy="StepLR", step_size=2, gamma=0.5)
     with tempfile.TemporaryDirectory() as folder:
         checkpoint = skorch_callbacks.Checkpoint(dirname=folder, monitor="valid_loss_best", load_best=True)
@@ -196,24 +196,24 @@ def with_epoch_hooks() -> Trained:
 
 
 class Tasks:
-    """A callback of scikit-learn that writes down what it hears, and draws."""
+    """A callback of scikit-learn that records its calls and draws random numbers."""
 
     def __init__(self) -> None:
-        self.heard: list[Any] = []
+        self.calls: list[Any] = []
 
     def setup(self, estimator: Any, context: Any) -> None:
-        self.heard.append("setup")
+        self.calls.append("setup")
 
     def teardown(self, estimator: Any, context: Any) -> None:
-        self.heard.append("teardown")
+        self.calls.append("teardown")
 
     def on_fit_task_begin(self, estimator: Any, context: Any) -> None:
         torch.rand(1)
-        self.heard.append(("begin", context.task_name, context.task_id))
+        self.calls.append(("begin", context.task_name, context.task_id))
 
     def on_fit_task_end(self, estimator: Any, context: Any) -> bool:
         torch.rand(1)
-        self.heard.append(("end", context.task_name, context.task_id))
+        self.calls.append(("end", context.task_name, context.task_id))
         return context.task_name == "epoch" and context.task_id == 4
 
 
@@ -221,7 +221,7 @@ def with_sklearn_callbacks() -> Trained:
     tasks, monitor = Tasks(), ScoringMonitor(scoring="accuracy")
     clf = classifier(max_epochs=9, validation_fraction=0.25).set_callbacks(tasks, monitor).fit(X, Y)
     log = monitor.get_logs().data_as_pandas
-    return Trained(clf, X, [tasks.heard, log["task_name"].tolist(), log["accuracy"].tolist()])
+    return Trained(clf, X, [tasks.calls, log["task_name"].tolist(), log["accuracy"].tolist()])
 
 
 # ------------------------------------------------------------ all of them
@@ -270,14 +270,14 @@ CONFIGURATIONS = [
 ]
 
 
-# ------------------------------------------------------------ what is kept
+# ------------------------------------------------------------ what is compared
 
 
 def collect(configuration: Configuration) -> dict[str, Any]:
-    """Train a configuration; return by name all that two commits should agree about."""
+    """Train a configuration; return the results to compare, by name."""
     try:
         trained = configuration.train()
-    except Exception as err:  # the other configurations still tell something
+    except Exception as err:  # the other configurations can still be compared
         traceback.print_exc()
         return {"error": f"{type(err).__name__}: {err}"}
     clf = trained.clf
@@ -290,12 +290,12 @@ def collect(configuration: Configuration) -> dict[str, Any]:
         "n_iter_": clf.n_iter_,
         "predict_proba": clf.predict_proba(trained.X),
         "skorch history": [{name: row[name] for name in row if name != "dur"} for row in clf.net_.history],
-        "what callbacks heard": trained.heard,
+        "calls of callbacks": trained.calls,
     }
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Write the results of all configurations, or of those named."""
+    """Write the results of all configurations, or of the named ones."""
     check_import()
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")

@@ -1,4 +1,4 @@
-"""Measure how often `explain_accuracy` names the formula that a wrong loop uses, on random problems.
+"""Measure how often `explain_accuracy` finds the formula of a wrong loop, on random problems.
 
     python -m benchmarks.explain_accuracy --problems 300 --seed 0
 
@@ -59,7 +59,7 @@ def measure_true(problems):
 
 
 def measure_others(problems, rng, per_problem=8):
-    """Record whether values that no formula computed are named: uniform ones, and counts near the correct one."""
+    """Record whether values that no formula computed get a code: uniform ones, and counts near the correct one."""
     unrelated, near, near_certain, near_shuffled = (defaultdict(list) for _ in range(4))
     for outputs, targets, batch_size, accuracy, _ in problems:
         n_samples = len(targets)

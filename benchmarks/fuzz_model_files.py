@@ -1,11 +1,10 @@
-"""Load mutated model files, and measure what that costs.
+"""Load mutated model files, and measure time and memory.
 
     python benchmarks/fuzz_model_files.py --files 10000 --seed 0
 
-Half of the mutations spoil bytes; the other half spoil the manifest or the header of the weights and put the
-checksums right again, as somebody who means harm would. Every file must give a `ModelFileError` or an estimator.
-While it loads, nothing may be imported, written, started or unpickled (an audit hook watches), and the memory
-that it takes is measured.
+Half of the mutations change bytes; the other half change the manifest or the header of the weights and correct the
+checksums, as an attacker would. Every file must give a `ModelFileError` or an estimator. An audit hook records whether
+anything is imported, written, started or unpickled while a file is loaded; nothing may be.
 """
 
 from __future__ import annotations
@@ -72,7 +71,7 @@ class TwoLayers(nn.Module):
 
 
 def originals() -> list[bytes]:
-    """Whole files: the bundled module, a user's, one with the state of its optimizer."""
+    """Return valid files: of the bundled module, of a user's module, and with the state of the optimizer."""
     X = np.random.default_rng(0).standard_normal((60, 4))
     y = np.array(["a", "b", "c"])[np.arange(60) % 3]
     fitted = [
@@ -91,28 +90,28 @@ def originals() -> list[bytes]:
 # ------------------------------------------------------------ mutations
 
 
-def spoil_bytes(data: bytes, chance: random.Random) -> bytes:
-    """Flip bits, cut, repeat, or put noise in the place of bytes."""
-    spoiled = bytearray(data)
+def mutate_bytes(data: bytes, chance: random.Random) -> bytes:
+    """Flip, remove, repeat or randomise bytes."""
+    mutated = bytearray(data)
     for _ in range(chance.choice([1, 1, 2, 8])):
-        at = chance.randrange(len(spoiled)) if spoiled else 0
+        at = chance.randrange(len(mutated)) if mutated else 0
         stop = at + chance.choice([1, 4, 30, 1000])
         kind = chance.randrange(5)
-        if kind == 0 and spoiled:
-            spoiled[at] ^= 1 << chance.randrange(8)
+        if kind == 0 and mutated:
+            mutated[at] ^= 1 << chance.randrange(8)
         elif kind == 1:
-            del spoiled[at:stop]
+            del mutated[at:stop]
         elif kind == 2:
-            spoiled[at:at] = spoiled[at:stop]
+            mutated[at:at] = mutated[at:stop]
         elif kind == 3:
-            spoiled[at:stop] = chance.randbytes(stop - at)
+            mutated[at:stop] = chance.randbytes(stop - at)
         else:
-            del spoiled[at:]
-    return bytes(spoiled)
+            del mutated[at:]
+    return bytes(mutated)
 
 
-def spoil_json(value: Any, chance: random.Random) -> Any:
-    """Replace, remove or double values of an object."""
+def mutate_json(value: Any, chance: random.Random) -> Any:
+    """Replace, remove or repeat values of an object."""
     value = copy.deepcopy(value)
     for _ in range(chance.choice([1, 1, 2, 4])):
         places = list(_places(value))
@@ -139,19 +138,19 @@ def _places(value: Any) -> Any:
         yield from _places(child)
 
 
-def spoil_whole(data: bytes, chance: random.Random) -> bytes:
-    """Spoil the manifest, the header of the weights or the weights, and put the checksums right."""
+def mutate_content(data: bytes, chance: random.Random) -> bytes:
+    """Mutate the manifest, the header of the weights or the weights, and correct the checksums."""
     text, weights = read_entries(io.BytesIO(data))
     manifest = json.loads(text)
     kind = chance.randrange(4)
     if kind <= 1:
-        manifest = spoil_json(manifest, chance)
+        manifest = mutate_json(manifest, chance)
     elif kind == 2:
         length = 8 + int.from_bytes(weights[:8], "little")
-        header = json.dumps(spoil_json(json.loads(weights[8:length]), chance)).encode()
+        header = json.dumps(mutate_json(json.loads(weights[8:length]), chance)).encode()
         weights = len(header).to_bytes(8, "little") + header + weights[length:]
     else:
-        weights = spoil_bytes(weights, chance)
+        weights = mutate_bytes(weights, chance)
     if isinstance(manifest.get("weights"), dict) and chance.random() < 0.9:
         manifest["weights"].update(size=len(weights), sha256=hashlib.sha256(weights).hexdigest())
     file = io.BytesIO()
@@ -162,8 +161,8 @@ def spoil_whole(data: bytes, chance: random.Random) -> bytes:
 # ------------------------------------------------------------ the run
 
 
-class Watch:
-    """Count what an audit hook sees while it is on."""
+class AuditHook:
+    """Count forbidden audit events while `on` is true."""
 
     def __init__(self) -> None:
         self.on, self.seen = False, collections.Counter[str]()
@@ -175,10 +174,10 @@ class Watch:
             self.seen[f"{event} {arguments[0]!r:.60}"] += 1
 
 
-def attempt(data: bytes, load: Any, watch: Watch) -> tuple[str, float]:
-    """Return what came of a file, and the seconds."""
+def attempt(data: bytes, load: Any, hook: AuditHook) -> tuple[str, float]:
+    """Load a file; return the outcome and the seconds."""
     start = time.perf_counter()
-    watch.on = True
+    hook.on = True
     try:
         load(io.BytesIO(data))
         outcome = "loaded"
@@ -187,40 +186,40 @@ def attempt(data: bytes, load: Any, watch: Watch) -> tuple[str, float]:
     except Exception as err:
         outcome = f"OTHER ERROR {type(err).__name__}: {err!s:.80}"
     finally:
-        watch.on = False
+        hook.on = False
     return outcome, time.perf_counter() - start
 
 
 def memory() -> float:
-    """Return the largest memory of the process so far, in MB."""
+    """Return the peak memory of the process so far, in MB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def run(n_files: int, seed: int) -> bool:
-    """Fuzz, print the figures, and return whether nothing happened that must not."""
+    """Load mutated files, print the results, and return whether no file caused a forbidden event or another error."""
     torch.set_num_threads(1)
-    chance, watch, files = random.Random(seed), Watch(), originals()
+    chance, hook, files = random.Random(seed), AuditHook(), originals()
 
     def load(file: io.BytesIO) -> TorchClassifier:
         return load_model(file, allow=[TwoLayers])
 
     repr(torch.zeros(2))
-    for data in files:  # what torch and numpy import lazily is imported now
+    for data in files:  # runs the lazy imports of torch and numpy
         load(io.BytesIO(data))
         inspect_model(io.BytesIO(data))
-        attempt(spoil_whole(data, chance), load, watch)
-    watch.seen.clear()
+        attempt(mutate_content(data, chance), load, hook)
+    hook.seen.clear()
     before, modules = memory(), set(sys.modules)
     outcomes: dict[str, collections.Counter[str]] = collections.defaultdict(collections.Counter)
     slowest, largest, started = 0.0, 0, time.perf_counter()
     for i in range(n_files):
-        spoil = (spoil_bytes, spoil_whole)[i % 2]
+        mutate = (mutate_bytes, mutate_content)[i % 2]
         whole = data = chance.choice(files)
-        while data == whole:  # two changes can undo each other
-            data = spoil(whole, chance)
-        outcome, seconds = attempt(data, load, watch)
-        outcomes[spoil.__name__][outcome] += 1
-        outcomes[f"{spoil.__name__}, inspect_model"][attempt(data, inspect_model, watch)[0]] += 1
+        while data == whole:  # mutations can cancel out
+            data = mutate(whole, chance)
+        outcome, seconds = attempt(data, load, hook)
+        outcomes[mutate.__name__][outcome] += 1
+        outcomes[f"{mutate.__name__}, inspect_model"][attempt(data, inspect_model, hook)[0]] += 1
         slowest, largest = max(slowest, seconds), max(largest, len(data))
     seconds = time.perf_counter() - started
     for name, counted in outcomes.items():
@@ -228,12 +227,12 @@ def run(n_files: int, seed: int) -> bool:
     new = sorted(set(sys.modules) - modules)
     print(f"files {n_files}, largest {largest / 1e3:.0f} kB, {seconds:.1f} s, slowest load {slowest * 1e3:.1f} ms")
     print(f"peak memory before {before:.1f} MB, after {memory():.1f} MB")
-    print(f"forbidden events {dict(watch.seen)}, modules imported {new}")
-    return not (watch.seen or new or any("OTHER" in outcome for counted in outcomes.values() for outcome in counted))
+    print(f"forbidden events {dict(hook.seen)}, modules imported {new}")
+    return not (hook.seen or new or any("OTHER" in outcome for counted in outcomes.values() for outcome in counted))
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description="Load mutated model files, and measure what that costs.")
+    parser = argparse.ArgumentParser(description="Load mutated model files, and measure time and memory.")
     parser.add_argument("--files", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()

@@ -1,10 +1,10 @@
-"""``python -m benchmarks.golden --against COMMIT``: do fits give the same bits as at a commit?
+"""``python -m benchmarks.golden --against COMMIT``: compare the results of fits with those of a commit, bit by bit.
 
-Every configuration of `benchmarks.configurations` is fitted by the package of the commit and by the one at hand, each
-in a process of its own on this machine; weights, `history_` (but for its seconds), `best_epoch_`, `n_iter_`,
-probabilities, skorch's history and what callbacks heard are compared bit for bit. The exit status is the number of
-configurations that differ. Where batches begin at no multiple of 64 bytes, other weights are reported as such and do
-not count: a change of where batches begin changes their bits.
+Every configuration of `benchmarks.configurations` is fitted by the package of the commit and by that of the working
+tree, in two processes on this machine. Weights, `history_` (without seconds), `best_epoch_`, `n_iter_`, probabilities,
+skorch's history and the calls of callbacks are compared. The exit status is the number of configurations that differ.
+Configurations whose batches do not begin at multiples of 64 bytes are reported, but not counted, if their weights
+differ: the bits depend on where batches begin in memory.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ from benchmarks.configurations import CONFIGURATIONS
 
 __all__ = ["differences", "main"]
 
-_SHOWN = 6  # names in a line
+_SHOWN = 6  # names per line
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Fit at both commits, print a line per configuration and return how many differ."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--against", required=True, metavar="COMMIT", help="commit whose package is the other one")
+    parser.add_argument("--against", required=True, metavar="COMMIT", help="commit to compare with")
     parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="names of configurations")
     options = parser.parse_args(arguments)
     unknown = set(options.only) - {c.name for c in CONFIGURATIONS}
     if unknown:
-        parser.error(f"no configuration is called {sorted(unknown)}: there are {[c.name for c in CONFIGURATIONS]}")
+        parser.error(f"unknown configurations {sorted(unknown)}; known: {[c.name for c in CONFIGURATIONS]}")
     then, now = _fitted(options.against, options.only)
     n_different = 0
     for configuration in CONFIGURATIONS:
@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _fitted(commit: str, names: Sequence[str]) -> list[dict[str, Any]]:
-    """Return the results of the commit's package and of the one at hand, by configuration."""
+    """Return the results of the commit and of the working tree, by configuration."""
     with package_of(commit) as package, tempfile.TemporaryDirectory() as folder:
         files = [Path(folder, name) for name in ("then", "now")]
         processes = [
@@ -69,7 +69,7 @@ def _verdict(found: Sequence[str], expected: bool) -> str:
 
 
 def differences(then: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    """Name what is not the same in two results; by how much, for weights and probabilities."""
+    """Return the names of what differs in two results; with the largest difference for weights and probabilities."""
     if "error" in then or "error" in now:
         return [f"{when}: {result['error']}" for when, result in (("then", then), ("now", now)) if "error" in result]
     return [
@@ -80,7 +80,7 @@ def differences(then: dict[str, Any], now: dict[str, Any]) -> list[str]:
 
 
 def _same(a: Any, b: Any) -> bool:
-    """Whether two values are of one type and have the same bits."""
+    """Whether two values have the same type and the same bits."""
     if type(a) is not type(b):
         return False
     if isinstance(a, np.ndarray):
@@ -93,7 +93,7 @@ def _same(a: Any, b: Any) -> bool:
 
 
 def _by_how_much(a: Any, b: Any) -> str:
-    """Return the largest absolute difference in brackets, where arrays of one shape are compared."""
+    """Return the largest absolute difference in brackets, if arrays of the same shape are compared."""
     if isinstance(a, dict) and isinstance(b, dict) and a.keys() == b.keys():
         pairs = [(a[key], b[key]) for key in a]
     else:

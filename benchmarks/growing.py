@@ -1,4 +1,4 @@
-"""(g) Growth: what doubling the rows, more classes and more features do to an epoch."""
+"""(g) Scaling: the time of an epoch for more rows, classes and features."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def rows(settings: Settings) -> Iterator[Row]:
     base = _ROWS.scaled(settings)
     yield from _by_rows(settings, [replace(base, n_rows=base.n_rows * factor) for factor in (1, 2, 4, 8)])
     classes = [replace(_CLASSES.scaled(settings), n_classes=n) for n in (2, 10, 100, 1000)]
-    if settings.rows < 1:  # every class needs a row
+    if settings.rows < 1:  # every class needs a sample
         classes = classes[:2]
     yield from _by_width(settings, classes, "classes", 1)
     features = [replace(_FEATURES.scaled(settings), n_features=n) for n in (10, 100, 500, 2000)]
@@ -34,7 +34,7 @@ def rows(settings: Settings) -> Iterator[Row]:
 
 
 def _by_rows(settings: Settings, cases: list[Case]) -> Iterator[Row]:
-    """Yield the time per row, as a multiple of the smallest table's."""
+    """Yield the time per row, as a multiple of that of the smallest table."""
     contenders = {}
     for case in cases:
         X, y = case.data()
@@ -46,7 +46,7 @@ def _by_rows(settings: Settings, cases: list[Case]) -> Iterator[Row]:
 
 
 def _by_width(settings: Settings, cases: list[Case], what: str, base: int) -> Iterator[Row]:
-    """Yield ours over the same work by hand, and how that ratio grows from `cases[base]` to the widest."""
+    """Yield the ratio of ours to hand-written code, and its growth from `cases[base]` to the widest case."""
     grown = {}
     for case in cases:
         X, y = case.data()
@@ -67,11 +67,11 @@ def _by_width(settings: Settings, cases: list[Case], what: str, base: int) -> It
 
 
 def _by_hand(case: Case, X: torch.Tensor, y: torch.Tensor) -> float:
-    """Return the seconds of an epoch of the leanest loop and of one look at all rows."""
+    """Return the seconds of an epoch of the leanest loop and of one forward pass over all samples."""
     fit = LeanestFit(case.module(), X, y, case.batch_size).fit(N_EPOCHS)
-    looks = []
+    passes = []
     for _ in range(N_EPOCHS - 2):
         start = now()
         batched_forward(fit.module, X, lambda output: output.argmax(dim=1))
-        looks.append(now() - start)
-    return per_epoch(fit.stamps) + statistics.median(looks)
+        passes.append(now() - start)
+    return per_epoch(fit.stamps) + statistics.median(passes)

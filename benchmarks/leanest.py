@@ -1,9 +1,9 @@
-"""The yardstick: the leanest loop that somebody would write by hand for one module and one table.
+"""The baseline: the leanest loop that can be written by hand for one module and one table.
 
-It records nothing but the loss of each epoch. No `DataLoader`, no accuracy, no progress; rows are shuffled
-by one gather per epoch, batches are views of it, gradients are dropped instead of zeroed, AdamW is fused
-and losses are read once per epoch. A tail of one row joins the batch before it, as in the library:
-otherwise the two would take different steps.
+It records only the loss of each epoch. There is no `DataLoader`, accuracy or progress bar. Samples are shuffled by
+one gather per epoch and batches are views of the result, gradients are set to None instead of zero, AdamW is fused,
+and losses are read once per epoch. A last batch of one sample is joined to the batch before it, as in the library, so
+that both take the same steps.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ __all__ = ["LeanestFit", "batched_forward"]
 
 
 class LeanestFit:
-    """Train a module on tensors; `stamps` holds the clock before each epoch and after the last."""
+    """Train a module on tensors; `stamps` holds the times before each epoch and after the last."""
 
     def __init__(self, module: nn.Module, X: torch.Tensor, y: torch.Tensor, batch_size: int) -> None:
         self.module, self.X, self.y, self.batch_size = module, X, y, batch_size
@@ -27,7 +27,7 @@ class LeanestFit:
         self.stamps: list[float] = []
 
     def sizes(self) -> list[int]:
-        """Return the rows of each batch."""
+        """Return the number of samples in each batch."""
         full, tail = divmod(len(self.X), self.batch_size)
         sizes = [self.batch_size] * full + [tail] * (tail > 0)
         if tail == 1 and full:
@@ -62,7 +62,7 @@ class LeanestFit:
 def batched_forward(
     module: nn.Module, X: torch.Tensor, convert: Callable[[torch.Tensor], torch.Tensor], chunk: int = 4096
 ) -> torch.Tensor:
-    """Return ``convert(output)`` of all rows, chunk by chunk into memory that is allocated once."""
+    """Return ``convert(output)`` for all samples, computed in chunks and stored in memory that is allocated once."""
     module.eval()
     result: torch.Tensor | None = None
     with torch.no_grad():

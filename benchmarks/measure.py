@@ -1,4 +1,4 @@
-"""Time contenders in turn, and turn times into ratios with their spread."""
+"""Measure contenders alternately, and compute ratios of their times with quartiles."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-__all__ = ["Own", "Row", "Settings", "alternate", "clock_name", "now", "ratio_row", "use_clock", "value_row"]
+__all__ = ["Measurement", "Row", "Settings", "alternate", "clock_name", "now", "ratio_row", "use_clock", "value_row"]
 
 _CLOCKS = {"wall": time.perf_counter, "cpu": time.thread_time}
 _clock, _name = _CLOCKS["wall"], "wall"
 
 
 def use_clock(name: str) -> None:
-    """Choose the clock of one-threaded contenders: the wall's, or (on a busy machine) the thread's CPU time."""
+    """Choose the clock: wall time, or, for contenders with one thread on a busy machine, the CPU time of the thread."""
     global _clock, _name
     _clock, _name = _CLOCKS[name], name
 
 
 def now() -> float:
-    """Return seconds on the chosen clock."""
+    """Return the time of the chosen clock in seconds."""
     return _clock()
 
 
 def clock_name() -> str:
-    """Return the name of the chosen clock in the module `time`."""
+    """Return the name of the chosen clock's function in the module `time`."""
     return _clock.__name__
 
 
@@ -39,7 +39,7 @@ class Settings:
     rounds : float
         Factor on the number of rounds of each row.
     rows : float
-        Factor on the number of rows of each table; less than 1 for a look that scripts run at all.
+        Factor on the number of rows of each table; less than 1 to test that the scripts run.
     """
 
     rounds: float = 1.0
@@ -53,17 +53,17 @@ class Settings:
 
 
 @dataclass(frozen=True)
-class Own:
-    """What the library does in a family, without those it is compared with.
+class Measurement:
+    """A measurement of the library alone, without the contenders that it is compared with.
 
     Parameters
     ----------
     family, case, contender : str
         As in `Row`.
     rounds : int
-        How often to measure it.
+        Number of times to measure.
     call : callable
-        Does it once and returns the time taken; valid until the next one of the family is asked for.
+        Measures once and returns the seconds; valid until the next measurement of the family is created.
     """
 
     family: str
@@ -84,17 +84,17 @@ class Row:
     case : str
         Table, module and batch size.
     contender, against : str
-        What is compared; `against` is ``""`` for a figure that is no ratio.
+        What is compared; `against` is ``""`` for a value that is not a ratio.
     median, low, high : float
-        Median and quartiles over the rounds: of ratios, or of the figure itself.
+        Median and quartiles over the rounds: of the ratios, or of the values.
     unit : str
         ``"x"`` for a ratio.
     measured : float or None
-        Median of the contender's own seconds, where the row is a ratio of times.
+        Median seconds of the contender, if the row is a ratio of times.
     target : float or None
-        What the design asks for at most.
+        Upper limit that the design sets.
     clock : {"wall", "cpu"}
-        By which it was measured.
+        Clock of the measurement.
     """
 
     family: str
@@ -119,9 +119,9 @@ class Row:
 
 
 def alternate(contenders: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:
-    """Run every contender once per round, in an order that rotates; return what they returned.
+    """Run every contender once per round, in rotating order; return their results by name.
 
-    A round before the first warms caches and lazy imports up and is forgotten.
+    One additional round at the start is not counted: it fills caches and runs lazy imports.
     """
     names = list(contenders)
     times: dict[str, list[float]] = {name: [] for name in names}
@@ -150,7 +150,7 @@ def ratio_row(
     against: str,
     target: float | None = None,
 ) -> Row:
-    """Return the ratio of two contenders, taken round by round: what disturbs a round disturbs both."""
+    """Return the ratio of two contenders, computed per round, so that a disturbance of a round affects both."""
     ratios = [a / b for a, b in zip(times[contender], times[against], strict=True)]
     low, middle, high = quartiles(ratios)
     measured = statistics.median(times[contender])
@@ -161,6 +161,6 @@ def ratio_row(
 def value_row(
     family: str, case: str, contender: str, values: Sequence[float], unit: str, target: float | None = None
 ) -> Row:
-    """Return a figure that is no ratio."""
+    """Return the row of a value that is not a ratio."""
     low, middle, high = quartiles(values)
     return Row(family, case, contender, "", middle, low, high, len(values), unit=unit, target=target, clock=_name)

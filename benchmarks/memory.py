@@ -1,4 +1,4 @@
-"""(f) Peak memory over the data: each contender in a process of its own."""
+"""(f) Peak memory beyond the data; each contender runs in its own process."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def rows(settings: Settings) -> Iterator[Row]:
     n_rows = settings.n_rows(N_ROWS)
     data = n_rows * N_FEATURES * 4 / 2**20
     title = f"{n_rows:,} x {N_FEATURES} float32 = {data:.0f} MiB"
-    # A float32 module computes on the caller's array itself; float64 needs the copy.
+    # A float32 module uses the array of the caller; a float64 module needs a converted copy.
     targets = {"fit": data + 200, "fit, float64 module": 2 * data + 200}
     for mode in _MODES:
         command = [sys.executable, "-m", "benchmarks.memory", mode, str(n_rows)]
@@ -36,7 +36,7 @@ def rows(settings: Settings) -> Iterator[Row]:
 def _peak() -> float:
     """Return the largest resident size so far, in MiB."""
     status = Path("/proc/self/status")
-    if status.exists():  # on Linux ru_maxrss starts with the peak of the process that started this one
+    if status.exists():  # on Linux ru_maxrss begins with the peak of the parent process
         high = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
         return float(high.split()[1]) / 2**10
     factor = 2**20 if sys.platform == "darwin" else 2**10
@@ -44,7 +44,7 @@ def _peak() -> float:
 
 
 def _extra(mode: str, n_rows: int) -> float:
-    """Return by how much the peak grows above imports, data and a first small fit."""
+    """Return the growth of the peak in MiB, after imports, data and a first small fit."""
     import torch
 
     from benchmarks.leanest import LeanestFit

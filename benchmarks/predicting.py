@@ -1,4 +1,4 @@
-"""(c) `predict` and `predict_proba` on a million rows, against a batched forward pass by hand."""
+"""(c) `predict` and `predict_proba` for a million samples, against a hand-written batched forward pass."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any
 import torch
 
 from benchmarks.leanest import batched_forward
-from benchmarks.measure import Own, Row, Settings, alternate, now, ratio_row
+from benchmarks.measure import Measurement, Row, Settings, alternate, now, ratio_row
 from benchmarks.tables import LARGE, SMALL, Case, estimator
 
-__all__ = ["own", "rows"]
+__all__ = ["measurements", "rows"]
 
 _ROUNDS = {SMALL.name: 9, LARGE.name: 5}
 _TARGETS = {SMALL.name: 1.35, LARGE.name: 1.10}
@@ -33,13 +33,13 @@ def rows(settings: Settings) -> Iterator[Row]:
             yield ratio_row("c", _title(case), times, name, "batched forward", _TARGETS[case.name])
 
 
-def own(settings: Settings) -> Iterator[Own]:
-    """Yield what the library does in this family."""
+def measurements(settings: Settings) -> Iterator[Measurement]:
+    """Yield the measurements of the library alone in this family."""
     for case in _cases(settings):
         clf, X = _fitted(case)
         for method in (clf.predict, clf.predict_proba):
             rounds = settings.n_rounds(_ROUNDS[case.name])
-            yield Own("c", _title(case), method.__name__, rounds, lambda m=method, X=X: _seconds(lambda: m(X)))
+            yield Measurement("c", _title(case), method.__name__, rounds, lambda m=method, X=X: _seconds(lambda: m(X)))
 
 
 def _cases(settings: Settings) -> Iterator[Case]:

@@ -1,4 +1,4 @@
-"""Publish `benchmarks/results.json`: the picture and the tables of the pages that quote it."""
+"""Draw the picture and write the tables of the pages that show `benchmarks/results.json`."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ def main() -> None:
     docs = _HERE.parent / "docs"
     rows = list(report.load(_HERE / "results.json").values())
     (docs / "images").mkdir(parents=True, exist_ok=True)
-    figure = draw(rows)
-    figure.savefig(docs / "images" / "speed.png", dpi=130, metadata={"Software": None})
-    plt.close(figure)
+    fig = draw(rows)
+    fig.savefig(docs / "images" / "speed.png", dpi=130, metadata={"Software": None})
+    plt.close(fig)
     for make in (rivals, recorded, threads):
         _rewrite(docs / "speed.md", make.__name__, make(rows))
     _rewrite(docs / "accuracy-and-its-definitions.md", "modes", modes(rows))
 
 
 def _rewrite(page: Path, name: str, table: str) -> None:
-    """Put a table between its two marks."""
+    """Replace the text between the two marks of a table."""
     start, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->"
     before, _, rest = page.read_text().partition(start)
     page.write_text(before + start + table + end + rest.partition(end)[2])
@@ -61,7 +61,7 @@ def rivals(rows: list[Row]) -> str:
 
 
 def recorded(rows: list[Row]) -> str:
-    """Return the table of the families whose rows have targets, (a) apart."""
+    """Return the table of the rows with targets, except those of family (a)."""
     lines = ["| what | measured | at most |", "|---|---|---|"]
     for row in rows:
         if row.target is not None and row.family != "a":
@@ -99,16 +99,16 @@ def _with_quartiles(row: Row) -> str:
 
 
 def draw(rows: list[Row]) -> Any:
-    """Return a figure with one panel per table; whiskers are quartiles over the rounds."""
+    """Return a new matplotlib figure with one panel per table; whiskers are quartiles over the rounds."""
     cases: dict[str, list[Row]] = {}
     for row in rows:
         if row.family == "a" and row.against == LEANEST:
             cases.setdefault(row.case, []).append(row)
-    figure, axes = plt.subplots(1, len(cases), figsize=(12, 3.6), sharey=True, squeeze=False, layout="constrained")
+    fig, axes = plt.subplots(1, len(cases), figsize=(12, 3.6), sharey=True, squeeze=False, layout="constrained")
     for ax, (case, chosen) in zip(axes[0], cases.items(), strict=True):
         _panel(ax, case, chosen)
-    figure.supxlabel(f"time of an epoch, as a multiple of the {LEANEST} (line at 1), which records nothing", fontsize=9)
-    return figure
+    fig.supxlabel(f"time of an epoch, as a multiple of the {LEANEST} (line at 1), which records nothing", fontsize=9)
+    return fig
 
 
 def _panel(ax: Any, case: str, rows: list[Row]) -> None:

@@ -1,4 +1,4 @@
-"""(b) What recording costs: each mode of `train_accuracy` against the leanest loop, which records nothing."""
+"""(b) Cost of recording: each mode of `train_accuracy` against the leanest loop, which records nothing."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from functools import partial
 from typing import Any
 
 from benchmarks import rivals
-from benchmarks.measure import Own, Row, Settings, alternate, ratio_row
+from benchmarks.measure import Measurement, Row, Settings, alternate, ratio_row
 from benchmarks.tables import LARGE, MEDIUM, SMALL, Case, ours
 
-__all__ = ["own", "rows"]
+__all__ = ["measurements", "rows"]
 
 LEANEST = "leanest loop"
 _ROUNDS = {SMALL.name: 25, MEDIUM.name: 13, LARGE.name: 9}
@@ -32,12 +32,12 @@ def rows(settings: Settings) -> Iterator[Row]:
             yield ratio_row("b", case.title, times, mode, LEANEST, target)
 
 
-def own(settings: Settings) -> Iterator[Own]:
-    """Yield what the library does in this family."""
+def measurements(settings: Settings) -> Iterator[Measurement]:
+    """Yield the measurements of the library alone in this family."""
     for full in (SMALL, MEDIUM, LARGE):
         case = full.scaled(settings)
         for mode, call in _by_mode(case, *case.data()).items():
-            yield Own("b", case.title, mode, settings.n_rounds(_ROUNDS[case.name]), call)
+            yield Measurement("b", case.title, mode, settings.n_rounds(_ROUNDS[case.name]), call)
 
 
 def _by_mode(case: Case, X: Any, y: Any) -> dict[str, Callable[[], float]]:

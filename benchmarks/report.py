@@ -1,4 +1,4 @@
-"""From rows to `results.json`, `results.md` and a comparison with the stored reference."""
+"""Write rows to `results.json` and `results.md`, and compare them with the stored reference."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from benchmarks.measure import Row
 __all__ = ["load", "machine", "markdown", "save", "slower"]
 
 FAMILIES = {
-    "a": "An epoch of training, against the leanest loop and against what people use instead",
-    "b": "What recording costs: against the leanest loop, which records nothing",
-    "c": "Predicting a million rows, against a batched forward pass by hand",
+    "a": "An epoch of training, against the leanest loop and other libraries",
+    "b": "Cost of recording, against the leanest loop, which records nothing",
+    "c": "Predicting a million rows, against a hand-written batched forward pass",
     "d": "Five-fold cross-validation, whole fits",
-    "e": "What is paid once",
+    "e": "Fixed costs",
     "f": "Peak memory over the data",
-    "g": "Growth with rows, classes and features",
+    "g": "Scaling with rows, classes and features",
     "t": "Two intra-op threads against one",
 }
 
 
 def machine() -> dict[str, Any]:
-    """Describe the machine, and how busy it is."""
+    """Describe the machine, its software and its load."""
     name = platform.processor() or platform.machine()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
@@ -53,12 +53,12 @@ def machine() -> dict[str, Any]:
 
 
 def save(path: Path, rows: Iterable[Row], about: dict[str, Any]) -> None:
-    """Write rows and machine as JSON."""
+    """Write rows and the description of the machine as JSON."""
     path.write_text(json.dumps({"machine": about, "rows": [row.state() for row in rows]}, indent=1) + "\n")
 
 
 def load(path: Path) -> dict[str, Row]:
-    """Return the rows of a file by their key; none if there is no file."""
+    """Return the rows of a file by their key; an empty dict if there is no file."""
     if not path.exists():
         return {}
     rows = [Row(**state) for state in json.loads(path.read_text())["rows"]]
@@ -66,7 +66,7 @@ def load(path: Path) -> dict[str, Row]:
 
 
 def slower(row: Row, before: Row | None) -> bool:
-    """Whether a row got worse than its reference by more than the spread of either."""
+    """Whether a row is higher than its reference by more than the spread of both."""
     if before is None or before.clock != row.clock:
         return False
     spread = max(row.high - row.low, before.high - before.low, 0.02 * before.median)

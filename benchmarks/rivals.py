@@ -1,4 +1,4 @@
-"""What people use instead: each returns the seconds of an epoch, or trains a whole estimator."""
+"""Other ways to train: each function returns the seconds of an epoch, or an estimator to fit."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ __all__ = ["has_realmlp", "leanest", "mlp", "mlp_estimator", "realmlp", "skorch_
 
 
 def leanest(case: Case, X: Any, y: Any, n_epochs: int = 12) -> float:
-    """The yardstick of `benchmarks.leanest`."""
+    """Return the seconds of an epoch of the baseline, `benchmarks.leanest`."""
     fit = LeanestFit(case.module(), torch.from_numpy(X), torch.from_numpy(y), case.batch_size)
     return per_epoch(fit.fit(n_epochs).stamps)
 
 
 def tutorial(case: Case, X: Any, y: Any, n_epochs: int) -> float:
-    """The loop of tutorials: a `DataLoader`, ``zero_grad``, ``loss.item()`` and an accuracy per batch."""
+    """Return the seconds of an epoch of a tutorial loop: `DataLoader`, ``zero_grad``, ``loss.item()``, accuracy."""
     module = case.module()
     optimizer = torch.optim.AdamW(module.parameters(), lr=1e-3)
     loss_of = nn.CrossEntropyLoss()
@@ -54,7 +54,7 @@ def tutorial(case: Case, X: Any, y: Any, n_epochs: int) -> float:
 
 
 class _Timed(NeuralNetClassifier):
-    """skorch's net with our clock read at the start of each epoch."""
+    """A skorch net that stores the time at the start of each epoch."""
 
     begun: ClassVar[list[float]] = []
 
@@ -65,7 +65,7 @@ class _Timed(NeuralNetClassifier):
 
 
 def skorch_estimator(case: Case, n_epochs: int, accuracy: bool, cls: Any = NeuralNetClassifier) -> Any:
-    """A skorch net with fused AdamW, and the training accuracy as its documentation records it."""
+    """Return a skorch net with fused AdamW; it records the training accuracy as in skorch's documentation."""
     scoring = EpochScoring("accuracy", name="train_acc", lower_is_better=False, on_train=True)
     return cls(
         Stamped,
@@ -86,14 +86,14 @@ def skorch_estimator(case: Case, n_epochs: int, accuracy: bool, cls: Any = Neura
 
 
 def skorch_net(case: Case, X: Any, y: Any, n_epochs: int, accuracy: bool) -> float:
-    """Return the seconds from one epoch of skorch to the next."""
+    """Return the seconds of an epoch of skorch, from the start of one to that of the next."""
     _Timed.begun.clear()
     skorch_estimator(case, n_epochs + 1, accuracy, _Timed).fit(X, y)
     return per_epoch(_Timed.begun)
 
 
 class _TimedMLP(MLPClassifier):
-    """scikit-learn's network with our clock read where it notes an epoch's loss."""
+    """scikit-learn's network; it stores the time when it records the loss of an epoch."""
 
     ended: ClassVar[list[float]] = []
 
@@ -108,7 +108,7 @@ class _TimedMLP(MLPClassifier):
 
 
 def mlp_estimator(case: Case, n_epochs: int, cls: type[MLPClassifier] = MLPClassifier) -> MLPClassifier:
-    """scikit-learn's own network, of the same layers, with Adam; it runs exactly `n_epochs`."""
+    """Return scikit-learn's network with the same layers and Adam; it runs exactly `n_epochs` epochs."""
     return cls(
         (case.hidden, case.hidden),
         batch_size=case.batch_size,
@@ -119,7 +119,7 @@ def mlp_estimator(case: Case, n_epochs: int, cls: type[MLPClassifier] = MLPClass
 
 
 def mlp(case: Case, X: Any, y: Any, n_epochs: int) -> float:
-    """Return the seconds from the end of one epoch of `MLPClassifier` to the next."""
+    """Return the seconds of an epoch of `MLPClassifier`, from the end of one to that of the next."""
     _TimedMLP.ended.clear()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
@@ -133,7 +133,7 @@ def has_realmlp() -> bool:
 
 
 def realmlp(case: Case, X: Any, y: Any, n_epochs: int) -> float:
-    """Return the seconds of an epoch of pytabkit's RealMLP with its own defaults but our width, batch and thread."""
+    """Return the seconds of an epoch of pytabkit's RealMLP: its defaults, with our width, batch size and one thread."""
     from pytabkit import RealMLP_TD_Classifier
 
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
@@ -152,7 +152,7 @@ def realmlp(case: Case, X: Any, y: Any, n_epochs: int) -> float:
 
 
 def _by_difference(build: Callable[[int], Any], X: Any, y: Any, n_epochs: int) -> float:
-    """Return the seconds of an epoch where nobody tells when one ends: a long fit less a short one."""
+    """Return the seconds of an epoch as the difference of a long fit and a short one."""
     taken = []
     for epochs in (2, n_epochs):
         estimator = build(epochs)

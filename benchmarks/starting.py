@@ -1,4 +1,4 @@
-"""(e) What is paid once: importing the library, and the fixed cost of a fit."""
+"""(e) Fixed costs: importing the library, and a fit of one step."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ import torch
 
 import sktorch_acc
 from benchmarks.leanest import LeanestFit
-from benchmarks.measure import Own, Row, Settings, alternate, clock_name, now, ratio_row, value_row
+from benchmarks.measure import Measurement, Row, Settings, alternate, clock_name, now, ratio_row, value_row
 from benchmarks.tables import SMALL, Case, estimator
 
-__all__ = ["own", "rows"]
+__all__ = ["measurements", "rows"]
 
-_ROOT = Path(sktorch_acc.__file__).parents[1]  # a new process imports the package that this one has imported
+_ROOT = Path(sktorch_acc.__file__).parents[1]  # so that a new process imports the same package
 _BASE = "import torch, sklearn"
 _IMPORTS = {
     _BASE: _BASE,
@@ -46,17 +46,18 @@ def rows(settings: Settings) -> Iterator[Row]:
         yield from _fixed_cost(settings, case, target)
 
 
-def own(settings: Settings) -> Iterator[Own]:
-    """Yield what the library does in this family."""
+def measurements(settings: Settings) -> Iterator[Measurement]:
+    """Yield the measurements of the library alone in this family."""
     for case in _ONE_STEP:
         fit = partial(_fit_seconds, case, *case.data())
-        yield Own("e", _title(case), "ours, all", settings.n_rounds(3 * _FITS), fit)
+        yield Measurement("e", _title(case), "ours, all", settings.n_rounds(3 * _FITS), fit)
     rounds = settings.n_rounds(_IMPORT_ROUNDS)
-    yield Own("e", "import in a new process, after torch and sklearn", "TorchClassifier", rounds, _import_seconds)
+    title = "import in a new process, after torch and sklearn"
+    yield Measurement("e", title, "TorchClassifier", rounds, _import_seconds)
 
 
 def _fixed_cost(settings: Settings, case: Case, target: float | None) -> Iterator[Row]:
-    """Yield the cost of a fit of one epoch and one step, less that of the leanest loop's."""
+    """Yield the time of a fit of one epoch with one step, of the leanest loop, and the difference."""
     X, y = case.data()
     tensors = torch.from_numpy(X), torch.from_numpy(y)
     contenders = {
@@ -92,7 +93,7 @@ def _process_seconds(code: str) -> float:
 
 
 def _import_seconds() -> float:
-    """Return what importing the classifier takes beyond torch and scikit-learn."""
+    """Return the seconds of importing the classifier, after torch and scikit-learn."""
     code = (
         f"from time import {clock_name()} as now; {_BASE}; start = now(); "
         "from sktorch_acc import TorchClassifier; print(now() - start)"

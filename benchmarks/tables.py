@@ -1,4 +1,4 @@
-"""The tables and the modules of the benchmarks, and our own estimator on them."""
+"""The tables and modules of the benchmarks, and the estimator of the library for them."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ __all__ = ["LARGE", "MEDIUM", "SMALL", "TALL", "Case", "Doubled", "Stamped", "es
 
 
 class Stamped(nn.Module):
-    """Two hidden layers, and a clock that is read when training mode begins.
+    """Two hidden layers; stores the time when training mode begins.
 
-    Our loop calls ``module.train()`` once per epoch, so the differences are wall clock between epochs:
-    nothing can hide outside of what the library itself reports as ``seconds``.
+    The library calls ``module.train()`` once per epoch, so that the differences are complete epochs, including work
+    that the column ``seconds`` of ``history_`` does not contain.
     """
 
     stamps: ClassVar[list[float]] = []
@@ -69,12 +69,12 @@ class Case:
         return replace(self, n_rows=settings.n_rows(self.n_rows))
 
     def data(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return float32 features and int64 labels that have something to do with them."""
+        """Return float32 features, and int64 labels that depend on them."""
         rng = np.random.default_rng(0)
         X = rng.standard_normal((self.n_rows, self.n_features), dtype=np.float32)
         scores = X @ rng.standard_normal((self.n_features, self.n_classes), dtype=np.float32)
         y = (scores + 2 * rng.standard_normal(scores.shape, dtype=np.float32)).argmax(axis=1)
-        y[: self.n_classes] = np.arange(self.n_classes)  # every class is there
+        y[: self.n_classes] = np.arange(self.n_classes)  # every class has a sample
         return X, y
 
     def module(self) -> Stamped:
@@ -88,7 +88,7 @@ TALL = Case("tall", 30, 64, 3, 1024, 200_000)
 
 
 def estimator(case: Case, mode: str | None, n_epochs: int, **params: Any) -> TorchClassifier:
-    """Return our estimator, with one thread unless `params` say otherwise."""
+    """Return the estimator of the library, with one thread by default."""
     params = {"n_threads": 1, "random_state": 0, **params}
     return TorchClassifier(
         Stamped,
@@ -101,13 +101,13 @@ def estimator(case: Case, mode: str | None, n_epochs: int, **params: Any) -> Tor
 
 
 def per_epoch(stamps: list[float]) -> float:
-    """Return the median seconds of an epoch, from the third on."""
+    """Return the median seconds of an epoch, without the first two."""
     taken = [after - before for before, after in itertools.pairwise(stamps)]
     return statistics.median(taken[2:])
 
 
 def ours(case: Case, X: Any, y: Any, mode: str | None, n_epochs: int = 12, **params: Any) -> float:
-    """Return the seconds of an epoch of ours: from one ``train()`` to the next, all that lies between."""
+    """Return the seconds of an epoch of the library, from one call of ``train()`` to the next."""
     Stamped.stamps.clear()
     estimator(case, mode, n_epochs + 1, **params).fit(X, y)
-    return per_epoch(Stamped.stamps[-(n_epochs + 1) :])  # the earlier ones are the probe's
+    return per_epoch(Stamped.stamps[-(n_epochs + 1) :])  # the earlier ones are of the probe

@@ -1,4 +1,4 @@
-"""(t) One intra-op thread against two, by operations per step: what ``n_threads="auto"`` goes by."""
+"""(t) Two intra-op threads against one, by operations per step: the basis of ``n_threads="auto"``."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _WIDTHS_AND_BATCHES = ((32, 32), (64, 128), (128, 128), (128, 256), (128, 512), 
 
 
 def rows(settings: Settings) -> Iterator[Row]:
-    """Yield the rows of this family; none on a machine of one core."""
+    """Yield the rows of this family; none on a machine with one core."""
     available = torch.get_num_threads()
     if available < 2:
         return

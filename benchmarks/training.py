@@ -1,4 +1,4 @@
-"""(a) An epoch of training, against the leanest loop and against what people use instead."""
+"""(a) An epoch of training, against the leanest loop and other libraries."""
 
 from __future__ import annotations
 
@@ -41,5 +41,5 @@ def rows(settings: Settings) -> Iterator[Row]:
 
 
 def _advantage(title: str, times: dict[str, list[float]], rival: str, at_least: float | None) -> Row:
-    """Return ours over a rival; the target is the inverse of "so many times faster"."""
+    """Return the ratio of ours to a rival; `at_least` is how many times faster ours should be."""
     return ratio_row("a", title, times, "ours, running", rival, None if at_least is None else 1 / at_least)

@@ -1,4 +1,4 @@
-"""(d) Five-fold cross-validation, one and two processes: whole fits, start-up included."""
+"""(d) Five-fold cross-validation with one and two processes: complete fits, including start-up."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def _title(name: str, n_jobs: int) -> str:
 
 
 def _seconds(estimator: Any, X: Any, y: Any, n_jobs: int) -> float:
-    start = time.perf_counter()  # the work is in other processes: no other clock sees it
+    start = time.perf_counter()  # wall time: the work is done in other processes
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         cross_val_score(estimator, X, y, cv=5, n_jobs=n_jobs)

@@ -1,4 +1,4 @@
-"""Write the pages of docs/codes from the catalogue; what a page says is printed comes from running it.
+"""Write the pages of docs/codes from the catalogue; the printed output comes from running the code.
 
 Run: python docs/make_codes.py
 """
@@ -15,11 +15,11 @@ import torch
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 
-from catalogue import counting, data, folds, learning, mode, outputs  # noqa: E402
+from catalogue import counting, data, evaluation, folds, learning, outputs  # noqa: E402
 from catalogue.page import Page  # noqa: E402
 
 TARGET = HERE / "codes"
-PAGES: list[Page] = [*counting.PAGES, *outputs.PAGES, *data.PAGES, *mode.PAGES, *learning.PAGES, *folds.PAGES]
+PAGES: list[Page] = [*counting.PAGES, *outputs.PAGES, *data.PAGES, *evaluation.PAGES, *learning.PAGES, *folds.PAGES]
 
 _PAGE = """\
 # ACC-{code}: {title}
@@ -64,14 +64,14 @@ It prints
 """
 
 UNTESTABLE = """\
-## What has no page
+## Entries without a page
 
-Some entries of the catalogue cannot be shown here, or are not looked for yet:
+Some entries of the catalogue cannot be shown here, or are not detected yet:
 
-- **A9** as old versions of torch had it (`/` between integers before 1.5): only `//` can be run today.
-- **B9**, float labels that a GPU backend accepts in silence: needs that backend.
-- **E10**, a module instance that was trained before: `TorchClassifier` copies instances, and a loop leaves no trace.
-- **H** (several processes): H1 is named by its figure alone; nothing looks at process groups.
+- **A9** as in old versions of torch (`/` between integers before 1.5): only `//` can be run today.
+- **B9**, float labels that a GPU backend accepts without an error: needs that backend.
+- **E10**, a module instance that was trained before: `TorchClassifier` copies instances, and a loop does not show it.
+- **H** (several processes): H1 is found from its value only; process groups are not examined.
 - **E8** and **G4** cannot happen with this library.
 """
 
@@ -101,11 +101,12 @@ def index_text() -> str:
     return f"""\
 # The codes
 
-One page per mistake, with the wrong and the right code. [`explain_accuracy`](../why-is-my-accuracy-wrong.md) names them
-from a figure, `diagnose` from a module and its data, [`audit_loop`](../i-keep-my-loop.md#watch-it-while-it-runs) from a
-loop while it runs, `audit_cross_validation` from the folds, and `fit` in errors and warnings.
+One page per error, with the wrong and the right code. [`explain_accuracy`](../why-is-my-accuracy-wrong.md) finds them
+from a printed accuracy, `diagnose` from a module and its data,
+[`audit_loop`](../i-keep-my-loop.md#monitor-it-while-it-runs) from a running loop, and `audit_cross_validation` from the
+folds; `fit` reports some in errors and warnings.
 
-| code | mistake | what you see |
+| code | error | what you see |
 |---|---|---|
 {rows}
 

@@ -1,6 +1,6 @@
-"""A small convolutional network on pictures of digits, stopped early; and the pictures it gets wrong.
+"""A small convolutional network on images of digits, with early stopping, and its wrong predictions.
 
-Run: ``python examples/images.py [folder for the picture]``
+Run: ``python examples/images.py [folder for the plot]``
 """
 
 import sys
@@ -16,7 +16,7 @@ from sktorch_acc import TorchClassifier
 
 
 class DigitNet(nn.Module):
-    """in_channels and n_classes come from the data."""
+    """in_channels and n_classes are set from the data."""
 
     def __init__(self, in_channels, n_classes, width=12):
         super().__init__()
@@ -51,24 +51,24 @@ def main(folder):
         verbose=1,
     ).fit(X_train, y_train)
     predicted = clf.predict(X_test)
-    print(f"best epoch {clf.best_epoch_} of {clf.n_iter_}; accuracy on new pictures {clf.score(X_test, y_test):.3f}")
+    print(f"best epoch {clf.best_epoch_} of {clf.n_iter_}; accuracy on test images {clf.score(X_test, y_test):.3f}")
 
     wrong = (predicted != y_test).nonzero()[0][:8]
-    figure, axes = plt.subplot_mosaic(
+    fig, axes = plt.subplot_mosaic(
         [["curve"] * 4 + list("abcd"), ["curve"] * 4 + list("efgh")], figsize=(12, 4), layout="constrained"
     )
     for column, color in (("train_acc", "#0072b2"), ("valid_acc", "#d55e00")):
         axes["curve"].plot(clf.history_.index, clf.history_[column], color=color, label=column)
-    axes["curve"].axvline(clf.best_epoch_, color="gray", linestyle=":", label="best epoch: these weights are kept")
+    axes["curve"].axvline(clf.best_epoch_, color="gray", linestyle=":", label="best epoch: its weights are restored")
     axes["curve"].set(xlabel="epoch", ylabel="accuracy", title="Digits: training")
     axes["curve"].legend(frameon=False)
     for name in "abcdefgh":
         axes[name].axis("off")
     for name, row in zip("abcdefgh", wrong, strict=False):
         axes[name].imshow(X_test[row, 0], cmap="gray_r")
-        axes[name].set_title(f"is {y_test[row]}, taken for {predicted[row]}", fontsize=9)
-    figure.savefig(folder / "images.png", dpi=110)
-    print("picture:", folder / "images.png")
+        axes[name].set_title(f"true {y_test[row]}, predicted {predicted[row]}", fontsize=9)
+    fig.savefig(folder / "images.png", dpi=110)
+    print("plot:", folder / "images.png")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""Three classes, one of them rare: what the overall accuracy hides, and what class_weight does about it.
+"""Three classes, one of them rare: the accuracy of each class, with and without class_weight.
 
-Run: ``python examples/imbalanced_classes.py [folder for the picture]``
+Run: ``python examples/imbalanced_classes.py [folder for the plot]``
 """
 
 import sys
@@ -21,7 +21,7 @@ LABELS = np.array(["common", "seldom", "rare"])
 
 
 def accuracies(y, predicted):
-    """Share of right rows: of each class, overall, and the mean of the classes."""
+    """Accuracy of each class, overall accuracy, and the mean over the classes."""
     of_class = [(predicted[y == label] == label).mean() for label in LABELS]
     return [*of_class, (predicted == y).mean(), np.mean(of_class)]
 
@@ -32,7 +32,7 @@ def main(folder):
         class_sep=0.8, flip_y=0.02, random_state=0,
     )  # fmt: skip
     y = LABELS[codes]
-    table = pd.DataFrame({"rows": [*(y == LABELS[:, None]).sum(axis=1), len(y), len(y)]})
+    table = pd.DataFrame({"samples": [*(y == LABELS[:, None]).sum(axis=1), len(y), len(y)]})
     table.index = [*LABELS, "overall", "mean of classes"]
     for class_weight in (None, "balanced"):
         clf = TorchClassifier(lr=0.005, max_epochs=20, class_weight=class_weight, random_state=0)
@@ -41,17 +41,17 @@ def main(folder):
         table[f"class_weight={class_weight}"] = accuracies(y, predicted)
     print(table.to_string(float_format=lambda value: f"{value:.3f}"))
 
-    figure, axes = plt.subplots(figsize=(7.5, 4.2), layout="constrained")
-    table.drop(columns="rows").plot.bar(ax=axes, rot=0, color=["#999999", "#0072b2"], width=0.75)
+    fig, axes = plt.subplots(figsize=(7.5, 4.2), layout="constrained")
+    table.drop(columns="samples").plot.bar(ax=axes, rot=0, color=["#999999", "#0072b2"], width=0.75)
     for bars in axes.containers:
         axes.bar_label(bars, fmt="{:.0%}", fontsize=8)
     axes.axvline(len(LABELS) - 0.5, color="lightgray")
-    axes.set(ylabel="accuracy on rows not seen", ylim=(0, 1.12))
-    axes.set_title("Weights move accuracy from the common class to the rare one")
+    axes.set(ylabel="accuracy in cross-validation", ylim=(0, 1.12))
+    axes.set_title("Class weights increase the accuracy of the rare class")
     axes.legend(frameon=False, ncols=2, loc="upper center")
     axes.spines[["top", "right"]].set_visible(False)
-    figure.savefig(folder / "imbalanced.png", dpi=110)
-    print("picture:", folder / "imbalanced.png")
+    fig.savefig(folder / "imbalanced.png", dpi=110)
+    print("plot:", folder / "imbalanced.png")
 
 
 if __name__ == "__main__":

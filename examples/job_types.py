@@ -1,6 +1,6 @@
-"""Predict the job type of employees with a module of your own, and see for which jobs it works.
+"""Predict the job type of employees with your own module, and compare the accuracy of the jobs.
 
-Run: ``python examples/job_types.py [folder for the picture]``
+Run: ``python examples/job_types.py [folder for the plot]``
 """
 
 import sys
@@ -20,7 +20,7 @@ from sktorch_acc.datasets import make_job_types
 
 
 class JobNet(nn.Module):
-    """n_features and n_classes come from the data; hidden and dropout can be searched."""
+    """n_features and n_classes are set from the data; hidden and dropout can be tuned in a search."""
 
     def __init__(self, n_features, n_classes, hidden=24, dropout=0.2):
         super().__init__()
@@ -44,27 +44,27 @@ def main(folder):
     clf = TorchClassifier(JobNet, lr=0.003, max_epochs=30, batch_size=32, random_state=0)
     pipeline = make_pipeline(columns, clf)
 
-    # Rows that the model has not seen: every employee is predicted by a model trained on the others.
+    # Cross-validation: every employee is predicted by a model that was trained on others.
     predicted = cross_val_predict(pipeline, X, y, cv=StratifiedKFold(5, shuffle=True, random_state=0))
-    print(f"right: {(predicted == y).sum()}, wrong: {(predicted != y).sum()} of {len(y)}")
+    print(f"correct: {(predicted == y).sum()}, wrong: {(predicted != y).sum()} of {len(y)}")
     for job in y.cat.categories:
         of_job = y == job
         print(f"{job}: {(predicted[of_job] == job).sum()} of {of_job.sum()}")
 
-    # Rows that it was trained on: what happened epoch by epoch.
+    # The accuracy on the fitted samples after each epoch.
     history = pipeline.fit(X, y)[-1].history_
 
-    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.4), layout="constrained")
+    fig, (left, right) = plt.subplots(1, 2, figsize=(11, 4.4), layout="constrained")
     for job, color in zip(y.cat.categories, ("#0072b2", "#d55e00", "#009e73"), strict=True):
         left.plot(history.index, history[f"train_acc[{job}]"], color=color, label=job)
     left.plot(history.index, history["train_acc"], color="black", linewidth=2.5, label="all")
-    left.plot(history.index, history["train_acc_running"], color="gray", linestyle=":", label="all, while training")
-    left.set(xlabel="epoch", ylabel="accuracy on the fitted rows", title="Training, class by class")
+    left.plot(history.index, history["train_acc_running"], color="gray", linestyle=":", label="all, running")
+    left.set(xlabel="epoch", ylabel="accuracy on the fitted samples", title="Training accuracy of each class")
     left.legend(frameon=False)
     ConfusionMatrixDisplay.from_predictions(y, predicted, ax=right, cmap="Blues", colorbar=False)
-    right.set_title(f"New employees: {(predicted == y).mean():.0%} right (best possible: 81%)")
-    figure.savefig(folder / "job_types.png", dpi=110)
-    print("picture:", folder / "job_types.png")
+    right.set_title(f"Cross-validation: accuracy {(predicted == y).mean():.0%} (best possible: 81%)")
+    fig.savefig(folder / "job_types.png", dpi=110)
+    print("plot:", folder / "job_types.png")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""A callback of your own: keep the decision boundary of some epochs, and draw them.
+"""Your own callback: store the predictions after some epochs, and plot the decision boundaries.
 
-Run: ``python examples/own_callback.py [folder for the picture]``
+Run: ``python examples/own_callback.py [folder for the plot]``
 """
 
 import sys
@@ -17,10 +17,10 @@ from sktorch_acc import TorchClassifier
 
 
 class KeepPredictions(Callback):
-    """Predict rows after some epochs; the fitted copy of this callback holds `predictions_`."""
+    """Predict samples after some epochs; the fitted copy of this callback has the attribute `predictions_`."""
 
-    def __init__(self, rows, epochs):
-        self.rows = rows
+    def __init__(self, X, epochs):
+        self.X = X
         self.epochs = epochs
 
     def on_train_begin(self, net, **kwargs):
@@ -29,7 +29,7 @@ class KeepPredictions(Callback):
     def on_epoch_end(self, net, **kwargs):
         epoch = len(net.history)
         if epoch in self.epochs:
-            self.predictions_[epoch] = net.predict_proba(self.rows)[:, 1]
+            self.predictions_[epoch] = net.predict_proba(self.X)[:, 1]
 
 
 def main(folder):
@@ -40,21 +40,21 @@ def main(folder):
     parameters = {"lr": 0.02, "max_epochs": 80, "batch_size": 32, "random_state": 0}
     keep = KeepPredictions(grid, epochs=(1, 5, 20, 80))
     clf = TorchClassifier(callbacks=[("keep", keep)], **parameters).fit(X, y)
-    ((_, kept),) = clf.callbacks_  # a copy: the callback given stays as it was
+    ((_, kept),) = clf.callbacks_  # a copy: the callback that was passed is not changed
 
-    # Watching changed nothing: the same fit without the callback ends at the same weights.
+    # The callback does not change the training: the fit without it gives the same weights.
     alone = TorchClassifier(**parameters).fit(X, y)
     pairs = zip(clf.module_.parameters(), alone.module_.parameters(), strict=True)
     print("same weights with and without the callback:", all(torch.equal(a, b) for a, b in pairs))
 
-    figure, panels = plt.subplots(1, 4, figsize=(13, 3.6), sharex=True, sharey=True, layout="constrained")
+    fig, panels = plt.subplots(1, 4, figsize=(13, 3.6), sharex=True, sharey=True, layout="constrained")
     for axes, (epoch, probability) in zip(panels, kept.predictions_.items(), strict=True):
         axes.contourf(*side, probability.reshape(120, 120), levels=np.linspace(0, 1, 11), cmap="RdBu_r", alpha=0.45)
         axes.contour(*side, probability.reshape(120, 120), levels=[0.5], colors="black", linewidths=1)
         axes.scatter(*X.T, c=np.where(y == 1, "#b2182b", "#2166ac"), s=9, edgecolors="white", linewidths=0.3)
         axes.set_title(f"epoch {epoch}: train_acc {clf.history_.loc[epoch, 'train_acc']:.3f}")
-    figure.savefig(folder / "own_callback.png", dpi=110)
-    print("picture:", folder / "own_callback.png")
+    fig.savefig(folder / "own_callback.png", dpi=110)
+    print("plot:", folder / "own_callback.png")
 
 
 if __name__ == "__main__":

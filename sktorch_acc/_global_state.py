@@ -1,8 +1,7 @@
-"""The only place that saves, seeds and restores the state that a process shares.
+"""Save, seed and restore the global state of the process; no other module of the library changes it.
 
-That state is: the generators of torch (CPU and accelerator), numpy and Python, the default dtype, the
-number of intra-op threads and the gradient mode. Nothing else in the library touches it. The seeds of fits and
-epochs are made here too.
+The global state consists of the generators of torch (CPU and accelerator), numpy and Python, the default dtype, the
+number of intra-op threads and the gradient mode. The seeds of fits and epochs are computed here too.
 """
 
 from __future__ import annotations
@@ -43,13 +42,13 @@ def seed_generators(seeds: tuple[int, int, int], device: torch.device) -> None:
     accelerator = _accelerator(device)
     if accelerator is not None:
         accelerator.manual_seed(seeds[0])
-    np.random.seed(seeds[1])  # noqa: NPY002 - the global generator is what is to be seeded
+    np.random.seed(seeds[1])  # noqa: NPY002 - the global generator is to be seeded
     random.seed(seeds[2])
 
 
 @contextmanager
 def guarded_generators(device: torch.device) -> Iterator[None]:
-    """Give the body the generators as they are, and put them back afterwards, whatever it drew."""
+    """Restore the generators after the body, whatever it drew from them."""
     accelerator = _accelerator(device)
     torch_state = torch.default_generator.get_state()
     device_state = None if accelerator is None else accelerator.get_rng_state(device)
@@ -65,7 +64,7 @@ def guarded_generators(device: torch.device) -> Iterator[None]:
 
 
 def full_precision(device: torch.device) -> AbstractContextManager[Any]:
-    """Return a context without autocast: `fit` and `predict` compute in the module's dtype alone."""
+    """Return a context without autocast: `fit` and `predict` compute in the dtype of the module only."""
     if not torch.is_autocast_enabled(device.type):
         return nullcontext()
     return torch.autocast(device.type, enabled=False)
@@ -86,9 +85,9 @@ def thread_limit(n_threads: int) -> Iterator[None]:
 
 @contextmanager
 def isolated(device: torch.device) -> Iterator[None]:
-    """Run the body so that no shared state is different afterwards, also when it fails.
+    """Restore the global state after the body, also if it raises an error.
 
-    Gradients are on inside and autocast is off: `fit` must train also under ``torch.no_grad()``.
+    Inside, gradients are on and autocast is off, so that `fit` trains also under ``torch.no_grad()``.
     """
     dtype, threads = torch.get_default_dtype(), torch.get_num_threads()
     try:
@@ -109,13 +108,13 @@ def isolated(device: torch.device) -> Iterator[None]:
 # ------------------------------------------------------------ seeds
 
 _GOLDEN = 0x9E3779B97F4A7C15  # spreads consecutive epochs over the seeds
-_SPLIT_EPOCH = -1  # the "epoch" whose seed decides the hold-out
-# To seed a RandomState anew is fifty times faster than to make one.
+_SPLIT_EPOCH = -1  # in place of an epoch, for the seed of the hold-out
+# Seeding an existing RandomState is fifty times faster than creating one.
 _SEEDED, _SEEDING = np.random.RandomState(), threading.Lock()
 
 
 def epoch_seeds(seed: int, epoch: int) -> tuple[int, int, int, int]:
-    """Return the seeds of an epoch: torch, numpy, Python, order of the samples. Epoch 0 builds the module."""
+    """Return the seeds of an epoch: torch, numpy, Python, order of the samples. Those of epoch 0 are for the module."""
     mixed = (seed + epoch * _GOLDEN) % 2**64
     return mixed % 2**63, mixed % 2**32, mixed >> 1, (mixed ^ _GOLDEN) % 2**63
 
@@ -126,7 +125,7 @@ def split_seed(seed: int) -> int:
 
 
 def fit_seed(random_state: Any) -> int:
-    """Return the seed of a fit, of 62 bits: fresh entropy for None, else drawn as scikit-learn draws."""
+    """Return the seed of a fit (62 bits): new entropy for None, else drawn from `random_state` as in scikit-learn."""
     if random_state is None:
         return secrets.randbits(62)
     if isinstance(random_state, Integral):

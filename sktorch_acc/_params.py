@@ -1,4 +1,4 @@
-"""Double-underscore parameters (``module__hidden``): store, split, and name the nearest valid one."""
+"""Nested parameters (``module__hidden``): split them by prefix, check their names and suggest valid ones."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def is_nested(name: str) -> bool:
 
 
 def nearest(name: str, valid: Iterable[str], prefix: str = "") -> str:
-    """Return a sentence that names the valid names closest to `name`, with `prefix` in front of them."""
+    """Return a sentence with the valid name that is most similar to `name`, or with all of them, after `prefix`."""
     valid = sorted(valid)
     close = difflib.get_close_matches(name, valid, n=1, cutoff=0.5)
     if close:
@@ -35,7 +35,7 @@ def split_nested(nested: Mapping[str, Any], prefix: str) -> dict[str, Any]:
 
 
 def accepted_names(target: Callable[..., Any]) -> tuple[set[str], bool]:
-    """Return the keyword names that calling `target` accepts, and whether it takes any (``**kwargs``)."""
+    """Return the names of the arguments of `target`, and whether it also accepts others (``**kwargs``)."""
     if isinstance(target, type):
         made_by = [getattr(target, name) for name in ("__init__", "__new__")]
         names, takes_any = _class_names(target, *made_by)
@@ -45,7 +45,7 @@ def accepted_names(target: Callable[..., Any]) -> tuple[set[str], bool]:
 
 @functools.lru_cache(maxsize=64)
 def _class_names(cls: type, *made_by: Any) -> tuple[set[str], bool]:
-    """Return `_names` of a class; remembered, as reading a signature takes 50 us and each fit asks for several."""
+    """Return `_names` of a class; cached, because reading a signature takes 50 us and a fit reads several."""
     return _names(cls)
 
 
@@ -67,7 +67,7 @@ def check_names(
     exclude: Iterable[str] = (),
     also: Iterable[str] = (),
 ) -> None:
-    """Raise ValueError for a name that `target` does not accept, naming the nearest valid one."""
+    """Raise ValueError for a name that `target` does not accept, and suggest a valid one."""
     given = list(given)
     if not given:
         return

@@ -1,4 +1,4 @@
-"""The versions that a pickle was made with, and the warning if they are others now."""
+"""The versions that are stored in a pickle, and the warning if other versions load it."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ __all__ = ["own_version", "pickled_versions", "warn_of_other_versions"]
 def own_version() -> str:
     """Return the version of this library.
 
-    Looked up, not imported: the package's `__init__` names every room, and so lies above them all.
+    It is looked up in ``sys.modules``: no module of the package may import its `__init__`, which imports them all.
     """
     return str(sys.modules[__name__.partition(".")[0]].__version__)
 
 
 def pickled_versions() -> dict[str, str]:
-    """Return the versions on whose private attributes a pickle depends."""
+    """Return the versions of the packages whose private attributes are in a pickle."""
     return {"sktorch-acc": own_version(), "scikit-learn": sklearn.__version__}
 
 
 def warn_of_other_versions(name: str, pickled: Mapping[str, str]) -> None:
-    """Warn once per package whose version is not the one that made the pickle.
+    """Warn of each package whose version differs from the one that made the pickle.
 
     Parameters
     ----------
     name : str
         Class of the estimator.
     pickled : mapping of str to str
-        What `pickled_versions` returned then; a package that is missing is not compared.
+        The versions that made it, as from `pickled_versions`; a package that is missing is not compared.
     """
     for package, current in pickled_versions().items():
         original = pickled.get(package, current)

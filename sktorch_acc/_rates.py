@@ -1,4 +1,4 @@
-"""Counts to rates: the one division of the library, and the interval around it (numpy only)."""
+"""Convert counts to rates, with confidence intervals. Requires numpy only."""
 
 from __future__ import annotations
 
@@ -13,13 +13,12 @@ __all__ = ["rates", "wilson_interval"]
 def rates(correct: npt.ArrayLike, support: npt.ArrayLike) -> npt.NDArray[np.float64]:
     """Divide counts by counts, elementwise; NaN where `support` is 0.
 
-    int64 counts below 2**53 convert to float64 without loss, so the one rounding is that of the
-    division: the same bits as ``sklearn.metrics.accuracy_score`` gives.
+    int64 counts below 2**53 are exact in float64, so that only the division is rounded: the result is identical to
+    that of ``sklearn.metrics.accuracy_score``.
     """
     correct = np.asarray(correct, dtype=np.float64)
     support = np.asarray(support, dtype=np.float64)
-    shape = np.broadcast_shapes(correct.shape, support.shape)
-    out: npt.NDArray[np.float64] = np.full(shape, np.nan)
+    out = np.full(np.broadcast_shapes(correct.shape, support.shape), np.nan)
     np.divide(correct, support, out=out, where=support > 0)
     return out
 
@@ -27,7 +26,7 @@ def rates(correct: npt.ArrayLike, support: npt.ArrayLike) -> npt.NDArray[np.floa
 def wilson_interval(
     correct: npt.ArrayLike, support: npt.ArrayLike, confidence: float = 0.95
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Wilson score interval of ``correct / support``; NaN where `support` is 0.
+    """Return the bounds of the Wilson score interval of ``correct / support``; NaN where `support` is 0.
 
     References
     ----------
@@ -39,6 +38,6 @@ def wilson_interval(
     centre = p + rates(z * z / 2, n)
     half = z * np.sqrt(rates(p * (1 - p), n) + rates(z * z / 4, n * n))
     scale = 1 + rates(z * z, n)
-    # None right: from 0 exactly; all right: to 1 exactly. Rounding would miss both by one bit.
+    # If no prediction is correct the lower bound is exactly 0, if all are the upper one is exactly 1, without rounding.
     low = np.where(p == 0, 0.0, (centre - half) / scale)
     return low, np.where(p == 1, 1.0, (centre + half) / scale)

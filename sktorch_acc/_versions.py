@@ -1,4 +1,4 @@
-"""What a bug report needs to say about the machine."""
+"""Versions for bug reports."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def show_versions() -> None:
         except PackageNotFoundError:
             found = "not installed"
         print(f"{name:<13} {found}")
-    import torch  # late: this module belongs to the layer that does without
+    import torch  # here, because importing this module must not import torch
 
     accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else "none"
     print(f"{'accelerator':<13} {accelerator}; {torch.get_num_threads()} threads")

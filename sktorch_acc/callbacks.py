@@ -1,6 +1,7 @@
-"""Callbacks that record the exact training accuracy, in a plain skorch net too.
+"""Callbacks of skorch that record the exact training accuracy.
 
-Inside `TorchClassifier` the loop has recorded it already; these then add nothing.
+They are meant for plain skorch nets. `TorchClassifier` records the accuracy itself; there they record only what is
+missing in ``net_.history``.
 """
 
 from __future__ import annotations
@@ -23,16 +24,20 @@ __all__ = ["PerClassAccuracy", "TrainAccuracy"]
 
 
 class TrainAccuracy(Callback):
-    """Record the accuracy on the rows trained on, measured after each epoch in evaluation mode.
+    """Record the accuracy on the training samples, measured after each epoch in evaluation mode.
 
-    In a plain ``skorch.NeuralNetClassifier`` it adds ``train_acc`` to ``net.history``: the share of rows
-    of the training split that ``net`` classifies correctly with the weights it then has. skorch's own
-    ``EpochScoring(on_train=True)`` averages over predictions made while the weights moved.
+    The callback adds ``train_acc`` (float in [0, 1]) to ``net.history`` of a ``skorch.NeuralNetClassifier``: the share
+    of the samples of the training split that ``net.predict`` classifies correctly after the epoch. With
+    ``EpochScoring(on_train=True)``, skorch scores predictions that were made while the weights were updated.
+
+    See Also
+    --------
+    PerClassAccuracy : Record the accuracy of each class.
 
     Notes
     -----
-    One more forward pass over the training samples per epoch. Counts are int64, the accuracy equals
-    ``accuracy_score`` with ``==``, and no generator is moved.
+    This takes one additional forward pass over the training samples per epoch. The accuracy is a quotient of int64
+    counts and equals ``accuracy_score`` to the last bit. The state of the random generators is restored.
 
     Examples
     --------
@@ -49,7 +54,7 @@ class TrainAccuracy(Callback):
     """
 
     def on_epoch_end(self, net: Any, dataset_train: Any = None, **kwargs: Any) -> None:
-        """Record ``train_acc``."""
+        """Record ``train_acc``, unless the epoch has it."""
         if "train_acc" in net.history[-1]:
             return
         counter = _count(net, dataset_train)
@@ -57,21 +62,40 @@ class TrainAccuracy(Callback):
 
 
 class PerClassAccuracy(Callback):
-    """Record the accuracy of every class on the rows trained on, measured after each epoch.
+    """Record the accuracy of each class on the training samples, measured after each epoch in evaluation mode.
 
-    Adds ``train_acc[<label>]`` to ``net.history``, NaN for a class without rows.
+    The callback adds ``train_acc[<label>]`` (float in [0, 1]) to ``net.history`` for each class; NaN for a class
+    without samples.
 
     Parameters
     ----------
     labels : sequence or None, default=None
-        Name of each class index; None: the labels of the `TorchClassifier`, or the ``classes_`` of a plain net.
+        Label of each class index; None: the labels of the `TorchClassifier`, or ``classes_`` of a plain net.
+
+    See Also
+    --------
+    TrainAccuracy : Record the accuracy over all classes.
+
+    Examples
+    --------
+    >>> import numpy as np, torch
+    >>> from skorch import NeuralNetClassifier
+    >>> X = np.random.default_rng(0).standard_normal((60, 4)).astype("float32")
+    >>> y = (X[:, 0] > 0).astype("int64")
+    >>> net = NeuralNetClassifier(
+    ...     torch.nn.Linear(4, 2), criterion=torch.nn.CrossEntropyLoss, max_epochs=3, train_split=None,
+    ...     callbacks=[PerClassAccuracy(["low", "high"])], verbose=0,
+    ... ).fit(X, y)
+    >>> high = y == 1
+    >>> bool(net.history[-1, "train_acc[high]"] == net.score(X[high], y[high]))
+    True
     """
 
     def __init__(self, labels: Sequence[Any] | None = None) -> None:
         self.labels = labels
 
     def on_epoch_end(self, net: Any, dataset_train: Any = None, **kwargs: Any) -> None:
-        """Record ``train_acc[<label>]`` for every class."""
+        """Record ``train_acc[<label>]`` of each class, unless the epoch has them."""
         labels = _labels(net) if self.labels is None else self.labels
         names = [f"train_acc[{label}]" for label in labels]
         if all(name in net.history[-1] for name in names):
@@ -86,7 +110,7 @@ def _labels(net: Any) -> Any:
 
 
 def _count(net: Any, dataset: Any, n_classes: int | None = None) -> AccuracyCounter:
-    """Count the net's correct predictions on a dataset, by its own `predict` and without moving a generator."""
+    """Count the correct predictions of ``net.predict`` on a dataset; the generators are restored."""
     device = torch.device(net.device)
     with guarded_generators(device):  # a DataLoader draws a seed at each pass
         predicted = torch.as_tensor(np.asarray(net.predict(dataset)))

@@ -1,10 +1,10 @@
-"""`TorchClassifier`: the signature, the docstring, and short methods that ask the rooms."""
+"""`TorchClassifier`: its parameters; `fit` is prepare, train, publish; prediction."""
 
 from __future__ import annotations
 
 import functools
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
@@ -70,14 +70,14 @@ class TorchClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     lr : float, default=1e-3
         Learning rate.
     max_epochs : int, default=100
-        Passes over the training rows.
+        Number of passes over the training samples.
     batch_size : int, default=128
-        Rows of an optimizer step; a last batch of one row joins the one before it.
+        Number of samples in an optimizer step; a last batch of one sample is merged into the one before it.
     validation_fraction : float or None, default=None
-        Share of the rows to hold out, stratified, for the `valid_*` columns of `history_`. None: train on
-        every row given.
+        Fraction of the samples to hold out, stratified, for the `valid_*` columns of `history_`. None: train on
+        all samples.
     early_stopping : bool, default=False
-        Stop when `monitor` no longer improves, and go back to the best epoch's weights. Needs
+        Stop when `monitor` no longer improves, and restore the weights of the best epoch. Needs
         `validation_fraction`, or `X_val` and `y_val` in `fit`.
     n_iter_no_change : int, default=10
         Epochs without improvement after which to stop.
@@ -92,9 +92,10 @@ class TorchClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     class_weight : dict, "balanced" or None, default=None
         Weight of each label in the loss; multiplied by `sample_weight`.
     train_accuracy : {"exact", "running"} or None, default="exact"
-        What to record each epoch, overall and per class. ``"exact"``: what `score` on the fitted rows would
-        return now (one more forward pass), and the running figure. ``"running"``: the share of rows that
-        were right when their batch was trained on, while the weights moved. None: nothing.
+        What to record each epoch, overall and per class. ``"exact"``: what `score` on the fitted samples would
+        return at that moment (one more forward pass), and the running accuracy. ``"running"``: the fraction of
+        samples that were predicted correctly when their batch was trained on, while the weights changed. None:
+        nothing.
     callbacks : list of skorch callbacks or None, default=None
         Classes, instances (deep-copied) or ``(name, callback)`` pairs. Parameters:
         ``callbacks__<name>__<parameter>``. Callbacks of scikit-learn go to `set_callbacks`.
@@ -104,18 +105,18 @@ class TorchClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         Intra-op threads of torch, in `fit` and in `predict`; never more than
         ``torch.get_num_threads()``. ``"auto"``: 1 for small steps, on which more threads lose time.
     random_state : int, RandomState instance or None, default=None
-        Decides initial weights, order of the rows and dropout. None: different at each `fit`.
+        Determines initial weights, order of the samples and dropout. None: different at each `fit`.
     warm_start : bool, default=False
-        Whether `fit` on a fitted estimator continues: epochs, optimizer and generators go on as if they had
-        not stopped; a learning-rate schedule starts anew.
+        Whether `fit` on a fitted estimator continues the training: epochs, optimizer and random numbers as if it
+        had not stopped. A learning-rate schedule starts again.
     verbose : int, default=0
         1 prints a line per epoch.
     diagnose : {"warn", "raise", "off"}, default="warn"
-        What `fit` does when the cheap checks find a mistake: an AccuracyWarning with its catalogue code, an
+        What `fit` does when one of its checks finds something: an AccuracyWarning with its catalogue code, an
         error, or nothing. Before epoch 1: features of very different scales (D4). After the last: the
-        accuracy has reached the ceiling that identical rows with different labels set (D6); and, from
-        5 epochs and 50 steps on, only the majority class is predicted (D7), nothing was learnt (F1), batch
-        norm lags behind (E5). All other checks are in :func:`sktorch_acc.diagnose`.
+        accuracy has reached the upper bound set by identical samples with different labels (D6); and, from
+        5 epochs and 50 steps on, only the majority class is predicted (D7), nothing was learned (F1), the
+        statistics of batch norm lag behind (E5). All other checks are in :func:`sktorch_acc.diagnose`.
     **nested
         Parameters under ``module__``, ``criterion__``, ``optimizer__``, ``lr_scheduler__`` and ``callbacks__``.
 
@@ -124,7 +125,7 @@ class TorchClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     classes_ : ndarray of shape (n_classes,)
         Sorted labels; the order of columns everywhere.
     class_count_ : ndarray of shape (n_classes,), int64
-        Fitted rows of each class.
+        Number of fitted samples of each class.
     n_features_in_ : int
         Size of axis 1 of X.
     feature_names_in_ : ndarray of shape (n_features_in_,)
@@ -132,15 +133,15 @@ class TorchClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     module_ : nn.Module
         The trained module, in evaluation mode.
     net_ : skorch net
-        What trained it; its targets are class indices.
+        The model as skorch's callbacks see it; its targets are class indices. Made when it is first used.
     callbacks_ : list of (str, callback)
         The copies of the callbacks that were used.
     device_ : torch.device
-        Where it is.
+        Device of the module.
     n_iter_ : int
-        Epochs so far.
+        Number of epochs so far.
     best_epoch_ : int
-        Epoch whose weights the estimator holds; without early stopping the last one.
+        Epoch of the weights of `module_`; without early stopping the last one.
     history_ : DataFrame
         One row per epoch (index ``epoch``, from 1). Columns, as far as recorded: ``train_loss`` (weighted
         mean of the batch losses in training mode), ``train_acc``, ``train_acc_running``, ``valid_loss``,
@@ -155,8 +156,8 @@ class TorchClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
 
     Notes
     -----
-    `fit` changes no global state: the generators of torch, numpy and Python, the default dtype, the number
-    of threads and the gradient mode are afterwards what they were before, also when it fails.
+    `fit` changes no global state: the random generators of torch, numpy and Python, the default dtype, the
+    number of threads and the gradient mode are afterwards as before, also when it fails.
 
     Examples
     --------
@@ -175,7 +176,6 @@ class TorchClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     feature_names_in_: npt.NDArray[np.object_]
     n_iter_: int
     best_epoch_: int
-    history_: pd.DataFrame
     _state: TrainingState
 
     _doc_link_module = "sktorch_acc"
@@ -221,8 +221,8 @@ class TorchClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         n_iter_no_change: int = 10,
         tol: float = 1e-4,
         monitor: str = "valid_loss",
-        lr_scheduler: Any = None,
-        class_weight: Any = None,
+        lr_scheduler: Literal["cosine", "onecycle", "plateau"] | Callable[..., Any] | None = None,
+        class_weight: Literal["balanced"] | Mapping[Any, float] | None = None,
         train_accuracy: Literal["exact", "running"] | None = "exact",
         callbacks: Any = None,
         device: Any = "auto",
@@ -296,7 +296,7 @@ class TorchClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            If a name is no parameter.
+            If a name is not a parameter.
         """
         plain = set(super()._get_param_names())
         for name in params:
@@ -309,8 +309,8 @@ class TorchClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     def _refuse_unknown(self, name: str, error: type[Exception]) -> None:
         """Raise for a name that is neither a parameter nor nested under a known prefix.
 
-        ``nested`` itself passes, and is refused in `fit`: scikit-learn's checks give every name of the
-        signature a value.
+        ``nested`` itself is accepted here and refused in `fit`: scikit-learn's checks set every name of the
+        signature.
         """
         if is_nested(name) or name == "nested":
             return
@@ -339,9 +339,10 @@ class TorchClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         y : array-like of shape (n_samples,)
             Labels of any kind: strings, integers, bools, categories.
         sample_weight : array-like of shape (n_samples,) or None, default=None
-            Weight of each row in the loss, ``sum(w * l) / sum(w)`` per batch. Rows of weight 0 do not train.
+            Weight of each sample in the loss, ``sum(w * l) / sum(w)`` per batch. Samples of weight 0 are not
+            trained on.
         X_val, y_val : as X and y, default=None
-            Rows to validate on; instead of `validation_fraction`.
+            Samples to validate on, instead of `validation_fraction`.
 
         Returns
         -------
@@ -351,13 +352,13 @@ class TorchClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            If the rows, the labels or the parameters make no sense; the message says what to do.
+            If the data, the labels or the parameters are not valid; the message says what to do.
         ModuleOutputError
             If the module's output cannot mean what the criterion assumes.
         NonFiniteLossError
             If the loss becomes NaN or infinite.
         SktorchAccError
-            With ``diagnose="raise"``, for what would else be an AccuracyWarning.
+            With ``diagnose="raise"``, instead of an AccuracyWarning.
         KeyboardInterrupt
             On Ctrl-C; the estimator is then fitted with the last complete epoch, if there is one.
         """
@@ -376,10 +377,10 @@ class TorchClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
 
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> Self:
-        """Train one epoch on the rows given.
+        """Train one epoch on the given samples.
 
-        Nothing is held out. Consecutive calls continue optimizer and generators; after a `fit` without
-        `warm_start` the optimizer starts anew. A learning-rate schedule starts anew at each call.
+        Nothing is held out. Consecutive calls continue optimizer and random numbers; after a `fit` without
+        `warm_start` a new optimizer is built. A learning-rate schedule starts again at each call.
 
         Parameters
         ----------
@@ -388,9 +389,9 @@ class TorchClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         y : array-like of shape (n_samples,)
             Labels.
         classes : array-like of shape (n_classes,) or None, default=None
-            All labels that will ever come; required at the first call.
+            All labels of this and later calls; required at the first call.
         sample_weight : array-like of shape (n_samples,) or None, default=None
-            Weight of each row in the loss.
+            Weight of each sample in the loss.
 
         Returns
         -------
@@ -427,12 +428,12 @@ class TorchClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         classes: Any = None,
         valid: tuple[Any, Any] = (None, None),
     ) -> FitData:
-        """Check what was given; learn about X and y, or compare them with what is known."""
+        """Check X, y and weights; learn schema and labels, or compare with those of an earlier fit."""
         y = check_labels(y, self)
+        weights = check_weights(sample_weight, len(y))
         schema, checked = FeatureSchema.learn(self, X) if state is None else self._known(state, X)
         check_consistent_length(checked, y)
         labels, indices = self._encode(y, state, classes)
-        weights = check_weights(sample_weight, len(y))
         in_training = row_weights(labels, indices, weights, self.class_weight)
         with torch.inference_mode(False):  # tensors that are made in it cannot be trained on
             given = Examples.of(schema.rows(checked), indices, len(labels.classes), in_training)
@@ -459,11 +460,7 @@ class TorchClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
                 raise ValueError(
                     f"classes={given.tolist()} is not the same as on the last call: {labels.classes.tolist()}."
                 )
-        indices = labels.encode(y)
-        unseen = labels.unseen(y, indices)
-        if unseen:
-            raise ValueError(unseen)
-        return labels, indices
+        return labels, _indices_of(labels, y)
 
     def _validation_examples(self, schema: FeatureSchema, labels: Labels, X_val: Any, y_val: Any) -> Examples | None:
         if X_val is None and y_val is None:
@@ -481,19 +478,15 @@ class TorchClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         except ValueError as err:
             raise ValueError(f"X_val: {err}") from err
         check_consistent_length(checked, y_val)
-        indices = labels.encode(y_val)
-        unseen = labels.unseen(y_val, indices)
-        if unseen:
-            raise ValueError(f"y_val: {unseen}")
-        return Examples.of(schema.rows(checked), indices, len(labels.classes))
+        return Examples.of(schema.rows(checked), _indices_of(labels, y_val, "y_val: "), len(labels.classes))
 
     def _fit(
         self, settings: FitSettings, data: FitData, state: TrainingState | None, observers: list[Observer]
     ) -> Self:
         """Prepare, train, publish.
 
-        A failure makes the estimator unfitted; in a continued fit it leaves what was complete, but for a
-        loss that exploded.
+        After a failure the estimator is unfitted. A fit that continues keeps the complete epochs, unless the
+        loss is not finite.
         """
         device = resolve_device(self.device) if state is None else state.model.device
         seed = fit_seed(self.random_state) if state is None else state.seed
@@ -517,7 +510,7 @@ class TorchClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         return self
 
     def _skorch_observer(self, settings: FitSettings) -> Any:
-        """Return who runs skorch's callbacks, if there are some; skorch is not imported without."""
+        """Return the observer that runs skorch's callbacks; without callbacks None, and skorch is not imported."""
         if not settings.callbacks:
             return None
         from sktorch_acc.observers.skorch_net import SkorchObserver
@@ -526,6 +519,7 @@ class TorchClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
 
     def _publish(self, fit: Fit, skorch: Any) -> None:
         """Set the fitted attributes."""
+        self.__dict__.pop("history_", None)
         self.__dict__.update(self._fitted_attributes(fit), _net=skorch and skorch.net)
 
     def _fitted_attributes(self, fit: Fit) -> dict[str, Any]:
@@ -537,11 +531,10 @@ class TorchClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             "class_count_": fit.fitted.support,
             "n_iter_": state.epoch,
             "best_epoch_": state.best_epoch,
-            "history_": history_frame(state.rows, state.model.labels.classes),
         }
 
     def _forget(self) -> None:
-        """Make the estimator unfitted."""
+        """Delete the fitted attributes."""
         for name in [name for name in self.__dict__ if name.endswith("_") and not name.startswith("_")]:
             del self.__dict__[name]
         for name in ("_state", "_net"):
@@ -549,10 +542,12 @@ class TorchClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
 
     # ------------------------------------------------------------ prediction
 
-    def _predict(self, X: Any, convert: Callable[[torch.Tensor], torch.Tensor]) -> npt.NDArray[Any]:
+    def _predict(
+        self, X: Any, what: Literal["classes", "probabilities", "log_probabilities", "decision"]
+    ) -> npt.NDArray[Any]:
         check_is_fitted(self)
         model = self._state.model
-        return model.predict(model.schema.check(self, X), convert, type(self).__name__)
+        return model.predict(model.schema.check(self, X), getattr(model.spec, what), type(self).__name__)
 
     def predict(self, X: Any) -> npt.NDArray[Any]:
         """Predict labels.
@@ -567,8 +562,7 @@ class TorchClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         y : ndarray of shape (n_samples,)
             Labels, in the dtype of `classes_`.
         """
-        check_is_fitted(self)
-        indices = self._predict(X, self._state.model.spec.classes)
+        indices = self._predict(X, "classes")
         return self._state.model.labels.decode(indices)
 
     def predict_proba(self, X: Any) -> npt.NDArray[Any]:
@@ -584,8 +578,7 @@ class TorchClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         probabilities : ndarray of shape (n_samples, n_classes), float32 or float64
             In [0, 1], rows sum to 1; columns in the order of `classes_`.
         """
-        check_is_fitted(self)
-        return self._predict(X, self._state.model.spec.probabilities)
+        return self._predict(X, "probabilities")
 
     def predict_log_proba(self, X: Any) -> npt.NDArray[Any]:
         """Predict the logarithm of the probability of each class.
@@ -598,10 +591,9 @@ class TorchClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         Returns
         -------
         log_probabilities : ndarray of shape (n_samples, n_classes), float32 or float64
-            At most 0; computed without taking the logarithm of a rounded probability where that is possible.
+            At most 0; where possible computed without taking the logarithm of a rounded probability.
         """
-        check_is_fitted(self)
-        return self._predict(X, self._state.model.spec.log_probabilities)
+        return self._predict(X, "log_probabilities")
 
     def decision_function(self, X: Any) -> npt.NDArray[Any]:
         """Return decision values.
@@ -617,11 +609,10 @@ class TorchClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             Logits; log-probabilities for NLLLoss; the log of the mean probability for ensembles. For two
             classes their difference, positive for ``classes_[1]``.
         """
-        check_is_fitted(self)
-        return self._predict(X, self._state.model.spec.decision)
+        return self._predict(X, "decision")
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """Return the accuracy on rows.
+        """Return the accuracy on the given samples.
 
         Parameters
         ----------
@@ -630,15 +621,14 @@ class TorchClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         y : array-like of shape (n_samples,)
             True labels. Labels not seen in `fit` count as wrong, with one AccuracyWarning.
         sample_weight : array-like of shape (n_samples,) or None, default=None
-            Weight of each row.
+            Weight of each sample.
 
         Returns
         -------
         accuracy : float
             In [0, 1]; equals ``accuracy_score(y, predict(X))`` to the last bit.
         """
-        check_is_fitted(self)
-        predicted = self._predict(X, self._state.model.spec.classes)
+        predicted = self._predict(X, "classes")
         y = check_labels(y, self)
         check_consistent_length(predicted, y)
         weights = check_weights(sample_weight, len(y))
@@ -650,7 +640,7 @@ class TorchClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         return float(np.average(indices == predicted, weights=weights))
 
     def per_class_accuracy(self, X: Any, y: Any) -> pd.DataFrame:
-        """Tabulate how many rows of each class are predicted correctly.
+        """Tabulate how many samples of each class are predicted correctly.
 
         Parameters
         ----------
@@ -696,11 +686,16 @@ class TorchClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         """Device of the module."""
         return self._fitted("device_").model.device
 
+    @functools.cached_property
+    def history_(self) -> pd.DataFrame:
+        """Record of the epochs; the table is made when it is first read."""
+        state = self._fitted("history_")
+        return history_frame(state.rows, state.model.labels.classes)
+
     @property
     def loss_curve_(self) -> list[float]:
         """Training loss of each epoch."""
-        self._fitted("loss_curve_")
-        return [float(loss) for loss in self.history_["train_loss"]]
+        return [row.values["train_loss"] for row in self._fitted("loss_curve_").rows]
 
     def _fitted(self, name: str) -> TrainingState:
         state = self.__dict__.get("_state")
@@ -713,13 +708,22 @@ class TorchClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     def __getstate__(self) -> dict[str, Any]:
         state = {**super().__getstate__(), "_versions": pickled_versions()}
         if "_state" in state and not state["_state"].built_from.callbacks:
-            state["_net"] = None  # a view that is made again when somebody asks for it
+            state["_net"] = None  # a view that is made again when it is used
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         state = dict(state)
         warn_of_other_versions(type(self).__name__, state.pop("_versions", {}))
         super().__setstate__(state)
+
+
+def _indices_of(labels: Labels, y: npt.NDArray[Any], prefix: str = "") -> npt.NDArray[np.int64]:
+    """Return class indices; raise ValueError for labels that were not seen in `fit`."""
+    indices = labels.encode(y)
+    unseen = labels.unseen(y, indices)
+    if unseen:
+        raise ValueError(f"{prefix}{unseen}")
+    return indices
 
 
 @functools.lru_cache(maxsize=16)

@@ -1,4 +1,4 @@
-"""Exact counts of correct predictions, overall and per class, for any loop."""
+"""Exact counts of correct predictions, overall and per class, for any training loop."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy.typing as npt
 import torch
 
 from sktorch_acc._rates import rates
+from sktorch_acc.exceptions import InputError
 
 __all__ = ["AccuracyCounter", "host_counts"]
 
@@ -16,8 +17,9 @@ __all__ = ["AccuracyCounter", "host_counts"]
 class AccuracyCounter:
     """Count correct predictions batch by batch, on the device, and divide once at the end.
 
-    Counts are int64, so the accuracy does not depend on batch sizes or on their order, and never
-    saturates. `update` does not wait for the device; `compute`, `per_class` and the attributes do.
+    Counts are int64, so the accuracy does not depend on the batch sizes or the order of batches, and
+    the counts do not saturate. `update` does not synchronise with the device; `compute`, `per_class`
+    and the attributes do.
 
     Parameters
     ----------
@@ -26,22 +28,22 @@ class AccuracyCounter:
     confusion : bool, default=False
         Whether to count every pair (true class, predicted class) too.
     device : torch.device, str or None, default=None
-        Where the counts are; None: where the first targets are.
+        Device of the counts; None: the device of the first targets.
 
     Attributes
     ----------
     correct : ndarray of shape (n_classes,), int64
-        Rows of each class that were predicted correctly.
+        Samples of each class that were predicted correctly.
     support : ndarray of shape (n_classes,), int64
-        Rows of each class.
+        Samples of each class.
     confusion : ndarray of shape (n_classes, n_classes), int64
-        Rows of class i predicted as class j; only with ``confusion=True``.
+        Samples of class i predicted as class j; only with ``confusion=True``.
 
     Notes
     -----
-    The accuracy equals ``sklearn.metrics.accuracy_score`` of all rows with ``==``. A class without rows
-    has accuracy NaN, not 0; a row with a NaN score is counted as wrong.
-    The cost of `update` is that of one argmax and two scatters.
+    The accuracy equals ``sklearn.metrics.accuracy_score`` of all samples with ``==``. A class without
+    samples has accuracy NaN, not 0; a sample with a NaN score is counted as wrong.
+    The cost of `update` is that of one argmax and one scatter.
 
     Examples
     --------
@@ -76,8 +78,8 @@ class AccuracyCounter:
         Raises
         ------
         ValueError
-            For any other shape or dtype, with the line to write instead. Targets outside
-            ``[0, n_classes)`` are reported by `compute`, where waiting for the device is due anyway.
+            For any other shape or dtype, with the code to write instead. Targets outside
+            ``[0, n_classes)`` are reported by `compute`, which synchronises with the device anyway.
         """
         predicted = self._classes(scores_or_classes)
         targets = self._targets(targets, len(predicted))
@@ -85,19 +87,12 @@ class AccuracyCounter:
             self._counts = self._zeros(self._device or targets.device)
         predicted = predicted.detach().to(self._counts.device)
         targets = targets.detach().to(self._counts.device, torch.int64)
-        n = self.n_classes
-        # One bin past the end collects what is out of range, without a synchronisation to look.
-        rows = torch.where((targets >= 0) & (targets < n), targets, n)
-        if self._keep_confusion:
-            columns = torch.where((predicted >= 0) & (predicted < n), predicted, n)
-            flat = rows * (n + 1) + columns
-            self._counts.view(-1).scatter_add_(0, flat, torch.ones_like(flat))
-            return
-        self._counts[0].scatter_add_(0, rows, (predicted == targets).to(torch.int64))
-        self._counts[1].scatter_add_(0, rows, torch.ones_like(rows))
+        rows = self._bins(predicted) if self._keep_confusion else (predicted == targets).to(torch.int64)
+        flat = rows * (self.n_classes + 1) + self._bins(targets)
+        self._counts.view(-1).scatter_add_(0, flat, torch.ones_like(flat))
 
     def compute(self) -> float:
-        """Return the accuracy of all rows counted; NaN before the first.
+        """Return the accuracy of all samples counted; NaN before the first.
 
         Raises
         ------
@@ -108,7 +103,7 @@ class AccuracyCounter:
         return float(rates(self.correct.sum(), self.support.sum()))
 
     def per_class(self) -> npt.NDArray[np.float64]:
-        """Return the accuracy of each class, float64 of shape (n_classes,); NaN without rows.
+        """Return the accuracy of each class, float64 of shape (n_classes,); NaN without samples.
 
         Raises
         ------
@@ -120,66 +115,69 @@ class AccuracyCounter:
 
     @property
     def correct(self) -> npt.NDArray[np.int64]:
-        """Rows of each class that were predicted correctly, int64 of shape (n_classes,)."""
+        """Samples of each class that were predicted correctly, int64 of shape (n_classes,)."""
         counts = self._host()
-        diagonal = counts.diagonal() if self._keep_confusion else counts[0]
-        return np.array(diagonal[: self.n_classes])
+        hits = counts.diagonal() if self._keep_confusion else counts[1]
+        return np.array(hits[: self.n_classes])
 
     @property
     def support(self) -> npt.NDArray[np.int64]:
-        """Rows of each class, int64 of shape (n_classes,)."""
-        counts = self._host()
-        rows: npt.NDArray[np.int64] = counts.sum(axis=1) if self._keep_confusion else counts[1]
-        return np.array(rows[: self.n_classes])
+        """Samples of each class, int64 of shape (n_classes,)."""
+        return np.array(self._host().sum(axis=0)[: self.n_classes])
 
     @property
     def confusion(self) -> npt.NDArray[np.int64]:
-        """Rows of class i predicted as class j, int64 of shape (n_classes, n_classes)."""
+        """Samples of class i predicted as class j, int64 of shape (n_classes, n_classes)."""
         if not self._keep_confusion:
             raise AttributeError(
                 "The confusion matrix was not counted: use AccuracyCounter(n_classes, confusion=True)."
             )
-        return np.array(self._host()[: self.n_classes, : self.n_classes])
+        return np.array(self._host()[: self.n_classes, : self.n_classes].T)
 
     def merge(self, other: AccuracyCounter) -> AccuracyCounter:
         """Return a new counter with the counts of both; the order does not matter."""
         if other.n_classes != self.n_classes or other._keep_confusion != self._keep_confusion:
             raise ValueError(
                 f"Counters of {self.n_classes} and {other.n_classes} classes, with confusion={self._keep_confusion} "
-                f"and {other._keep_confusion}, cannot be merged: both must be alike."
+                f"and {other._keep_confusion}, cannot be merged: both must be equal."
             )
         merged = AccuracyCounter(self.n_classes, confusion=self._keep_confusion, device=self._device)
         parts = [counts for counts in (self._counts, other._counts) if counts is not None]
         if parts:
-            merged._counts = parts[0].clone()
-            for part in parts[1:]:
-                merged._counts += part.to(merged._counts.device)
+            merged._counts = torch.stack([part.to(parts[0].device) for part in parts]).sum(dim=0)
         return merged
 
     def reset(self) -> None:
-        """Forget all counts, as at the start of an epoch."""
+        """Set all counts to 0, as at the start of an epoch."""
         if self._counts is not None:
             self._counts.zero_()
 
     def __repr__(self) -> str:
         return f"AccuracyCounter(n_classes={self.n_classes}, confusion={self._keep_confusion})"
 
+    def _bins(self, classes: torch.Tensor) -> torch.Tensor:
+        """Return classes with one bin past the end for those out of range: to check them would synchronise."""
+        return torch.where((classes >= 0) & (classes < self.n_classes), classes, self.n_classes)
+
     def _zeros(self, device: torch.device) -> torch.Tensor:
+        """Return counts by predicted class, or by wrong (0) and correct (1), and by target."""
         rows = self.n_classes + 1 if self._keep_confusion else 2
-        with torch.inference_mode(False):  # a counter first used in inference mode is reset and used outside of it
+        with torch.inference_mode(False):  # a counter first used in inference mode may be used outside of it later
             return torch.zeros((rows, self.n_classes + 1), dtype=torch.int64, device=device)
 
+    def _counted(self) -> torch.Tensor:
+        return self._zeros(torch.device("cpu")) if self._counts is None else self._counts
+
     def _host(self) -> npt.NDArray[np.int64]:
-        counts = self._zeros(torch.device("cpu")) if self._counts is None else self._counts
-        return np.asarray(counts.cpu().numpy())
+        return np.asarray(self._counted().cpu().numpy())
 
     def _check_targets(self) -> None:
-        counts = self._host()
-        outside = int(counts[self.n_classes].sum()) if self._keep_confusion else int(counts[1, self.n_classes])
+        outside = int(self._host()[:, self.n_classes].sum())
         if outside:
-            raise ValueError(
-                f"[ACC-D1] {outside} targets are outside [0, {self.n_classes}): targets must be class indices. "
-                "Encode the labels, for example with np.unique(y, return_inverse=True)[1]."
+            raise InputError(
+                f"{outside} targets are outside [0, {self.n_classes}): targets must be class indices. "
+                "Encode the labels, for example with np.unique(y, return_inverse=True)[1].",
+                "ACC-D1",
             )
 
     def _classes(self, values: Any) -> torch.Tensor:
@@ -189,8 +187,8 @@ class AccuracyCounter:
         if values.ndim == 1 and integer:
             return values
         if values.ndim == 2 and values.is_floating_point() and values.shape[1] == self.n_classes > 1:
-            highest, classes = values.max(dim=1)  # of ties the first, as argmax, in half the time
-            return torch.where(highest.isnan(), -1, classes)  # of a row with NaN, NaN: such a row has no class
+            highest, classes = values.max(dim=1)  # the first of equal ones, as argmax, in half the time
+            return torch.where(highest.isnan(), -1, classes)  # the maximum with a NaN is NaN: no class
         raise ValueError(self._refusal(values))
 
     def _refusal(self, values: torch.Tensor) -> str:
@@ -201,40 +199,42 @@ class AccuracyCounter:
         )
         if values.is_floating_point() and (values.ndim == 1 or shape[1:] == (1,)):
             return start + (
-                "[ACC-C6] For one logit per row write update((z > 0).long().reshape(-1), targets); "
+                "[ACC-C6] For one logit per sample write update((z > 0).long().reshape(-1), targets); "
                 "for one probability (p > 0.5)."
             )
         if values.ndim == 2 and shape[1] == 1:
-            return start + "[ACC-B1] Write update(classes.reshape(-1), targets): (n, 1) compares all pairs of rows."
+            return start + "[ACC-B1] Write update(classes.reshape(-1), targets): (n, 1) compares all pairs of samples."
         if values.ndim == 3:
             return start + "[ACC-B5] For (n, members, classes) write update(z.softmax(-1).mean(1), targets)."
         if values.dtype == torch.bool:
             return start + "Write update(classes.long(), targets)."
-        return start + "Pass one score per class and row, with the classes on axis 1."
+        return start + "Pass one score per class and sample, with the classes on axis 1."
 
-    def _targets(self, targets: Any, n_rows: int) -> torch.Tensor:
+    def _targets(self, targets: Any, n: int) -> torch.Tensor:
         if not isinstance(targets, torch.Tensor):
             raise ValueError(f"targets must be a torch.Tensor. Got {type(targets).__name__} instead.")
-        shape, dtype = tuple(targets.shape), str(targets.dtype).removeprefix("torch.")
         integer = not targets.is_floating_point() and not targets.is_complex()
-        if targets.ndim == 1 and integer and len(targets) == n_rows:
+        if targets.ndim == 1 and integer and len(targets) == n:
             return targets
-        start = f"targets must be {n_rows} integer class indices of shape ({n_rows},), but got {shape} {dtype}. "
-        if shape == (n_rows, 1):
+        shape, dtype = tuple(targets.shape), str(targets.dtype).removeprefix("torch.")
+        start = f"targets must be {n} integer class indices of shape ({n},), but got {shape} {dtype}. "
+        if shape == (n, 1):
             raise ValueError(start + "[ACC-B1] Write targets.reshape(-1).")
-        if targets.ndim == 2 and shape == (n_rows, self.n_classes):
+        if targets.ndim == 2 and shape == (n, self.n_classes):
             raise ValueError(start + "[ACC-B3] One-hot targets: write targets.argmax(dim=1).")
-        if shape == (n_rows,):
+        if shape == (n,):
             raise ValueError(start + "Write targets.long().")
-        raise ValueError(start + "One target per row.")
+        raise ValueError(start + "Pass one target per sample.")
 
 
 def host_counts(
-    counters: dict[str, AccuracyCounter],
+    counted: dict[str, tuple[AccuracyCounter, npt.NDArray[np.int64]]],
 ) -> dict[str, tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]:
-    """Return (correct, support) of counters of one size and device: one copy to the host for all."""
-    tensors = [c._counts if c._counts is not None else c._zeros(torch.device("cpu")) for c in counters.values()]
-    if not tensors:
+    """Return (correct, support) of counters of one size and device that have seen all samples of a known support.
+
+    One copy to the host for all.
+    """
+    if not counted:
         return {}
-    stacked = torch.stack([tensor[:, :-1] for tensor in tensors]).cpu().numpy()
-    return {name: (stacked[i, 0], stacked[i, 1]) for i, name in enumerate(counters)}
+    correct = torch.stack([counter._counted()[1, :-1] for counter, _ in counted.values()]).cpu().numpy()
+    return {name: (correct[i], support) for i, (name, (_, support)) in enumerate(counted.items())}

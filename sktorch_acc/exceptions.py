@@ -6,11 +6,19 @@ import sys
 import warnings
 from typing import Any
 
-__all__ = ["AccuracyWarning", "ModelFileError", "ModuleOutputError", "NonFiniteLossError", "SktorchAccError", "warn"]
+__all__ = [
+    "AccuracyWarning",
+    "InputError",
+    "ModelFileError",
+    "ModuleOutputError",
+    "NonFiniteLossError",
+    "SktorchAccError",
+    "warn",
+]
 
 
 class _CodedError(Exception):
-    """What errors and warnings share: a message, and the catalogue code of the mistake that it names."""
+    """A message, and the catalogue code of what it reports."""
 
     def __init__(self, message: str, code: str | None = None) -> None:
         super().__init__(message)
@@ -31,14 +39,26 @@ class SktorchAccError(_CodedError):
     Parameters
     ----------
     message : str
-        What is wrong, what was expected, what came and what to do.
+        What is wrong, what was expected, what was given and what to do.
     code : str or None, default=None
-        Catalogue code of the mistake, such as ``"ACC-C1"``; None if the catalogue has none.
+        Catalogue code, such as ``"ACC-C1"``; None if the catalogue has none.
+    """
+
+
+class InputError(SktorchAccError, ValueError):
+    """Data that cannot be used: labels, targets or scores of a wrong shape or with wrong values.
+
+    Parameters
+    ----------
+    message : str
+        What is wrong, what was expected, what was given and what to do.
+    code : str or None, default=None
+        Catalogue code, such as ``"ACC-B3"``.
     """
 
 
 class ModuleOutputError(SktorchAccError, ValueError):
-    """The module's output cannot mean what the criterion assumes; raised before epoch 1.
+    """The module's output does not fit the criterion; raised before epoch 1.
 
     Parameters
     ----------
@@ -50,7 +70,7 @@ class ModuleOutputError(SktorchAccError, ValueError):
 
 
 class ModelFileError(SktorchAccError, ValueError):
-    """A model cannot be saved in a file, or a file is damaged, hostile or no model file.
+    """A model cannot be saved, or a file is damaged, unsafe or not a model file.
 
     Parameters
     ----------
@@ -74,12 +94,12 @@ class NonFiniteLossError(SktorchAccError, FloatingPointError):
 
 
 class AccuracyWarning(_CodedError, UserWarning):  # noqa: N818 - a warning, named as one
-    """The result is usable, but an accuracy is not what it seems.
+    """The result can be used, but an accuracy may mislead.
 
     Parameters
     ----------
     message : str
-        What was seen, and what to do.
+        What was found, and what to do.
     code : str or None, default=None
         Catalogue code, such as ``"ACC-D4"``; None if the catalogue has none.
     """
@@ -89,7 +109,7 @@ _INNER = ("sktorch_acc.", "sklearn.", "skorch.", "joblib.", "contextlib.")
 
 
 def warn(message: str, code: str | None = None) -> None:
-    """Warn with an `AccuracyWarning` at the user's line: the first frame outside of the libraries."""
+    """Warn with an `AccuracyWarning` at the first frame outside of the libraries."""
     level, frame = 1, sys._getframe()
     while frame.f_back is not None and f"{frame.f_globals.get('__name__', '')}.".startswith(_INNER):
         level, frame = level + 1, frame.f_back

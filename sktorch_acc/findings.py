@@ -1,4 +1,4 @@
-"""What a check returns, one mistake named by its catalogue code, and what an examination returns: all of them."""
+"""What a check returns, a finding with its catalogue code, and what `diagnose` returns, all findings."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ _SEVERITIES = ("error", "warning", "info")
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One mistake that a check found.
+    """One problem that a check found.
 
     Parameters
     ----------
     code : str or None
         Catalogue code, such as ``"ACC-C1"``; None if the catalogue has none.
     severity : {"error", "warning", "info"}
-        ``"error"``: the result would be wrong; ``"warning"``: usable but surprising.
+        ``"error"``: the result is wrong; ``"warning"``: it may mislead; ``"info"``: it needs an explanation.
     message : str
-        What is wrong, what was expected and what came.
+        What is wrong, what was expected and what was given.
     advice : str
         What to do about it.
     """
@@ -46,21 +46,20 @@ class Finding:
 
 
 def errors_first(findings: Iterable[Finding]) -> tuple[Finding, ...]:
-    """Sort findings by severity; those of one severity stay in their order."""
+    """Sort findings by severity, and keep the order within one severity."""
     return tuple(sorted(findings, key=lambda finding: _SEVERITIES.index(finding.severity)))
 
 
 @dataclass(frozen=True, repr=False)
 class Diagnosis:
-    """What an examination found; printed, it is a text to read, in a notebook a small table.
+    """The findings of an examination, shown as text, or as a table in a notebook.
 
     Parameters
     ----------
     findings : tuple of Finding
-        The mistakes, errors first; each with `code`, `severity`, `message` and `advice`. Empty if nothing
-        was found.
+        The problems found, errors first; each with `code`, `severity`, `message` and `advice`.
     subject : str
-        What was examined, and on how many rows.
+        What was examined, and on how many samples.
 
     Examples
     --------
@@ -71,7 +70,7 @@ class Diagnosis:
     >>> found.findings
     ()
     >>> print(found)
-    Diagnosis of Linear on 30 rows: nothing found.
+    Diagnosis of Linear on 30 samples: nothing found.
     """
 
     findings: tuple[Finding, ...]
@@ -79,7 +78,7 @@ class Diagnosis:
 
     @property
     def codes(self) -> list[str]:
-        """Catalogue codes of the findings, without repetition."""
+        """Catalogue codes of the findings, each once."""
         return list(dict.fromkeys(f.code for f in self.findings if f.code is not None))
 
     def __repr__(self) -> str:

@@ -1,7 +1,6 @@
-"""What a module's output is: decided once, from the criterion, never from the values.
+"""The output spec: the kind of a module's output, determined by the criterion and never by the values.
 
-The same object turns outputs into class indices, probabilities and decision values during `fit` and in
-`predict`, so that the two cannot disagree.
+`fit` and `predict` use the same object to convert outputs to class indices, probabilities and decision values.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ _ON_ONE_COLUMN = tuple(known for known, _, one_column in _KINDS if one_column)
 
 
 def output_spec(criterion: Any, output: OutputKind | None, n_classes: int) -> OutputSpec:
-    """Decide what outputs mean, from the criterion or, for one of the user's own, from `output`.
+    """Return the output spec for a criterion; for one of the user's own, `output` is its kind.
 
     Raises
     ------
@@ -51,21 +50,23 @@ def output_spec(criterion: Any, output: OutputKind | None, n_classes: int) -> Ou
 
 
 def only_binary(criterion: Any) -> bool:
-    """Whether a criterion (class or instance) is one on a single column, for two classes."""
+    """Whether a criterion (class or instance) takes a single column, and so two classes only."""
     cls = criterion if isinstance(criterion, type) else type(criterion)
     return issubclass(cls, _ON_ONE_COLUMN)
 
 
 @dataclass(frozen=True)
 class OutputSpec:
-    """What outputs are, of shape (n, n_classes), (n,), (n, 1) or (n, members, columns).
+    """The kind of a module's output.
+
+    Outputs have the shape (n, n_classes), (n,) or (n, 1); those of an ensemble (n, members, columns).
 
     Parameters
     ----------
     kind : {"logits", "log_probabilities", "probabilities"}
-        What one value of the output is.
+        What the values of the output are.
     one_column : bool or None
-        Whether the criterion takes one column for two classes; None: the probe decides from the shape.
+        Whether the criterion takes one column for two classes; None: determined by the shape of the output.
     n_classes : int
         Number of classes.
     """
@@ -75,7 +76,7 @@ class OutputSpec:
     n_classes: int
 
     def is_single(self, output: torch.Tensor) -> bool:
-        """Whether `output` holds one value per row (and member), that of class 1."""
+        """Whether `output` holds one value per sample (and member), that of class 1."""
         if self.one_column is not None:
             return self.one_column
         return output.ndim == 1 or output.shape[-1] == 1
@@ -83,8 +84,8 @@ class OutputSpec:
     def classes(self, output: torch.Tensor) -> torch.Tensor:
         """Return class indices, int64 of shape (n,): the argmax of the output, never of probabilities.
 
-        One column: class 1 where the logit is > 0 or the probability > 0.5. An ensemble axis: argmax
-        of the mean member probabilities.
+        One column: class 1 where the logit is > 0 or the probability > 0.5. Ensembles: argmax of the mean
+        probabilities of the members.
         """
         if self.n_classes == 1:
             return torch.zeros(len(output), dtype=torch.int64, device=output.device)

@@ -1,7 +1,7 @@
-"""Checks that anybody can run on a `TorchClassifier` with a module of their own.
+"""Checks to run on a `TorchClassifier` with a module of your own.
 
-scikit-learn's checks ask whether an estimator is a good citizen. Ours ask for what this library promises on
-top: figures that are exact, looking that disturbs nothing, outputs that mean what the loss assumes.
+scikit-learn's checks test the estimator API. The checks of this library test what it adds: exact accuracies,
+recording that does not change training, and outputs of the kind that the loss assumes.
 """
 
 from __future__ import annotations
@@ -24,35 +24,35 @@ from sklearn.utils import _safe_indexing
 from sklearn.utils.estimator_checks import estimator_checks_generator
 from torch import nn
 
+from sktorch_acc._global_state import guarded_generators
 from sktorch_acc.classifier import TorchClassifier
 
 __all__ = ["check_torch_classifier", "torch_classifier_checks"]
 
 _EPOCHS = 3
-_WEIGHT_EQUIVALENCE = (
-    "check_sample_weight_equivalence_on_dense_data",
-    "check_sample_weight_equivalence_on_sparse_data",
-)
+_WEIGHT_EQUIVALENCE = "check_sample_weight_equivalence_on_"  # dense_data and sparse_data
 
 
 def check_torch_classifier(estimator: TorchClassifier, X: Any = None, y: Any = None) -> None:
-    """Run all checks on an estimator, and say which of them fail.
+    """Run all checks on an estimator, and report which of them fail.
 
     Parameters
     ----------
     estimator : TorchClassifier
-        With the module to check. Clones of it are fitted, it is not.
+        With the module to check. Only clones of it are fitted.
     X : array-like of shape (n_samples, ...) or None, default=None
-        Rows for the library's own checks: for a module that takes images, tokens or a fixed number of
-        columns; 30 to 200 rows are enough. scikit-learn's checks bring tables of their own, of any number
+        Samples for the library's own checks, for a module that takes images, tokens or a fixed number of
+        columns; 30 to 200 samples are enough. scikit-learn's checks use their own tables, with any number
         of columns, and run only if X is None.
     y : array-like of shape (n_samples,) or None, default=None
-        Labels of these rows, at least two of each kind.
+        Labels of these samples, at least two of each class.
 
     Raises
     ------
     AssertionError
-        If a check fails; the message names each one that did, and why.
+        If a check fails; the message names each failed check, with the reason.
+    ValueError
+        If only one of `X` and `y` is passed.
 
     See Also
     --------
@@ -84,7 +84,7 @@ def check_torch_classifier(estimator: TorchClassifier, X: Any = None, y: Any = N
 def torch_classifier_checks(
     estimator: TorchClassifier, X: Any = None, y: Any = None
 ) -> Iterator[tuple[str, Callable[[], None]]]:
-    """Yield the checks for an estimator one by one, for ``pytest.mark.parametrize`` and the like.
+    """Yield the checks for an estimator one by one, for example for ``pytest.mark.parametrize``.
 
     Parameters
     ----------
@@ -96,15 +96,24 @@ def torch_classifier_checks(
     Yields
     ------
     name : str
-        What is checked; unique.
+        Name of the check; unique.
     check : callable
-        Takes nothing, and raises if the check fails (``unittest.SkipTest`` if it cannot be run here).
+        Takes no arguments, and raises an error if the check fails (``unittest.SkipTest`` if it cannot be run).
+
+    Raises
+    ------
+    ValueError
+        If only one of `X` and `y` is passed.
+
+    See Also
+    --------
+    check_torch_classifier : Run all checks, and report which of them fail.
 
     Notes
     -----
-    scikit-learn's checks run without early stopping, which holds rows out. Its two checks that a weight equals
-    repetition to 1e-7 are left out for modules for which that cannot be: those that compute in float32, and
-    those that draw (dropout) or look at the batch as a whole (batch norm) in training.
+    scikit-learn's checks run without early stopping, which needs validation samples. Its two checks that
+    weights equal repeated samples to 1e-7 are left out for modules that cannot pass them: those that compute in
+    float32, and those with dropout or batch norm.
 
     Examples
     --------
@@ -115,8 +124,7 @@ def torch_classifier_checks(
     """
     if (X is None) != (y is None):
         raise ValueError("X and y go together: pass both, or none.")
-    given = X is not None
-    if not given:
+    if X is None:
         X, y = _default_rows(estimator)
         yield from _scikit_learn_checks(estimator, X, y)
     small = clone(estimator).set_params(max_epochs=min(estimator.max_epochs, _EPOCHS), random_state=0, verbose=0)
@@ -128,12 +136,12 @@ def torch_classifier_checks(
 
 def _reason(err: BaseException) -> str:
     """Return the first line of the message; for a bare ``assert`` the line of code."""
-    said = next((line.strip() for line in str(err).splitlines() if line.strip()), None)
-    return said or traceback.extract_tb(err.__traceback__)[-1].line or "no message"
+    first_line = next((line.strip() for line in str(err).splitlines() if line.strip()), None)
+    return first_line or traceback.extract_tb(err.__traceback__)[-1].line or "no message"
 
 
 def _default_rows(estimator: TorchClassifier) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-    """Return a table of 60 rows, with two labels for criteria on one column and else three."""
+    """Return a table of 60 samples, with two classes for criteria on one column, else three."""
     criterion = estimator.criterion if isinstance(estimator.criterion, type) else type(estimator.criterion)
     n_classes = 2 if issubclass(criterion, (nn.BCELoss, nn.BCEWithLogitsLoss)) else 3
     return make_classification(  # type: ignore[no-any-return]
@@ -142,21 +150,19 @@ def _default_rows(estimator: TorchClassifier) -> tuple[npt.NDArray[Any], npt.NDA
 
 
 def _scikit_learn_checks(estimator: TorchClassifier, X: Any, y: Any) -> Iterator[tuple[str, Callable[[], None]]]:
-    asked = clone(estimator).set_params(early_stopping=False, verbose=0)
-    if asked.validation_fraction is not None:
-        asked.set_params(validation_fraction=None)
-    equivalent = _weights_can_equal_copies(asked, X, y)
+    prepared = _on_all_rows(estimator).set_params(verbose=0)
+    equivalent = _weights_can_equal_copies(prepared, X, y)
     seen: dict[str, int] = {}
-    for fresh, check in estimator_checks_generator(asked):
+    for fresh, check in estimator_checks_generator(prepared):
         name = check.func.__name__
-        if name in _WEIGHT_EQUIVALENCE and not equivalent:
+        if name.startswith(_WEIGHT_EQUIVALENCE) and not equivalent:
             continue
         seen[name] = seen.get(name, 0) + 1
         yield name if seen[name] == 1 else f"{name}[{seen[name]}]", partial(check, fresh)
 
 
 def _weights_can_equal_copies(estimator: TorchClassifier, X: Any, y: Any) -> bool:
-    """Whether the module computes in float64, and each row by itself also in training."""
+    """Whether the module computes in float64, and in training each sample independently of the others."""
     module = copy.deepcopy(clone(estimator).set_params(max_epochs=1).fit(X, y).module_)
     dtype = next(p.dtype for p in module.parameters() if p.is_floating_point())
     rows = torch.as_tensor(X, dtype=dtype)
@@ -165,15 +171,15 @@ def _weights_can_equal_copies(estimator: TorchClassifier, X: Any, y: Any) -> boo
 
 
 def _can_be_halved(estimator: TorchClassifier) -> bool:
-    """Whether two short fits are one long one: schedules, stopping and callbacks start anew."""
+    """Whether two short fits equal one long fit: schedules, stopping and callbacks start again in each."""
     return estimator.lr_scheduler is None and not estimator.early_stopping and not estimator.callbacks
 
 
-# ------------------------------------------------------------ our checks, each on (estimator, X, y)
+# ------------------------------------------------------------ the checks, each on (estimator, X, y)
 
 
 def check_train_acc_equals_score(estimator: TorchClassifier, X: Any, y: npt.NDArray[Any]) -> None:
-    """Compare the recorded figure of the held epoch with `score`, overall and for every class."""
+    """Check that the recorded accuracy of the best epoch equals `score`, overall and for every class."""
     clf = _on_all_rows(estimator).set_params(train_accuracy="exact").fit(X, y)
     row = clf.history_.loc[clf.best_epoch_]
     _equal(row["train_acc"], clf.score(X, y), "history_.loc[best_epoch_, 'train_acc'] is not score(X, y)")
@@ -184,7 +190,7 @@ def check_train_acc_equals_score(estimator: TorchClassifier, X: Any, y: npt.NDAr
 
 
 def check_recording_is_neutral(estimator: TorchClassifier, X: Any, y: npt.NDArray[Any]) -> None:
-    """Compare the weights after fits that record accuracy and one that does not, bit for bit."""
+    """Check that fits with and without recorded accuracy give the same weights, bit for bit."""
     plain = clone(estimator).set_params(train_accuracy=None).fit(X, y)
     for record in ("running", "exact"):
         recorded = clone(estimator).set_params(train_accuracy=record).fit(X, y)
@@ -192,7 +198,7 @@ def check_recording_is_neutral(estimator: TorchClassifier, X: Any, y: npt.NDArra
 
 
 def check_global_state_is_left_alone(estimator: TorchClassifier, X: Any, y: npt.NDArray[Any]) -> None:
-    """See that `fit` and `predict` change no generator, default dtype, thread count or gradient mode."""
+    """Check that `fit` and `predict` change no generator, default dtype, thread count or gradient mode."""
     before = _global_state()
     clone(estimator).fit(X, y).predict(X)
     for name, value in _global_state().items():
@@ -200,23 +206,18 @@ def check_global_state_is_left_alone(estimator: TorchClassifier, X: Any, y: npt.
 
 
 def check_same_seed_same_bits(estimator: TorchClassifier, X: Any, y: npt.NDArray[Any]) -> None:
-    """See that a fit with `random_state` does not depend on the global generators."""
-    state = torch.random.get_rng_state(), np.random.get_state(), random.getstate()  # noqa: NPY002
+    """Check that a fit with `random_state` does not depend on the global generators."""
     first = clone(estimator).fit(X, y)
-    try:
+    with guarded_generators(torch.device("cpu")):
         torch.manual_seed(1234)
         np.random.seed(1234)  # noqa: NPY002
         random.seed(1234)
         second = clone(estimator).fit(X, y)
-    finally:
-        torch.random.set_rng_state(state[0])
-        np.random.set_state(state[1])  # noqa: NPY002
-        random.setstate(state[2])
     _same_module(first, second, "another state of the global generators changed")
 
 
 def check_constructor_arguments_stay(estimator: TorchClassifier, X: Any, y: npt.NDArray[Any]) -> None:
-    """See that `fit` trains copies: a module instance given to the constructor keeps its weights."""
+    """Check that `fit` trains copies: a module instance given to the constructor keeps its weights."""
     clf = clone(estimator)
     before = clf.get_params()
     module = clf.module
@@ -231,7 +232,7 @@ def check_constructor_arguments_stay(estimator: TorchClassifier, X: Any, y: npt.
 
 
 def check_outputs_agree(estimator: TorchClassifier, X: Any, y: npt.NDArray[Any]) -> None:
-    """See that probabilities sum to 1, and that labels, probabilities and decision values agree."""
+    """Check that probabilities sum to 1, and that labels, probabilities and decision values agree."""
     clf = clone(estimator).fit(X, y)
     probabilities, decision, predicted = clf.predict_proba(X), clf.decision_function(X), clf.predict(X)
     n_rows, n_classes = len(y), len(clf.classes_)
@@ -240,7 +241,7 @@ def check_outputs_agree(estimator: TorchClassifier, X: Any, y: npt.NDArray[Any])
     _close(probabilities.sum(axis=1), 1, "probabilities do not sum to 1")
     chosen = probabilities[np.arange(n_rows), np.searchsorted(clf.classes_, predicted)]
     best = probabilities.max(axis=1)
-    _close(chosen, best, "predict does not name the most probable label")
+    _close(chosen, best, "predict does not return the most probable label")
     by_decision = (decision > 0).astype(int) if n_classes == 2 else decision.argmax(axis=1)
     _equal(clf.classes_[by_decision].tolist(), predicted.tolist(), "decision_function disagrees with predict")
     with np.errstate(divide="ignore"):
@@ -249,17 +250,17 @@ def check_outputs_agree(estimator: TorchClassifier, X: Any, y: npt.NDArray[Any])
 
 
 def check_rows_do_not_influence_each_other(estimator: TorchClassifier, X: Any, y: npt.NDArray[Any]) -> None:
-    """See that a row gets the same probabilities by itself, among others and in another order."""
+    """Check that a sample gets the same probabilities alone, among others and in another order."""
     clf = clone(estimator).fit(X, y)
     together = clf.predict_proba(X)
-    everyone = np.arange(len(y))
-    for chosen in (everyone[::-1].copy(), everyone[: len(y) // 2], *everyone[:5].reshape(-1, 1)):
+    all_samples = np.arange(len(y))
+    for chosen in (all_samples[::-1].copy(), all_samples[: len(y) // 2], *all_samples[:5].reshape(-1, 1)):
         among_others = clf.predict_proba(_safe_indexing(X, chosen))
-        _close(among_others, together[chosen], "the probabilities of a row depend on the rows beside it")
+        _close(among_others, together[chosen], "the probabilities of a sample depend on the other samples")
 
 
 def check_every_kind_of_label(estimator: TorchClassifier, X: Any, y: npt.NDArray[Any]) -> None:
-    """See that strings, integers, objects and bools give the same model and come back from `predict`."""
+    """Check that strings, integers, objects and bools give the same model and are returned by `predict`."""
     codes = np.unique(y, return_inverse=True)[1]
     n_classes = int(codes.max()) + 1
     base = clone(estimator).fit(X, codes)
@@ -270,12 +271,12 @@ def check_every_kind_of_label(estimator: TorchClassifier, X: Any, y: npt.NDArray
     for labels in kinds:
         clf = clone(estimator).fit(X, labels[codes])
         _equal(clf.classes_.tolist(), labels.tolist(), "classes_ are not the labels")
-        _equal(clf.predict(X).tolist(), labels[base.predict(X)].tolist(), f"labels like {labels[0]!r} come back wrong")
+        _equal(clf.predict(X).tolist(), labels[base.predict(X)].tolist(), f"predict changes labels like {labels[0]!r}")
         _same_module(base, clf, f"labels like {labels[0]!r} changed")
 
 
 def check_pickle_keeps_predictions(estimator: TorchClassifier, X: Any, y: npt.NDArray[Any]) -> None:
-    """See that an estimator pickled before or after `fit` predicts the same to the last bit."""
+    """Check that an estimator pickled before or after `fit` predicts the same to the last bit."""
     clf = clone(estimator).fit(X, y)
     again = pickle.loads(pickle.dumps(clf))
     _require(np.array_equal(again.predict_proba(X), clf.predict_proba(X)), "a pickled estimator predicts differently")
@@ -285,24 +286,23 @@ def check_pickle_keeps_predictions(estimator: TorchClassifier, X: Any, y: npt.ND
 
 
 def check_weights_of_0_and_1(estimator: TorchClassifier, X: Any, y: npt.NDArray[Any]) -> None:
-    """See that unit weights are no weights and rows of weight 0 do not train, to the last bit."""
-    asked = _on_all_rows(estimator)
-    base = clone(asked).fit(X, y)
-    _same_module(base, clone(asked).fit(X, y, sample_weight=np.ones(len(y))), "unit weights changed")
-    if asked.class_weight is not None:
-        return  # then the labels of rows of weight 0 count
-    codes = np.unique(y, return_inverse=True)[1]
-    first = np.unique(codes, return_index=True)[1]
+    """Check that unit weights equal no weights and samples of weight 0 are not trained on, to the last bit."""
+    on_all = _on_all_rows(estimator)
+    base = clone(on_all).fit(X, y)
+    _same_module(base, clone(on_all).fit(X, y, sample_weight=np.ones(len(y))), "unit weights changed")
+    if on_all.class_weight is not None:
+        return  # then the labels of samples of weight 0 are counted
+    first = np.unique(y, return_index=True)[1]
     weights = np.tile([1.0, 2.0], len(y))[: len(y)]
-    weights[np.setdiff1d(np.arange(0, len(y), 3), first)] = 0  # every label keeps a row
+    weights[np.setdiff1d(np.arange(0, len(y), 3), first)] = 0  # every label keeps a sample
     kept = np.flatnonzero(weights)
-    weighted = clone(asked).fit(X, y, sample_weight=weights)
-    without = clone(asked).fit(_safe_indexing(X, kept), y[kept], sample_weight=weights[kept])
-    _same_module(weighted, without, "rows of weight 0 changed")
+    weighted = clone(on_all).fit(X, y, sample_weight=weights)
+    without = clone(on_all).fit(_safe_indexing(X, kept), y[kept], sample_weight=weights[kept])
+    _same_module(weighted, without, "samples of weight 0 changed")
 
 
 def check_two_halves_are_one_fit(estimator: TorchClassifier, X: Any, y: npt.NDArray[Any]) -> None:
-    """See that with `warm_start` fits of one and two epochs are one fit of three, to the last bit."""
+    """Check that with `warm_start` fits of one and two epochs equal one fit of three, to the last bit."""
     halves = clone(estimator).set_params(warm_start=True, max_epochs=1).fit(X, y)
     halves.set_params(max_epochs=2).fit(X, y)
     whole = clone(estimator).set_params(warm_start=True, max_epochs=3).fit(X, y)
@@ -325,11 +325,11 @@ _OWN_CHECKS: tuple[Callable[[TorchClassifier, Any, npt.NDArray[Any]], None], ...
 )
 
 
-# ------------------------------------------------------------ what they share
+# ------------------------------------------------------------ helpers of the checks
 
 
 def _on_all_rows(estimator: TorchClassifier) -> TorchClassifier:
-    """Return a clone that trains on every row given."""
+    """Return a clone that trains on all samples."""
     return clone(estimator).set_params(early_stopping=False, validation_fraction=None)  # type: ignore[no-any-return]
 
 
@@ -338,19 +338,19 @@ def _require(condition: bool, message: str) -> None:
         raise AssertionError(message)
 
 
-def _equal(came: Any, expected: Any, message: str) -> None:
-    _require(bool(came == expected), f"{message}: {came!r}, expected {expected!r}")
+def _equal(actual: Any, expected: Any, message: str) -> None:
+    _require(bool(actual == expected), f"{message}: {actual!r}, expected {expected!r}")
 
 
-def _close(came: Any, expected: Any, message: str) -> None:
-    with np.errstate(invalid="ignore"):  # two infinities that agree
-        largest = float(np.nanmax(np.abs(np.asarray(came) - expected), initial=0.0))
-    _require(np.allclose(came, expected, rtol=1e-3, atol=1e-5), f"{message} (by up to {largest:.3g})")
+def _close(actual: Any, expected: Any, message: str) -> None:
+    with np.errstate(invalid="ignore"):  # equal infinities
+        largest = float(np.nanmax(np.abs(np.asarray(actual) - expected), initial=0.0))
+    _require(np.allclose(actual, expected, rtol=1e-3, atol=1e-5), f"{message} (by up to {largest:.3g})")
 
 
-def _same_module(expected: TorchClassifier, came: TorchClassifier, what: str) -> None:
+def _same_module(expected: TorchClassifier, actual: TorchClassifier, what: str) -> None:
     """Compare parameters and buffers of two trained modules bit for bit."""
-    theirs = came.module_.state_dict()
+    theirs = actual.module_.state_dict()
     for name, value in expected.module_.state_dict().items():
         if isinstance(value, torch.Tensor):
             same = torch.equal(value, theirs[name])

@@ -1,1 +1,1 @@
-"""What the pages of docs/codes say: one `Page` per code, by family. `docs/make_codes.py` writes them."""
+"""The content of the pages of docs/codes: one `Page` per code, by family. `docs/make_codes.py` writes them."""

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from catalogue.page import COUNTS, LOOP, WATCHED, Page
+from catalogue.page import AUDITED, COUNTS, LOOP, Page
 
 PAGES = [
     Page(
         "A1",
         "The mean of the batch accuracies",
-        "A figure a little off the true one; far off if the last batch is very small.",
-        "A short last batch counts as much as a full one.",
-        "Count right rows and rows over all batches, and divide once.",
+        "An accuracy that is slightly wrong, or very wrong if the last batch is very small.",
+        "A short last batch has the same weight as a full one.",
+        "Count correct predictions and samples over all batches, and divide once.",
         COUNTS,
         """\
 acc = 0.0
@@ -32,10 +32,10 @@ print(explain_accuracy(z, y, reported, batch_size=64).verdict)
     ),
     Page(
         "A2",
-        "A count of rows divided by a number of batches, or the reverse",
+        "A count of samples divided by a number of batches, or the reverse",
         "An accuracy above 1, such as 54.3, or one that is far too small.",
-        "Numerator and divisor count different things: rows and batches.",
-        "Divide right rows by rows.",
+        "Numerator and denominator count different things: samples and batches.",
+        "Divide the correct predictions by the number of samples.",
         COUNTS,
         """\
 correct = 0
@@ -53,10 +53,10 @@ print(explain_accuracy(z, y, reported, batch_size=64).verdict)
     ),
     Page(
         "A3",
-        "Rows skipped by drop_last, but divided by all rows",
-        "A perfect model stops at 0.96.",
-        "`drop_last=True` leaves out the short last batch; `len(dataset)` still counts its rows.",
-        "Score over a loader without `drop_last`, or divide by the rows that were counted.",
+        "Samples skipped by drop_last, but divided by all samples",
+        "A perfect model reaches only 0.96.",
+        "`drop_last=True` skips the short last batch; `len(dataset)` still counts its samples.",
+        "Use a loader without `drop_last`, or divide by the number of samples that were counted.",
         COUNTS,
         """\
 correct = 0
@@ -75,10 +75,10 @@ print(explain_accuracy(z, y, reported, batch_size=64).verdict)
     ),
     Page(
         "A4",
-        "Rows of a sampler divided by the whole data set",
-        "An accuracy that never exceeds the share of the split.",
-        "A `SubsetRandomSampler` draws a part of the rows; `len(loader.dataset)` counts all of them.",
-        "Divide by the rows that were counted, or use `random_split`, whose parts know their length.",
+        "Samples of a part of the data divided by the whole data set",
+        "An accuracy that never exceeds the size of the split, as a share of the data.",
+        "A `SubsetRandomSampler` draws a part of the samples; `len(loader.dataset)` counts all of them.",
+        "Divide by the number of samples that were counted, or use `random_split`, whose parts have their own length.",
         LOOP,
         """\
 from torch.utils.data import DataLoader, SubsetRandomSampler, TensorDataset
@@ -98,11 +98,11 @@ print(diagnose(model, X, y, criterion=criterion, optimizer=optimizer, loader=who
     ),
     Page(
         "A5",
-        "Accuracy on resampled rows",
-        "A training accuracy unlike anything that scoring the data gives.",
-        "A sampler with replacement draws some rows several times and others never, and with weights in other "
-        "shares of the classes.",
-        "Score the rows as they are, over a loader without that sampler.",
+        "Accuracy on resampled data",
+        "A training accuracy that scoring the data does not reproduce.",
+        "A sampler with replacement draws some samples several times and others never; with weights it changes the "
+        "class frequencies.",
+        "Compute the accuracy over a loader without that sampler.",
         LOOP,
         """\
 from torch.utils.data import DataLoader, TensorDataset, WeightedRandomSampler
@@ -126,10 +126,10 @@ print(diagnose(model, X, y, criterion=criterion, optimizer=optimizer, loader=who
     Page(
         "A6",
         "A metric that is never reset",
-        "A curve too smooth: the first, bad epochs drag for ever; training and validation figures look alike.",
-        "The counters go on from epoch to epoch, so that each figure is that of all epochs so far.",
+        "A curve that is too smooth, because the first epochs are never forgotten; training and validation look alike.",
+        "The counters are not set to 0, so that each value is the accuracy over all epochs so far.",
         "Reset the metric, or set the counters to 0, at the start of each epoch.",
-        WATCHED,
+        AUDITED,
         """\
 model, _ = new()
 optimizer = torch.optim.SGD(model.parameters(), lr=0.02)
@@ -143,7 +143,7 @@ with audit_loop(model, optimizer, criterion=criterion, metric=counter) as audit:
         with torch.no_grad():
             counter.update(model(X), y)
         audit.epoch(counter.compute())
-print(f"{counter.compute():.2f} over {counter.support.sum()} rows; the model has {accuracy(model):.2f}")
+print(f"{counter.compute():.2f} over {counter.support.sum()} samples; the model has {accuracy(model):.2f}")
 print(audit.diagnosis.codes)
 """,
         """\
@@ -159,16 +159,16 @@ with audit_loop(model, optimizer, criterion=criterion, metric=counter) as audit:
         with torch.no_grad():
             counter.update(model(X), y)
         audit.epoch(counter.compute())
-print(f"{counter.compute():.2f} over {counter.support.sum()} rows; the model has {accuracy(model):.2f}")
+print(f"{counter.compute():.2f} over {counter.support.sum()} samples; the model has {accuracy(model):.2f}")
 print(audit.diagnosis.codes)
 """,
     ),
     Page(
         "A7",
         "A counter in low precision",
-        "A count that sticks: at 256 in bfloat16, at 2048 in float16, at 16,777,216 in float32.",
-        "Beyond that, adding 1 changes nothing: the next number that the type can hold is 2 away.",
-        "Count in whole numbers: `.sum().item()` adds to a Python int.",
+        "A count that stops at 256 in bfloat16, at 2048 in float16, at 16,777,216 in float32.",
+        "Beyond that, adding 1 changes nothing: the next number that the dtype can represent is 2 away.",
+        "Count in integers: `.sum().item()` adds to a Python int.",
         COUNTS,
         """\
 correct = torch.zeros((), dtype=torch.bfloat16)
@@ -190,7 +190,7 @@ print(explain_accuracy(z, y, reported, batch_size=64).verdict)
     Page(
         "A8",
         "Only the last batch was counted",
-        "A tiny accuracy, or one that jumps from epoch to epoch.",
+        "A very small accuracy, or one that jumps from epoch to epoch.",
         "The count is assigned in the loop instead of added up.",
         "Add up: `correct += ...`.",
         COUNTS,
@@ -213,9 +213,9 @@ print(explain_accuracy(z, y, reported, batch_size=64).verdict)
     Page(
         "A9",
         "Integer division",
-        "Always 0, until every row is right.",
-        "`//` drops what is behind the decimal point. (So did `/` between integer tensors before torch 1.5.) A "
-        "figure of 0 has several causes; the answer lists them all.",
+        "Always 0, until every prediction is correct.",
+        "`//` rounds down to an integer. (So did `/` between integer tensors before torch 1.5.) An accuracy of 0 "
+        "has several causes; the explanation lists them all.",
         "Divide with `/`.",
         COUNTS,
         """\
@@ -232,11 +232,11 @@ print(explain_accuracy(z, y, reported, batch_size=64).verdict)
     ),
     Page(
         "A10",
-        "The mean over classes instead of the share of rows",
+        "The mean over classes instead of the accuracy",
         "Two libraries disagree, 0.33 and 0.90.",
-        "One reports the unweighted mean of the accuracies of the classes (balanced, or macro), the other the share of "
-        "right rows (micro).",
-        "Say which one you mean; both have their use.",
+        "One reports the unweighted mean of the per-class accuracies (balanced, or macro), the other the share of "
+        "correct predictions (micro).",
+        "State which one you report; both are useful.",
         """\
 import torch
 from sktorch_acc import explain_accuracy
@@ -259,15 +259,15 @@ print(explain_accuracy(z, y, reported).verdict)
     ),
     Page(
         "A11",
-        "A class without rows counted as 0",
-        "A mean over classes that is far too low; a class at 0 % that does not occur.",
-        "The accuracy of a class without rows is not defined; filled with 0, it pulls the mean down.",
+        "A class without samples counted as 0",
+        "A mean over classes that is far too low; a class with 0 % that does not occur.",
+        "The accuracy of a class without samples is undefined; replaced by 0, it lowers the mean.",
         "Leave such classes out of the mean (NaN, not 0).",
         """\
 import torch
 from sktorch_acc import explain_accuracy
 
-y = torch.arange(600) % 2  # class 2 has no rows
+y = torch.arange(600) % 2  # class 2 has no samples
 predicted = torch.where(torch.arange(600) < 50, 1 - y, y)
 z = 3.0 * torch.nn.functional.one_hot(predicted, 3) - 0.9
 """,
@@ -286,10 +286,10 @@ print(explain_accuracy(z, y, reported).verdict)
     Page(
         "A12",
         "A metric that guesses whether it is given logits",
-        "The same rows in other batches have another accuracy.",
-        "The metric looks at the values of each batch: all in [0, 1] are taken for probabilities, with a threshold of "
-        "0.5, others for logits, with one of 0. A batch of small positive logits is read the wrong way.",
-        "Give it probabilities or classes, which leave nothing to guess.",
+        "The same samples in other batches have another accuracy.",
+        "The metric decides from the values of each batch: if all are in [0, 1] it takes them for probabilities and "
+        "uses a threshold of 0.5, else for logits, with a threshold of 0. A batch of small positive logits gets 0.5.",
+        "Pass probabilities or classes in every batch.",
         """\
 import torch
 from torch import nn
@@ -301,15 +301,15 @@ class Guesses:
         self.reset()
 
     def reset(self):
-        self.right = self.rows = 0
+        self.correct = self.samples = 0
 
     def update(self, z, y):
         probabilities = z if ((z >= 0) & (z <= 1)).all() else z.sigmoid()
-        self.right += ((probabilities > 0.5) == y).sum().item()
-        self.rows += len(y)
+        self.correct += ((probabilities > 0.5) == y).sum().item()
+        self.samples += len(y)
 
     def compute(self):
-        return self.right / self.rows
+        return self.correct / self.samples
 
 
 torch.manual_seed(0)
@@ -345,15 +345,15 @@ print(audit.diagnosis.codes)
     ),
     Page(
         "H1",
-        "Rows repeated to fill every process",
-        "More rows scored than there are.",
-        "`DistributedSampler` repeats the first rows so that every process gets as many, and their results are "
-        "counted twice.",
-        "Drop the repeated rows after gathering, or divide the counts of distinct rows.",
+        "Samples repeated to fill every process",
+        "More samples scored than the data set has.",
+        "`DistributedSampler` repeats the first samples so that every process gets the same number, and their results "
+        "are counted twice.",
+        "Drop the repeated samples after gathering, and count each sample once.",
         COUNTS,
         """\
-right = (z.argmax(dim=1) == y).long()
-padded = torch.cat([right, right[:24]])  # 1024 rows: 8 processes with 128 each
+correct = (z.argmax(dim=1) == y).long()
+padded = torch.cat([correct, correct[:24]])  # 1024 samples: 8 processes with 128 each
 reported = f"{padded.sum().item() / len(padded):.6f}"
 print(reported)
 print([c.code for c in explain_accuracy(z, y, reported, batch_size=64).candidates])

@@ -17,10 +17,10 @@ print(diagnose(clf, {rows}, {labels}).codes)
 PAGES = [
     Page(
         "D1",
-        "Labels that are no class indices",
-        "IndexError, a CUDA assert that poisons the process, or a loss near 0 on other devices.",
-        "Class indices run from 0 to the number of classes less 1; labels count from 1, have gaps, or -1 for unknown.",
-        "Number the labels: `numpy.unique(y, return_inverse=True)[1]`. `TorchClassifier` takes any labels.",
+        "Labels that are not class indices",
+        "IndexError, a CUDA assert after which the process is unusable, or a loss near 0 on other devices.",
+        "Class indices run from 0 to n_classes - 1; the labels start at 1, have gaps, or use -1 for unknown.",
+        "Encode the labels: `numpy.unique(y, return_inverse=True)[1]`. `TorchClassifier` takes any labels.",
         LOOP,
         """\
 y = y + 1  # 1, 2, 3
@@ -37,7 +37,7 @@ print(diagnose(model, X, y, criterion=criterion).codes)
     Page(
         "D2",
         "X and y in different order",
-        "An accuracy at the level of guessing.",
+        "An accuracy at chance level.",
         "X was shuffled or sorted, and y was not; pandas aligns by index, arrays do not.",
         "Align before `fit`: `y = y.loc[X.index]`.",
         TABLE + 'import pandas as pd\n\nX, y = pd.DataFrame(X, columns=list("abcd")), pd.Series(y)\n',
@@ -56,9 +56,9 @@ print(diagnose(clf, shuffled, aligned).codes)
     ),
     Page(
         "D3",
-        "Rows grouped by label, and no shuffling",
-        "A low accuracy, which jumps up and down while the classes take turns.",
-        "Most batches hold one class, and each makes the module forget the others.",
+        "Samples sorted by label, and no shuffling",
+        "A low accuracy that goes up and down as the batches change from class to class.",
+        "Most batches hold one class, and training on them unlearns the others.",
         "`DataLoader(..., shuffle=True)` for training.",
         LOOP
         + """
@@ -88,7 +88,7 @@ print(diagnose(model, X, y, criterion=criterion, optimizer=optimizer, loader=loa
         "D4",
         "Unscaled features",
         "The accuracy stays low, or every prediction is the same.",
-        "An income of 52,000 beside an age of 39: the first layer, and the loss, follow the income alone.",
+        "With an income of 52,000 and an age of 39, the income dominates the first layer and the loss.",
         "Put a `StandardScaler` before the module.",
         TABLE,
         """\
@@ -106,8 +106,8 @@ scaled = StandardScaler().fit_transform(unscaled)
         "D5",
         "NaN in inputs or weights",
         "The accuracy is the share of class 0.",
-        "A row with NaN gets NaN scores, and their argmax is 0.",
-        "Impute or drop such rows. `TorchClassifier` refuses them.",
+        "A sample with NaN gets NaN scores, and their argmax is 0.",
+        "Impute or drop such samples. `TorchClassifier` raises an error for them.",
         LOOP,
         """\
 model, criterion = nn.Linear(4, 3), nn.CrossEntropyLoss()
@@ -124,14 +124,14 @@ print(diagnose(model, X, y, criterion=criterion).codes)
     ),
     Page(
         "D6",
-        "Identical rows with different labels",
-        "The accuracy stops below 1 however long you train.",
-        "A module gives identical rows one prediction; of different labels, one at most is right.",
-        "Look for a column that was lost or rounded, and for labels that disagree. If it is noise, that is the "
-        "ceiling.",
+        "Equal samples with different labels",
+        "The accuracy stays below 1, however long you train.",
+        "A module gives equal samples the same prediction, which is correct for one of their labels at most.",
+        "Look for a column that was lost or rounded, and for wrong labels. If the labels are noisy, no model can "
+        "reach a higher accuracy.",
         TABLE,
         """\
-signs = np.sign(X)  # 16 different rows
+signs = np.sign(X)  # 16 different samples
 """
         + _fit("signs"),
         _fit("X"),
@@ -139,9 +139,9 @@ signs = np.sign(X)  # 16 different rows
     Page(
         "D7",
         "Only the majority is predicted",
-        "0.93, and useless.",
-        "One class is so frequent that always answering it looks good.",
-        "Look at the accuracy of each class; `class_weight='balanced'` makes the rare ones count.",
+        "An accuracy of 0.93, and a useless model.",
+        "One class is so frequent that always predicting it gives a high accuracy.",
+        "Look at the accuracy of each class; `class_weight='balanced'` gives rare classes more weight.",
         TABLE + 'y = np.where(X[:, 0] + rng.standard_normal(240) > 2.3, "ill", "well")\n',
         """\
 clf = TorchClassifier(**(settings | {"lr": 1e-3})).fit(X, y)
@@ -156,10 +156,10 @@ print(diagnose(clf, X, y).codes)
     ),
     Page(
         "D8",
-        "A class without training rows",
-        "`predict_proba` lacks a column in one fold; labels of that class are always wrong.",
-        "The fold, or the chunk, that was trained on held no row of it.",
-        "`StratifiedKFold`; train on rows of every class.",
+        "A class without training samples",
+        "`predict_proba` lacks a column in one fold; samples of that class are always predicted wrongly.",
+        "The training set of the fold, or the chunk, has no sample of the class.",
+        "Use `StratifiedKFold`; train on samples of every class.",
         TABLE,
         """\
 known = y != "fox"
@@ -172,7 +172,7 @@ print(diagnose(clf, X, y).codes)
     Page(
         "D9",
         "Predictions in shuffled order",
-        "A test score of guessing beside a fine training accuracy.",
+        "A test accuracy at chance level, with a high training accuracy.",
         "The loader shuffles, and the predictions are compared with a y that was not.",
         "`shuffle=False` to predict, or take the labels from the loader too.",
         LOOP + "\n\nfrom torch.utils.data import DataLoader, TensorDataset\n",
@@ -193,28 +193,28 @@ print(diagnose(model, X, y, criterion=criterion, optimizer=optimizer, loader=loa
     ),
     Page(
         "D10",
-        "Copies of training rows in the validation set",
-        "The validation accuracy is too good.",
-        "Rows occur several times, and a random hold-out takes one copy and trains on the other.",
-        "Drop the copies, or split by what they share and pass `X_val` and `y_val`.",
+        "Duplicates of training samples in the validation set",
+        "The validation accuracy is too high.",
+        "Samples occur several times, and a random split puts copies of one sample into both sets.",
+        "Drop the duplicates, or split by group and pass `X_val` and `y_val`.",
         TABLE,
         """\
 X2, y2 = np.tile(X, (2, 1)), np.tile(y, 2)
 clf = TorchClassifier(**settings, validation_fraction=0.25)
-print(f"{1 - len(np.unique(X2, axis=0)) / len(X2):.0%} of the rows are copies")
+print(f"{1 - len(np.unique(X2, axis=0)) / len(X2):.0%} of the samples are duplicates")
 print(diagnose(clf, X2, y2).codes)
 """,
         """\
-print(f"{1 - len(np.unique(X, axis=0)) / len(X):.0%} of the rows are copies")
+print(f"{1 - len(np.unique(X, axis=0)) / len(X):.0%} of the samples are duplicates")
 print(diagnose(clf, X, y).codes)
 """,
     ),
     Page(
         "D11",
         "Soft targets",
-        "Figures that differ a little from those of `predict`, or an error about shapes.",
-        "Mixup and label smoothing make targets that are no class; a row is neither right nor wrong.",
-        "Train on soft targets if you like; score against their argmax.",
+        "An accuracy that differs slightly from that of `predict`, or an error about shapes.",
+        "With mixup and label smoothing targets are not classes, so that a prediction is neither correct nor wrong.",
+        "Train on soft targets, and compute the accuracy with their argmax.",
         LOOP,
         """\
 soft = 0.8 * nn.functional.one_hot(y, 3) + 0.2 / 3

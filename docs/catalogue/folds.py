@@ -1,4 +1,4 @@
-"""Families A and G where scikit-learn runs the folds."""
+"""Families A and G in cross-validations by scikit-learn."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sklearn.naive_bayes import GaussianNB
 from sktorch_acc import audit_cross_validation, cross_val_per_class_accuracy
 
 X, numbers = load_iris(return_X_y=True)
-X, y = X[:, :2], np.array(["setosa", "versicolor", "virginica"])[numbers]  # 50 rows each, sorted
+X, y = X[:, :2], np.array(["setosa", "versicolor", "virginica"])[numbers]  # 50 samples each, sorted
 clf = GaussianNB()
 """
 
@@ -22,11 +22,10 @@ PAGES = [
     Page(
         "A13",
         "The mean over folds",
-        "`cross_val_score(...).mean()` is not the share of test rows that were predicted correctly.",
-        "The folds have different sizes, as groups make them, and in the mean a small fold counts as much as a large "
-        "one.",
-        "Pool the counts: correct test rows over all test rows, as `cross_val_per_class_accuracy` does; or say that "
-        "the figure is a mean over folds.",
+        "`cross_val_score(...).mean()` is not the share of correct predictions over all test samples.",
+        "The folds have different sizes, for example with groups, but the mean gives all folds the same weight.",
+        "Pool the counts: all correct predictions divided by all test samples, as `cross_val_per_class_accuracy` does; "
+        "or state that the value is a mean over folds.",
         FOLDS
         + """
 groups = np.repeat([0, 1, 2], [100, 40, 10])[np.random.default_rng(1).permutation(150)]
@@ -46,11 +45,11 @@ print(audit_cross_validation(clf, X, y, cv=even).codes)
     ),
     Page(
         "G1",
-        "A classifier that scikit-learn takes for none",
+        "A classifier that scikit-learn does not recognise",
         "`cross_val_score` gives `[0. 0. 0.]`, though the model fits well.",
-        "scikit-learn stratifies the folds of a classifier alone, and asks the estimator's tags whether it is one "
-        "(`is_classifier`). Otherwise an integer `cv` cuts the rows in their order: with sorted labels, each fold "
-        "tests a class that it was not fitted on.",
+        "scikit-learn stratifies folds only for classifiers, which it recognises by the estimator's tags "
+        "(`is_classifier`). Otherwise an integer `cv` splits the samples in their order: with sorted labels, each fold "
+        "tests a class on which it was not fitted.",
         "Inherit from `ClassifierMixin` first and `BaseEstimator` last. In the other order the tag is lost.",
         FOLDS
         + """
@@ -86,9 +85,9 @@ print(audit_cross_validation(Known(), X, y, cv=3).codes)
         "A fold without a score",
         "`cross_val_score` gives `[nan nan nan nan nan]` and a warning.",
         "`fit`, `predict` or a scorer raised, and the default of `error_score` turns that into NaN (if every fit "
-        "fails, into `All the 5 fits failed`). `scoring='f1'` is for two classes, one of them 1; `roc_auc` needs to "
-        "be told how to treat several. A metric can also be undefined in a fold that tests one class alone.",
-        "`audit_cross_validation` says which fold, what raised, and what to do where the cause is sure; "
+        "fails, into `All the 5 fits failed`). `scoring='f1'` is for two classes, one of them 1; `roc_auc` needs an "
+        "option for more classes. A metric can also be undefined in a fold with one class.",
+        "`audit_cross_validation` reports the fold, what raised, and what to do about known causes; "
         "`error_score='raise'` shows the traceback. `cross_val_per_class_accuracy` raises the error itself, with the "
         "fold in a note.",
         FOLDS,
@@ -108,9 +107,9 @@ print(audit_cross_validation(clf, X, y, scoring="f1_macro").codes)
         "G3",
         "A score that is missing from the results",
         "`cross_validate` lacks a score that the scorer does return, or raises `KeyError` after all folds were fitted.",
-        "The scorer returns a dict, and its keys depend on the classes that a fold happens to test. scikit-learn takes "
-        "the keys of the first fold: others are dropped in silence, and one that a later fold lacks is a `KeyError`.",
-        "The same keys for any rows, NaN where there is nothing to score: `PerClassAccuracyScoring(y)`, "
+        "The scorer returns a dict whose keys depend on the classes of the test set. scikit-learn takes the keys of "
+        "the first fold: it silently drops others, and raises `KeyError` if a later fold lacks one.",
+        "Return the same keys for any samples, NaN where a score is undefined: `PerClassAccuracyScoring(y)`, "
         "`per_class_accuracy_scorers(y)`. Stratified folds test every class.",
         FOLDS
         + """from sktorch_acc import PerClassAccuracyScoring
@@ -139,10 +138,10 @@ print(audit_cross_validation(clf, X, y, cv=StratifiedKFold(3), scoring=PerClassA
         "G5",
         "A report without the accuracy",
         "`classification_report` has no `accuracy` row, but one called `micro avg`.",
-        "`labels=` names some of the classes. The rows of the others are left out, so scikit-learn has no accuracy to "
-        "show; it shows averages over the classes named, and says nothing of the rest.",
-        "Leave `labels` out, or name every class. `sktorch_acc.metrics.classification_report` prints scikit-learn's "
-        "report, and says under it which classes are left out and how many rows they have.",
+        "`labels=` has some of the classes. Samples of the others are left out, so that scikit-learn cannot show the "
+        "accuracy; it shows averages over these classes, without a note.",
+        "Leave `labels` out, or list every class. `sktorch_acc.metrics.classification_report` prints scikit-learn's "
+        "report, and below it the classes that are left out and their number of samples.",
         """\
 import numpy as np
 from sklearn.metrics import classification_report as sklearn_report

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from catalogue.page import LOOP, TABLE, WATCHED, Page
+from catalogue.page import AUDITED, LOOP, TABLE, Page
 
 
 def _fit(more: str) -> str:
@@ -19,11 +19,11 @@ PAGES = [
         "F1",
         "Nothing was learnt",
         "The accuracy stays at the share of the largest class.",
-        "Anything: labels that do not belong to the rows, a module that is too small, a bad learning rate.",
-        "`diagnose` for the mistakes that can be seen, `overfit_check` to tell a bug from tuning.",
+        "Many: labels that do not belong to the samples, a module that is too small, a bad learning rate.",
+        "Run `diagnose`, and `overfit_check` to find out whether there is a bug; then tune.",
         TABLE,
         """\
-y = rng.permutation(y)  # labels that have nothing to do with the rows
+y = rng.permutation(y)  # labels that do not depend on the features
 clf = TorchClassifier(nn.Linear(4, 3), **(settings | {"lr": 1e-4})).fit(X, y)
 print(f"{clf.score(X, y):.1f}")
 print(diagnose(clf, X, y).codes)
@@ -37,10 +37,10 @@ print(diagnose(clf, X, y).codes)
     ),
     Page(
         "F2",
-        "Weights that do not move",
+        "Weights that do not change",
         "The loss and the accuracy stay as they were before training.",
-        "The optimizer was built on other parameters, the layers are in a plain list, everything is frozen, or "
-        "the output is detached.",
+        "The optimizer has other parameters, the layers are in a plain list, all parameters are frozen, or the "
+        "output is detached.",
         "Build the optimizer after the module; use `nn.ModuleList`.",
         LOOP,
         """\
@@ -62,17 +62,17 @@ print(diagnose(model, X, y, criterion=criterion, optimizer=optimizer).codes)
     Page(
         "F3",
         "A loss that explodes",
-        "The loss grows, at last to NaN.",
+        "The loss grows, in the end to NaN.",
         "The learning rate is too high, or the features are not scaled.",
-        "A tenth of the learning rate; a `StandardScaler`. `fit` stops at NaN with this code.",
+        "Use a tenth of the learning rate, and a `StandardScaler`. `fit` raises an error with this code at NaN.",
         TABLE,
         _fit('{"optimizer": torch.optim.SGD, "lr": 50.0, "max_epochs": 4, "batch_size": 240}'),
         _fit('{"optimizer": torch.optim.SGD, "lr": 0.1, "max_epochs": 40}'),
     ),
     Page(
         "F4",
-        "A loss that stands still",
-        "The loss moves in the fifth decimal.",
+        "A loss that hardly changes",
+        "The loss changes in the fifth decimal.",
         "The learning rate is too low.",
         "Try 1e-3 with Adam, or ten times as much as now.",
         TABLE,
@@ -82,9 +82,9 @@ print(diagnose(model, X, y, criterion=criterion, optimizer=optimizer).codes)
     Page(
         "F5",
         "Dead units",
-        "Every row gets the same output; the loss is ln(n_classes).",
-        "ReLU units that are 0 for every row get no gradient and stay so: biases far below 0, after a step that was "
-        "too large.",
+        "Every sample gets the same output; the loss is ln(n_classes).",
+        "ReLU units that are 0 for every sample get no gradient and stay 0, as with biases far below 0 or after a step "
+        "that was too large.",
         "Look at the initial weights, lower the learning rate, or use `LeakyReLU`.",
         LOOP,
         """\
@@ -104,11 +104,11 @@ print(diagnose(model, X, y, criterion=criterion, optimizer=optimizer).codes)
     Page(
         "F6",
         "Gradients that are never cleared",
-        "Training is unsteady, or gets worse with every epoch; a smaller learning rate seems to help.",
-        "`backward()` adds to the gradients that are there. Without `zero_grad()` each step takes the sum of all "
-        "batches so far.",
-        "`optimizer.zero_grad()` once for each step, before `backward()`.",
-        WATCHED,
+        "Training is unstable, or gets worse with every epoch; a smaller learning rate seems to help.",
+        "`backward()` adds to the existing gradients. Without `zero_grad()` each step uses the sum over all batches "
+        "so far.",
+        "Call `optimizer.zero_grad()` once for each step, before `backward()`.",
+        AUDITED,
         """\
 model, optimizer = new()
 with audit_loop(model, optimizer, criterion=criterion) as audit:
@@ -135,28 +135,28 @@ print(audit.diagnosis.codes)
     ),
     Page(
         "F7",
-        "A batch that cannot be learnt by heart",
-        "You tune and tune, and nothing helps.",
-        "A module that fits its loss memorises 32 rows. One that does not has a mistake; here, a mean over the batch.",
-        "`overfit_check` first, tuning later.",
+        "A batch that cannot be overfitted",
+        "No tuning improves the accuracy.",
+        "A correct module can overfit 32 samples. If it cannot, there is an error; here, a mean over the batch.",
+        "Run `overfit_check` before tuning.",
         LOOP.replace("import diagnose", "import overfit_check"),
         """\
 class Net(nn.Module):
-    def __init__(self, keeps_rows):
+    def __init__(self, averages):
         super().__init__()
-        self.layer, self.keeps_rows = nn.Linear(4, 3), keeps_rows
+        self.layer, self.averages = nn.Linear(4, 3), averages
 
     def forward(self, x):
         z = self.layer(x)
-        return z if self.keeps_rows else z.mean(dim=0).expand(len(x), 3)
+        return z.mean(dim=0).expand(len(x), 3) if self.averages else z
 
 
-found = overfit_check(Net(keeps_rows=False), X, y)
+found = overfit_check(Net(averages=True), X, y)
 print(found.findings[0].message.split(":")[0])
 print(found.codes)
 """,
         """\
-print(overfit_check(Net(keeps_rows=True), X, y).codes)
+print(overfit_check(Net(averages=False), X, y).codes)
 """,
     ),
 ]

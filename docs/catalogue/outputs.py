@@ -13,7 +13,7 @@ print(diagnose(model, X, y, criterion=criterion, optimizer=optimizer).codes)
 
 
 def _returns(change: str, more: str = "") -> str:
-    """Write a module whose last line of forward is wrong."""
+    """Return code that checks a module with this last line of forward."""
     return f"""\
 class Net(nn.Module):
     def __init__(self):
@@ -33,10 +33,10 @@ print(diagnose(model, X, y, criterion=nn.CrossEntropyLoss()).codes)
 PAGES = [
     Page(
         "B1",
-        "Every row compared with every row, and summed",
+        "Every prediction compared with every label, and summed",
         "An accuracy of 32.3, or 5000 %.",
         "Comparing shapes `(n, 1)` and `(n,)` broadcasts to `(n, n)`.",
-        "Give both sides one shape: `pred.reshape(-1) == y`.",
+        "Use the same shape on both sides: `pred.reshape(-1) == y`.",
         ONE_COLUMN,
         """\
 pred = (z > 0).long()
@@ -52,11 +52,11 @@ print(explain_accuracy(z, y, reported).verdict)
     ),
     Page(
         "B2",
-        "Every row compared with every row, and averaged",
-        "A figure like guessing, whatever the model does.",
-        "Comparing shapes `(n, 1)` and `(n,)` broadcasts to `(n, n)`; its mean is the chance agreement of the two "
-        "label histograms.",
-        "Give both sides one shape: `pred.reshape(-1) == y`.",
+        "Every prediction compared with every label, and averaged",
+        "An accuracy at chance level, whatever the model does.",
+        "Comparing shapes `(n, 1)` and `(n,)` broadcasts to `(n, n)`; its mean is the agreement by chance of the two "
+        "label distributions.",
+        "Use the same shape on both sides: `pred.reshape(-1) == y`.",
         ONE_COLUMN,
         """\
 pred = (z > 0).long()
@@ -73,9 +73,9 @@ print(explain_accuracy(z, y, reported).verdict)
     Page(
         "B3",
         "One-hot targets",
-        "An error about shapes, or an accuracy that is too good.",
-        "One-hot rows are compared element by element, or broadcast against class indices; most elements are 0 on both "
-        "sides.",
+        "An error about shapes, or an accuracy that is too high.",
+        "One-hot targets are compared element by element, or broadcast against class indices; most elements are 0 on "
+        "both sides.",
         "Compare class indices: `y.argmax(dim=1)`.",
         LOOP,
         """\
@@ -93,8 +93,8 @@ print(diagnose(model, X, one_hot.argmax(dim=1), criterion=nn.CrossEntropyLoss())
     ),
     Page(
         "B4",
-        "argmax or softmax over the rows",
-        "Predictions of the wrong length, or nonsense that depends on the batch.",
+        "argmax or softmax over the batch",
+        "Predictions of the wrong length, or values that depend on the other samples of the batch.",
         "Axis 0 is the batch; the classes are on axis 1.",
         "Write `dim=1`.",
         LOOP,
@@ -105,11 +105,11 @@ print(diagnose(model, X, one_hot.argmax(dim=1), criterion=nn.CrossEntropyLoss())
         "B5",
         "The members of an ensemble taken for classes",
         "Predictions of the wrong shape, or of a member instead of a class.",
-        "Outputs of shape (rows, members, classes): axis 1 holds the members.",
-        "Average the probabilities of the members, then take the argmax over the classes. `TorchClassifier` does.",
+        "The output has shape (samples, members, classes): axis 1 holds the members.",
+        "Average the probabilities of the members, then take the argmax over the classes, as `TorchClassifier` does.",
         COUNTS + "\nz = torch.stack([z, z + 0.1, z - 0.1], dim=1)  # three members that agree\n",
         """\
-print(tuple(z.argmax(dim=1).shape), "for", len(y), "rows")
+print(tuple(z.argmax(dim=1).shape), "for", len(y), "samples")
 try:
     explain_accuracy(z, y, "0.8710")
 except ValueError as err:
@@ -125,8 +125,8 @@ print(explain_accuracy(mean, y, "0.8710").verdict)
         "B6",
         "Scores compared with labels",
         "An accuracy of 0.",
-        "Floating scores are almost never equal to a class index. A figure of 0 has several causes; the answer lists "
-        "them.",
+        "Floating scores are almost never equal to a class index. An accuracy of 0 has several causes; the explanation "
+        "lists them.",
         "Take the argmax first.",
         COUNTS,
         """\
@@ -145,7 +145,7 @@ print(explain_accuracy(z, y, reported).verdict)
         "B7",
         "max() without a dimension",
         "One prediction for the whole batch.",
-        "`torch.max(z)` reduces all rows to one number.",
+        "`torch.max(z)` reduces the batch to one number.",
         "Write `z.argmax(dim=1)`.",
         LOOP,
         _returns("self.layer(x).max()"),
@@ -153,10 +153,10 @@ print(explain_accuracy(z, y, reported).verdict)
     ),
     Page(
         "B8",
-        "A batch of one row",
-        "A crash, or a wrong shape, on the last batch only.",
-        "`squeeze()` without a dimension drops the batch axis of a single row, and batch norm cannot train on one.",
-        "Name the dimension: `squeeze(1)`; choose a batch size that leaves no single row.",
+        "A batch of one sample",
+        "An error, or a wrong shape, only in the last batch.",
+        "`squeeze()` without a dimension drops the batch axis of one sample, on which batch norm cannot be trained.",
+        "Pass the dimension, `squeeze(1)`, and choose a batch size without a last batch of one sample.",
         LOOP,
         """\
 class Net(nn.Module):
@@ -181,7 +181,7 @@ print(diagnose(model, X, y, criterion=nn.CrossEntropyLoss()).codes)
     Page(
         "C1",
         "Softmax twice",
-        "The loss flattens well above 0: it cannot go below 0.3133 for 2 classes, 0.5514 for 3, 1.4612 for 10.",
+        "The loss stops far above 0: it cannot go below 0.3133 for 2 classes, 0.5514 for 3, 1.4612 for 10.",
         "The module ends in softmax and `CrossEntropyLoss` applies it again.",
         "Return the logits.",
         LOOP,
@@ -202,7 +202,7 @@ print(diagnose(model, X, y, criterion=criterion, optimizer=optimizer).codes)
         "C2",
         "NLLLoss without log-probabilities",
         "A negative loss.",
-        "`NLLLoss` takes the value of the right class as it is; on logits it falls without end.",
+        "`NLLLoss` is the negative value of the true class; on logits it decreases without bound.",
         "Use `CrossEntropyLoss` on logits, or end the module in `LogSoftmax(dim=1)`.",
         LOOP,
         """\
@@ -222,8 +222,8 @@ print(diagnose(model, X, y, criterion=criterion, optimizer=optimizer).codes)
         "C3",
         "A first loss of NaN",
         "NaN from the first epoch on.",
-        "Somebody takes the logarithm of logits, which may be negative.",
-        "Give the loss what it expects: logits to `CrossEntropyLoss`, log-probabilities to `NLLLoss`.",
+        "The loss takes the logarithm of logits, which may be negative.",
+        "Pass what the loss expects: logits to `CrossEntropyLoss`, log-probabilities to `NLLLoss`.",
         LOOP,
         """\
 class LogOfOutputs(nn.CrossEntropyLoss):
@@ -251,7 +251,7 @@ print(diagnose(model, X, y, criterion=criterion).codes)
         """\
 y = (y == 0).float()
 model = nn.Linear(4, 1)
-print(f"{model(X).min().item():.0f} is no probability")
+print(f"smallest output {model(X).min().item():.0f}")
 print(diagnose(model, X, y, criterion=nn.BCELoss()).codes)
 """,
         """\
@@ -262,7 +262,7 @@ print(diagnose(model, X, y, criterion=nn.BCEWithLogitsLoss()).codes)
     Page(
         "C5",
         "Logits compared with 0.5",
-        "Too few rows of class 1.",
+        "Too few predictions of class 1.",
         "0.5 on a logit is a probability of 0.622.",
         "Compare logits with 0, or probabilities with 0.5.",
         ONE_COLUMN,
@@ -280,7 +280,7 @@ print(explain_accuracy(z, y, reported).verdict)
     Page(
         "C6",
         "argmax over a single column",
-        "Always class 0: the accuracy is its share.",
+        "Every prediction is class 0: the accuracy is its share.",
         "The argmax of one number is 0.",
         "Compare the column with 0 (logits) or 0.5 (probabilities).",
         ONE_COLUMN,
@@ -318,7 +318,7 @@ print(diagnose(model, X, y, criterion=criterion).codes)
         "C8",
         "A wrong number of outputs",
         "IndexError: Target is out of bounds, a CUDA assert, or classes that never occur.",
-        "The last layer has not one output per class.",
+        "The last layer does not have one output per class.",
         "Give the last layer as many outputs as there are classes.",
         LOOP,
         """\
@@ -335,9 +335,9 @@ print(diagnose(model, X, y, criterion=nn.CrossEntropyLoss()).codes)
     Page(
         "C9",
         "Probabilities that do not sum to 1",
-        "`roc_auc_score`, calibration or a log loss fail or mislead.",
-        "A sigmoid per class makes independent numbers, not a distribution over classes.",
-        "Apply softmax over `dim=1`, or return logits and say so.",
+        "`roc_auc_score`, calibration or a log loss raise or are wrong.",
+        "A sigmoid per class gives independent values, not a distribution over classes.",
+        "Apply softmax over `dim=1`, or return logits with `output='logits'`.",
         LOOP,
         """\
 from sktorch_acc import TorchClassifier
@@ -357,8 +357,8 @@ print(diagnose(clf, X, y).codes)
     Page(
         "C10",
         "The logarithm of a softmax",
-        "A loss of infinity on rows of which the module is sure.",
-        "The softmax of a confident row underflows to 0, and the logarithm of 0 is -inf.",
+        "An infinite loss on samples with confident predictions.",
+        "The softmax of a confident prediction underflows to 0, and the logarithm of 0 is -inf.",
         "Use `log_softmax`, or logits with `CrossEntropyLoss`.",
         LOOP,
         """\

@@ -1,28 +1,28 @@
-"""A page of the catalogue, and the rows that its two loops run on."""
+"""A page of the catalogue, and the code that several pages begin with."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["COUNTS", "LOOP", "ONE_COLUMN", "TABLE", "WATCHED", "Page"]
+__all__ = ["COUNTS", "LOOP", "ONE_COLUMN", "TABLE", "AUDITED", "Page"]
 
 
 @dataclass(frozen=True)
 class Page:
-    """One mistake.
+    """One entry of the catalogue.
 
     Parameters
     ----------
     code : str
         Without the prefix, such as ``"A1"``.
     title : str
-        The mistake in a few words.
+        The error in a few words.
     see, why, fix : str
-        What you see, why it is so, how to mend it.
+        The symptom, its cause, and how to fix it.
     setup, wrong, right : str
-        Python. `wrong` prints the wrong number and the code, `right` the right number and no code.
+        Python. `wrong` prints a wrong value and the code, `right` the correct value and no code.
     blocks : str
-        What to call the two.
+        Name of the two pieces of code.
     """
 
     code: str
@@ -40,10 +40,10 @@ COUNTS = """\
 import torch
 from sktorch_acc import explain_accuracy
 
-rows = torch.arange(1000)
-y = rows % 3
-predicted = torch.where((rows % 9 == 0) | (rows >= 980), (y + 1) % 3, y)  # 871 of 1000 rows are right
-z = 3.0 * torch.nn.functional.one_hot(predicted, 3) - 0.9  # what the module returned
+index = torch.arange(1000)
+y = index % 3
+predicted = torch.where((index % 9 == 0) | (index >= 980), (y + 1) % 3, y)  # 871 of 1000 are correct
+z = 3.0 * torch.nn.functional.one_hot(predicted, 3) - 0.9  # the output of the module
 batches = list(zip(z.split(64), y.split(64)))
 """
 
@@ -95,7 +95,7 @@ y = np.array(["cat", "dog", "fox"])[(X[:, :3] + 0.2 * rng.standard_normal((240, 
 settings = {"lr": 0.02, "max_epochs": 15, "batch_size": 32, "random_state": 0, "diagnose": "off"}
 """
 
-WATCHED = """\
+AUDITED = """\
 import torch
 from torch import nn
 from sktorch_acc import AccuracyCounter, audit_loop

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sktorch_acc._rates import rates
-from sktorch_acc._text import listed
+from sktorch_acc._text import listed, more
 from sktorch_acc.findings import Finding
 
 __all__ = [
@@ -36,45 +36,45 @@ _VISIBLE = 0.0005  # half a unit of the third decimal
 
 @dataclass(frozen=True)
 class FoldCounts:
-    """Right rows and test rows of each fold.
+    """Correct predictions and test samples of each fold.
 
     Parameters
     ----------
     correct, support : ndarray of shape (n_folds,), int64
-        Rows predicted rightly, and all test rows.
-    n_rows : int
-        Rows of the data.
+        Correct predictions, and test samples.
+    n_samples : int
+        Samples of the data.
     n_tested : int
-        How many of them at least one fold tests.
+        How many of them are in at least one test set.
     """
 
     correct: Ints
     support: Ints
-    n_rows: int
+    n_samples: int
     n_tested: int
 
 
 def check_mean_over_folds(counts: FoldCounts) -> Finding | None:
-    """Say that the mean of the folds' accuracies is not the share of right rows (A13).
+    """Report that the mean of the folds' accuracies is not the pooled accuracy (A13).
 
-    Sizes that differ by one row are what any splitter makes of a remainder: they say nothing, and neither do
-    two figures that agree in three decimals.
+    Not reported if the test sets differ by one sample, as any splitter makes them of a remainder, or if the
+    two accuracies agree in three decimals.
     """
     small, large = int(counts.support.min()), int(counts.support.max())
     mean = float(np.mean(rates(counts.correct, counts.support)))
-    right, tests = int(counts.correct.sum()), int(counts.support.sum())
-    pooled = float(rates(right, tests))
+    correct, tests = int(counts.correct.sum()), int(counts.support.sum())
+    pooled = float(rates(correct, tests))
     if large - small <= 1 or abs(mean - pooled) < _VISIBLE:
         return None
-    again = f" These {tests} tests are of {counts.n_tested} distinct rows." if counts.n_tested < tests else ""
-    never = counts.n_rows - counts.n_tested
-    never_tested = f" {never} of {counts.n_rows} rows are in no test part." if never else ""
+    again = f" These {tests} predictions are for {counts.n_tested} samples." if counts.n_tested < tests else ""
+    never = counts.n_samples - counts.n_tested
+    never_tested = f" {never} of {counts.n_samples} samples are in no test set." if never else ""
     return Finding(
         "ACC-A13",
         "info",
-        f"Mean of folds {mean:.4f}; pooled {right}/{tests} = {pooled:.4f}: the folds test {small} to {large} rows, and "
-        f"in the mean a small fold counts as much as a large one.{again}{never_tested}",
-        "Say which of the two is quoted; in the pooled figure every test row counts once.",
+        f"Mean of folds {mean:.4f}; pooled {correct}/{tests} = {pooled:.4f}: the test sets have {small} to {large} "
+        f"samples, but the mean gives all folds the same weight.{again}{never_tested}",
+        "State which of the two you report; in the pooled accuracy every test sample has the same weight.",
     )
 
 
@@ -82,29 +82,29 @@ def check_mean_over_folds(counts: FoldCounts) -> Finding | None:
 
 
 def check_missing_classes(missing: Sequence[npt.NDArray[Any]]) -> Finding | None:
-    """Warn of folds whose training part lacks a class: they score 0 on it whatever the model (D8).
+    """Warn of folds whose training set lacks a class, which they cannot predict (D8).
 
     Parameters
     ----------
     missing : sequence of ndarray
-        For each fold, the labels without a training row.
+        For each fold, the labels without a training sample.
     """
     lacking = [fold for fold, labels in enumerate(missing) if len(labels)]
     if not lacking:
         return None
     absent = missing[lacking[0]]
-    more = f" ({len(lacking)} of {len(missing)} folds lack a class)" if len(lacking) > 1 else ""
+    others = f" ({len(lacking)} of {len(missing)} folds lack a class)" if len(lacking) > 1 else ""
     return Finding(
         "ACC-D8",
         "warning",
-        f"Fold {lacking[0]} was fitted without any row of {listed(absent)}, so it cannot predict "
-        f"{'them' if len(absent) > 1 else 'it'}{more}.",
-        "Use StratifiedKFold, StratifiedGroupKFold if rows come in groups, or fewer folds.",
+        f"Fold {lacking[0]} was fitted without samples of {listed(absent)}, so it cannot predict "
+        f"{'them' if len(absent) > 1 else 'it'}{others}.",
+        "Use StratifiedKFold, StratifiedGroupKFold for data in groups, or fewer folds.",
     )
 
 
 def check_stratified(name: str, cv: Any, mixin_too_late: bool, lacking: int, n_folds: int) -> Finding:
-    """Name a classifier that scikit-learn does not know as one: an integer `cv` then means KFold (G1).
+    """Report a classifier that scikit-learn does not recognise as one, so that an integer `cv` means KFold (G1).
 
     Parameters
     ----------
@@ -113,27 +113,27 @@ def check_stratified(name: str, cv: Any, mixin_too_late: bool, lacking: int, n_f
     cv : int or None
         As it was given.
     mixin_too_late : bool
-        Whether it has ClassifierMixin among its bases, but behind BaseEstimator.
+        Whether it has ClassifierMixin among its bases, but after BaseEstimator.
     lacking, n_folds : int
-        Folds whose training part lacks a class, and all folds.
+        Folds whose training set lacks a class, and all folds.
     """
     harm = f": {lacking} of {n_folds} folds are fitted without a class, and score 0 on it" if lacking else ""
     order = f"Write class {name}(ClassifierMixin, BaseEstimator): the mixin must come first."
     return Finding(
         "ACC-G1",
         "error" if lacking else "warning",
-        f"scikit-learn does not take {name} for a classifier (is_classifier is False), so cv={cv} means "
-        f"KFold({n_folds}): the rows are cut in the order they have, without a look at the labels{harm}.",
+        f"scikit-learn does not recognise {name} as a classifier (is_classifier is False), so cv={cv} means "
+        f"KFold({n_folds}), which splits the samples in their order, without stratification{harm}.",
         order if mixin_too_late else "Inherit from ClassifierMixin, before BaseEstimator, or pass StratifiedKFold.",
     )
 
 
-# ------------------------------------------------------------------ G2: a fold without a score
+# ------------------------------------------------------------------ G2: folds that fail
 
 
 @dataclass(frozen=True)
 class FailedFolds:
-    """Folds in which the same thing failed.
+    """Folds that failed for the same reason.
 
     Parameters
     ----------
@@ -146,9 +146,9 @@ class FailedFolds:
     n_folds : int
         All folds.
     error : str
-        Of the first of them: type of the exception and first line of its message.
+        Type of the exception and first line of its message, in the first of these folds.
     one_class : bool
-        Whether each of them was fitted on rows of a single class.
+        Whether each of them was fitted on samples of a single class.
     """
 
     stage: Stage
@@ -160,12 +160,12 @@ class FailedFolds:
 
 
 def failed_fold(fold: int, stage: Stage) -> Finding:
-    """Say which fold raised, for a note on the exception itself (G2)."""
+    """Report which fold raised, as a note for the exception (G2)."""
     return Finding("ACC-G2", "error", f"Fold {fold} failed in {stage}.", "audit_cross_validation looks at all folds.")
 
 
 def check_failed_folds(failed: FailedFolds) -> Finding:
-    """Name a fold that failed, and what failed (G2)."""
+    """Report folds that failed, and what raised (G2)."""
     place: str = failed.stage
     if failed.stage == "score":
         one = len(failed.scorers) == 1
@@ -181,7 +181,7 @@ def check_failed_folds(failed: FailedFolds) -> Finding:
 
 _TWO_CLASSES = ("precision", "recall", "f1", "jaccard")  # names of scorers with average='binary'
 
-# What is sure from scikit-learn's own words, and what to do.
+# Messages of scikit-learn, and what to do.
 _KNOWN_CAUSES = (
     (
         r"average='binary'",
@@ -191,37 +191,34 @@ _KNOWN_CAUSES = (
     (r"multi_class must be in", "y has more than two classes: use scoring='roc_auc_ovr' or 'roc_auc_ovo'."),
     (
         r"pos_label=.* is not a valid label|pos_label is not specified",
-        "Say which label is the positive one, as in make_scorer(f1_score, pos_label='yes'), or encode y as 0 and 1.",
+        "Pass the positive label, as in make_scorer(f1_score, pos_label='yes'), or encode y as 0 and 1.",
     ),
     (
         r"has none of the following attributes: .*predict_proba",
         "The scorer needs the scores or probabilities of the classes, which this estimator does not have: wrap it in "
         "CalibratedClassifierCV, or use a scorer of its predictions.",
     ),
-    (r"Input X contains NaN", "Put a SimpleImputer before the estimator, in one pipeline, or drop these rows."),
-    (r"could not convert string to float", "X holds text: encode it in the pipeline, for example by OneHotEncoder."),
+    (r"Input X contains NaN", "Put a SimpleImputer before the estimator, in one pipeline, or drop these samples."),
+    (r"could not convert string to float", "X holds text: encode it in the pipeline, for example with OneHotEncoder."),
     (
         r"Number of classes in y_true not equal|contain different number of classes",
-        "The test rows have other classes than the fold was fitted on: use StratifiedKFold or fewer folds.",
+        "The test set has other classes than the training set: use StratifiedKFold or fewer folds.",
     ),
-    (r"All the \d+ fits failed", "The fits inside of the search fail: audit the estimator that it searches over."),
+    (r"All the \d+ fits failed", "The fits inside the search fail: audit its inner estimator."),
 )
 
 
 def _advice(failed: FailedFolds) -> str | None:
     if failed.one_class and re.search(r"\b(one|1) class", failed.error):
-        every = len(failed.folds) == failed.n_folds
-        return (
-            f"{'Each' if every else 'This'} fold was fitted on rows of one class: use StratifiedKFold, and check that "
-            "y has two classes."
-        )
+        which = "Each" if len(failed.folds) == failed.n_folds else "This"
+        return f"{which} fold was fitted on one class: use StratifiedKFold, and check that y has two classes."
     name = next((scorer for scorer in failed.scorers if scorer in _TWO_CLASSES), "f1")
     known = (advice.replace("{name}", name) for words, advice in _KNOWN_CAUSES if re.search(words, failed.error))
     return next(known, None)
 
 
 def check_nan_scores(names: Sequence[str], folds: Sequence[int], n_folds: int, absent: Sequence[Any]) -> Finding:
-    """Name scores that are NaN though nothing raised (G2).
+    """Report scores that are NaN although nothing raised (G2).
 
     Parameters
     ----------
@@ -232,10 +229,10 @@ def check_nan_scores(names: Sequence[str], folds: Sequence[int], n_folds: int, a
     n_folds : int
         All folds.
     absent : sequence
-        Labels of which the first of these folds has no test row.
+        Labels without a test sample in the first of these folds.
     """
     what = f"score {names[0]!r} is" if len(names) == 1 else f"scores {listed(names)} are"
-    why = f"; its test part has no row of {listed(absent)}" if len(absent) else ""
+    why = f"; its test set has no samples of {listed(absent)}" if len(absent) else ""
     return Finding(
         "ACC-G2",
         "warning",
@@ -243,41 +240,39 @@ def check_nan_scores(names: Sequence[str], folds: Sequence[int], n_folds: int, a
         "A mean over all folds is NaN too.",
         "Use StratifiedKFold or fewer folds, or numpy.nanmean for the folds that have the class."
         if len(absent)
-        else "Look at what the scorer makes of these rows.",
+        else "Look at what the scorer computes for these samples.",
     )
 
 
-# ------------------------------------------------------------------ G3: a score that is missing from the results
+# ------------------------------------------------------------------ G3: scores missing from the results
 
 
 def check_score_names(names: Mapping[int, Sequence[str] | None]) -> Finding | None:
-    """Name scores that only some folds have, and what scikit-learn makes of them (G3).
+    """Report scores that only some folds have, and what scikit-learn does about them (G3).
 
     Parameters
     ----------
     names : mapping of int to sequence of str or None
         For each fold that was scored, the names of its scores; None for a number without a name.
     """
-    first = min(names, default=None)
-    if first is None:
-        return None
     numbers = [fold for fold, keys in names.items() if keys is None]
+    if len(numbers) == len(names):
+        return None
+    first = min(names)
     if numbers:
-        return None if len(numbers) == len(names) else _numbers_and_dicts(names, first, numbers)
+        return _numbers_and_dicts(names, first, numbers)
     keys_of = {fold: list(keys or ()) for fold, keys in names.items()}
-    lost = {key: [fold for fold, keys in keys_of.items() if key not in keys] for key in keys_of[first]}
-    lost = {key: folds for key, folds in lost.items() if folds}
-    late = {key: None for keys in keys_of.values() for key in keys if key not in keys_of[first]}
-    extra = {key: [fold for fold, keys in keys_of.items() if key in keys] for key in late}
+    every = dict.fromkeys(key for fold in [first, *names] for key in keys_of[fold])
+    have = {key: [fold for fold, keys in keys_of.items() if key in keys] for key in every}
+    extra = {key: folds for key, folds in have.items() if first not in folds}
+    lack = {key: [fold for fold in names if fold not in folds] for key, folds in have.items()}
+    lost = {key: folds for key, folds in lack.items() if folds and key not in extra}
     if not lost and not extra:
         return None
     where = [f"{key!r} is missing in {_folds(folds)}" for key, folds in lost.items()]
     where += [f"{key!r} is only in {_folds(folds)}" for key, folds in extra.items()]
-    more = f", and {len(where) - 5} more" if len(where) > 5 else ""
-    outcome = (
-        f"raises KeyError: {next(iter(lost))!r}" if lost else f"drops {listed(list(extra))} from the results in silence"
-    )
-    return _unequal_names(f"{'; '.join(where[:5])}{more}", f"takes the names of fold {first} and {outcome}")
+    outcome = f"raises KeyError: {next(iter(lost))!r}" if lost else f"silently drops {listed(list(extra))}"
+    return _unequal_names(f"{'; '.join(where[:5])}{more(where)}", f"takes the names of fold {first} and {outcome}")
 
 
 def _numbers_and_dicts(names: Mapping[int, Any], first: int, numbers: list[int]) -> Finding:
@@ -292,7 +287,7 @@ def _unequal_names(where: str, outcome: str) -> Finding:
         "ACC-G3",
         "error",
         f"The scorer does not return the same names for every fold: {where}. scikit-learn {outcome}.",
-        "Return the same keys for any rows, with NaN where a score is not defined, as PerClassAccuracyScoring(y) does.",
+        "Return the same keys for any samples, NaN where a score is undefined, as PerClassAccuracyScoring(y) does.",
     )
 
 

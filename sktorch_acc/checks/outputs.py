@@ -1,6 +1,6 @@
 """Checks of what a module returns against what its criterion assumes (families B and C, and F2).
 
-Values may refuse a module, they never reinterpret it.
+Values can make a check fail; they never change how the output is interpreted.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from sktorch_acc.findings import Finding
 from sktorch_acc.outputs import OutputSpec
 
 __all__ = [
-    "LossFacts",
     "OutputFacts",
     "check_gradients",
     "check_is_tensor",
@@ -38,8 +37,8 @@ class OutputFacts:
     ----------
     output : object
         What ``forward`` returned; should be a tensor.
-    n_rows : int
-        Rows of the probe batch.
+    n_samples : int
+        Samples of the probe batch.
     spec : OutputSpec
         What the criterion assumes.
     criterion : str
@@ -51,7 +50,7 @@ class OutputFacts:
     """
 
     output: Any
-    n_rows: int
+    n_samples: int
     spec: OutputSpec
     criterion: str
     module: nn.Module
@@ -69,19 +68,23 @@ class OutputFacts:
 
     @property
     def rounding(self) -> float:
-        """How far sums over a row may be off in the output's dtype."""
+        """Rounding error allowed for sums over the columns, in the output's dtype."""
         return 8 * float(torch.finfo(self.output.dtype).eps)
 
     @property
     def per_member(self) -> torch.Tensor:
-        """Output with an ensemble axis folded into the rows, float32 or float64, shape (rows, columns)."""
+        """Output with an ensemble axis folded into axis 0, float32 or float64, shape (outputs, columns)."""
         output: torch.Tensor = self.output.detach()
-        output = output.flatten(0, 1) if output.ndim == 3 else output.reshape(self.n_rows, -1)
+        output = output.flatten(0, 1) if output.ndim == 3 else output.reshape(self.n_samples, -1)
         return output if output.dtype == torch.float64 else output.float()
 
 
+def _error(code: str | None, message: str, advice: str) -> Finding:
+    return Finding(code, "error", message, advice)
+
+
 def output_findings(facts: OutputFacts) -> Iterator[Finding]:
-    """Yield what the checks find, in order; a check after the first finding may not make sense."""
+    """Yield the findings in order; those after the first may be consequences of it."""
     for check in _CHECKS:
         finding = check(facts)
         if finding is not None:
@@ -89,44 +92,42 @@ def output_findings(facts: OutputFacts) -> Iterator[Finding]:
 
 
 def check_is_tensor(facts: OutputFacts) -> Finding | None:
-    """Refuse tuples, dicts and integer tensors."""
+    """Report tuples, dicts and integer tensors."""
     if not isinstance(facts.output, torch.Tensor):
-        return Finding(
+        return _error(
             None,
-            "error",
             f"The module must return one tensor of {facts.spec.kind}, but {facts.who} returned {facts.came}.",
             "Return the tensor alone, or wrap the module in one that does.",
         )
     if not facts.output.is_floating_point():
-        return Finding(
+        return _error(
             "ACC-B6",
-            "error",
             f"The module must return floating {facts.spec.kind}, but {facts.who} returned {facts.came}.",
-            "Return the scores; the class is taken from them.",
+            "Return the scores, without argmax.",
         )
     return None
 
 
 def check_rows(facts: OutputFacts) -> Finding | None:
-    """Refuse output rows that are not the batch's rows (B4, B7, B8)."""
-    shape = tuple(facts.output.shape)
-    if shape and shape[0] == facts.n_rows and len(shape) <= 3:
+    """Report an output without one entry per sample on axis 0 (B4, B7, B8)."""
+    shape = tuple(getattr(facts.output, "shape", ()))
+    if shape and shape[0] == facts.n_samples and len(shape) <= 3:
         return None
     message = (
-        f"The module must return one row per row of the batch, ({facts.n_rows}, ...), but {facts.who} "
+        f"The module must return one output per sample of the batch, ({facts.n_samples}, ...), but {facts.who} "
         f"returned {facts.came}."
     )
-    if facts.n_rows == 1:
-        return Finding("ACC-B8", "error", message, "A squeeze() drops the batch axis of one row: name its dim.")
+    if facts.n_samples == 1:
+        return _error("ACC-B8", message, "squeeze() drops the batch axis of a single sample: pass its dim.")
     if not shape:
-        return Finding("ACC-B7", "error", message, "A reduction without dim returns one number for the batch.")
+        return _error("ACC-B7", message, "A reduction without dim returns one number for the batch.")
     if shape[0] == facts.spec.n_classes:
-        return Finding("ACC-B4", "error", message, "The rows look like classes: an operation took dim=0 for dim=1.")
-    return Finding("ACC-B4", "error", message, "Keep the batch on axis 0; flatten the other axes.")
+        return _error("ACC-B4", message, "Axis 0 has the size of the classes: use dim=1, not dim=0.")
+    return _error("ACC-B4", message, "Keep the batch on axis 0; flatten the other axes.")
 
 
 def check_columns(facts: OutputFacts) -> Finding | None:
-    """Refuse a wrong number of columns, either way (C7, C8); one class passes."""
+    """Report too few or too many columns (C7, C8); a single class passes."""
     n_classes, shape = facts.spec.n_classes, tuple(facts.output.shape)
     if n_classes == 1:
         return None
@@ -137,28 +138,19 @@ def check_columns(facts: OutputFacts) -> Finding | None:
         return None
     if columns == 1 and n_classes == 2 and facts.spec.one_column is None:
         return None
+    wanted = _wanted(facts, f"(batch_size, n_classes) = ({facts.n_samples}, {n_classes})")
     if columns == 1:
-        return Finding(
-            "ACC-C7",
-            "error",
-            _wanted(facts, f"(batch_size, n_classes) = ({facts.n_rows}, {n_classes})"),
-            f"{facts.criterion} over one column is always 0: give its last layer {n_classes} outputs"
-            + (", or use BCEWithLogitsLoss for two classes." if n_classes == 2 else "."),
-        )
-    return Finding(
-        "ACC-C8",
-        "error",
-        _wanted(facts, f"(batch_size, n_classes) = ({facts.n_rows}, {n_classes})"),
-        f"Give its last layer {n_classes} outputs: one per class of y"
-        + (", one of which never occurs now." if columns > n_classes else "."),
-    )
+        binary = ", or use BCEWithLogitsLoss for two classes." if n_classes == 2 else "."
+        advice = f"{facts.criterion} over one column is always 0: give its last layer {n_classes} outputs{binary}"
+        return _error("ACC-C7", wanted, advice)
+    unused = ", one of which never occurs now." if columns > n_classes else "."
+    return _error("ACC-C8", wanted, f"Give its last layer {n_classes} outputs: one per class of y{unused}")
 
 
 def _one_column(facts: OutputFacts, columns: int) -> Finding | None:
     if facts.spec.n_classes > 2:
-        return Finding(
+        return _error(
             "ACC-C8",
-            "error",
             f"{facts.criterion} is for two classes, but y has {facts.spec.n_classes}.",
             # scikit-learn's checks look for the first words.
             f"Only binary classification is supported with it: use CrossEntropyLoss with {facts.spec.n_classes} "
@@ -166,10 +158,9 @@ def _one_column(facts: OutputFacts, columns: int) -> Finding | None:
         )
     if columns == 1:
         return None
-    return Finding(
+    return _error(
         "ACC-C8",
-        "error",
-        _wanted(facts, f"({facts.n_rows},) or ({facts.n_rows}, 1)"),
+        _wanted(facts, f"({facts.n_samples},) or ({facts.n_samples}, 1)"),
         "Give its last layer 1 output, or use CrossEntropyLoss with 2.",
     )
 
@@ -179,7 +170,7 @@ def _wanted(facts: OutputFacts, shape: str) -> str:
 
 
 def check_finite(facts: OutputFacts) -> Finding | None:
-    """Refuse NaN and infinite outputs (C3); -inf log-probabilities have their own check."""
+    """Report NaN and infinite outputs (C3); -inf log-probabilities have their own check."""
     if torch.isfinite(facts.output.sum()):  # one pass over wide outputs instead of five
         return None
     bad = ~torch.isfinite(facts.output)
@@ -187,17 +178,16 @@ def check_finite(facts: OutputFacts) -> Finding | None:
         bad &= facts.output != -math.inf
     if not bad.any():
         return None
-    rows = int(bad.reshape(facts.n_rows, -1).any(dim=1).sum())
-    return Finding(
+    n_bad = int(bad.reshape(facts.n_samples, -1).any(dim=1).sum())
+    return _error(
         "ACC-C3",
-        "error",
-        f"{facts.who} returned NaN or infinity for {rows} of {facts.n_rows} rows before any training.",
+        f"{facts.who} returned NaN or infinity for {n_bad} of {facts.n_samples} samples before any training.",
         "Look for a logarithm or a division inside the module, and for features of very large scale.",
     )
 
 
 def check_softmax_twice(facts: OutputFacts) -> Finding | None:
-    """Refuse softmax or sigmoid in the module before a criterion that applies it again (C1)."""
+    """Report softmax or sigmoid in the module before a criterion that applies it again (C1)."""
     if facts.spec.kind != "logits" or facts.spec.n_classes == 1:
         return None
     z, n_classes = facts.per_member, facts.spec.n_classes
@@ -205,9 +195,8 @@ def check_softmax_twice(facts: OutputFacts) -> Finding | None:
         return None
     if isinstance(_last_layer(facts.module), nn.Sigmoid):
         again = "it again" if z.shape[1] == 1 else "softmax to the result"
-        return Finding(
+        return _error(
             "ACC-C1",
-            "error",
             f"{type(facts.module).__name__} ends in a Sigmoid, and {facts.criterion} applies {again}.",
             "Return the logits" + (", or use BCELoss." if z.shape[1] == 1 else "."),
         )
@@ -215,12 +204,11 @@ def check_softmax_twice(facts: OutputFacts) -> Finding | None:
     if z.shape[1] == 1 or bool(((z.sum(dim=1) - 1).abs() > max(1e-4, facts.rounding)).any()):
         return None
     floor = math.log(1 + (n_classes - 1) / math.e)
-    return Finding(
+    return _error(
         "ACC-C1",
-        "error",
         f"{facts.who} already applies softmax (rows are in [0, 1] and sum to 1), and {facts.criterion} applies "
         f"it again: the loss cannot go below {floor:.4f}.",
-        "Return the logits: drop the softmax, the probabilities are made for you.",
+        "Return the logits, without the softmax: the criterion applies it.",
     )
 
 
@@ -230,16 +218,15 @@ def _last_layer(module: nn.Module) -> nn.Module | None:
 
 
 def check_log_probabilities(facts: OutputFacts) -> Finding | None:
-    """Refuse anything but log-probabilities where these are assumed (C2, C10)."""
+    """Report anything but log-probabilities where these are assumed (C2, C10)."""
     if facts.spec.kind != "log_probabilities" or facts.spec.n_classes == 1:
         return None
     z = facts.per_member
     if z.shape[1] == 1:
         return None
     if bool((z == -math.inf).any()):
-        return Finding(
+        return _error(
             "ACC-C10",
-            "error",
             f"{facts.who} returned -inf log-probabilities: the logarithm of a softmax that underflowed.",
             "Use log_softmax, or return logits and use CrossEntropyLoss.",
         )
@@ -248,33 +235,30 @@ def check_log_probabilities(facts: OutputFacts) -> Finding | None:
     if abs(worst) <= max(_TOLERANCE, facts.rounding):
         return None
     what = "probabilities" if bool(((z.sum(1) - 1).abs() < 1e-3).all()) and bool((z >= 0).all()) else "logits"
-    return Finding(
+    return _error(
         "ACC-C2",
-        "error",
         f"{facts.criterion} needs log-probabilities, whose log-sum-exp is 0 in every row; {facts.who} returned "
-        f"rows with {worst:.3f}: they look like {what}.",
+        f"rows with {worst:.3f}, which look like {what}.",
         "Use CrossEntropyLoss on logits, or end the module in LogSoftmax(dim=1).",
     )
 
 
 def check_probabilities(facts: OutputFacts) -> Finding | None:
-    """Refuse values outside [0, 1] (C4) and rows that do not sum to 1 (C9) where probabilities are assumed."""
+    """Report values outside [0, 1] (C4) and rows that do not sum to 1 (C9) where probabilities are assumed."""
     if facts.spec.kind != "probabilities" or facts.spec.n_classes == 1:
         return None
     z = facts.per_member
     low, high = float(z.min()), float(z.max())
     if low < 0 or high > 1:
-        return Finding(
+        return _error(
             "ACC-C4",
-            "error",
             f"{facts.criterion} needs probabilities in [0, 1], but {facts.who} returned values from {low:.3f} to "
             f"{high:.3f}.",
             "Use BCEWithLogitsLoss on logits." if z.shape[1] == 1 else "Apply softmax, or pass output='logits'.",
         )
     if z.shape[1] > 1 and bool(((z.sum(dim=1) - 1).abs() > max(_TOLERANCE, facts.rounding)).any()):
-        return Finding(
+        return _error(
             "ACC-C9",
-            "error",
             f"{facts.who} returned probabilities whose rows do not sum to 1 (the first: {float(z[0].sum()):.4f}).",
             "Apply softmax over dim=1.",
         )
@@ -293,63 +277,59 @@ _CHECKS = (
 )
 
 
-@dataclass(frozen=True)
-class LossFacts:
-    """The first loss of a fit: its value and what made it."""
+def check_loss(loss: Any, criterion: str, kind: str) -> Finding | None:
+    """Report a first loss that is not a finite number (C3).
 
-    loss: Any
-    criterion: str
-    kind: str
-
-
-def check_loss(facts: LossFacts) -> Finding | None:
-    """Refuse a first loss that is no number or not finite (C3)."""
-    if not isinstance(facts.loss, torch.Tensor) or facts.loss.ndim != 0:
-        came = getattr(facts.loss, "shape", type(facts.loss).__name__)
-        return Finding(
+    Parameters
+    ----------
+    loss : object
+        What the criterion returned; should be a tensor of shape ().
+    criterion : str
+        Class name of the criterion.
+    kind : {"logits", "log_probabilities", "probabilities"}
+        What it was computed from.
+    """
+    if not isinstance(loss, torch.Tensor) or loss.ndim != 0:
+        came = getattr(loss, "shape", type(loss).__name__)
+        return _error(
             None,
-            "error",
-            f"The criterion {facts.criterion} must return one number (or one per row), but returned {came}.",
+            f"The criterion {criterion} must return one number (or one per sample), but returned {came}.",
             "Reduce the loss to its mean.",
         )
-    if bool(torch.isfinite(facts.loss)):
+    if bool(torch.isfinite(loss)):
         return None
-    return Finding(
+    return _error(
         "ACC-C3",
-        "error",
-        f"The first loss is {float(facts.loss.detach()):g}: {facts.criterion} on the {facts.kind} of the module.",
+        f"The first loss is {float(loss.detach()):g}: {criterion} on the {kind} of the module.",
         "Check that the criterion fits what the module returns: CrossEntropyLoss on logits, NLLLoss on "
         "log-probabilities, BCEWithLogitsLoss on one logit.",
     )
 
 
 def check_parameters(module: nn.Module) -> Finding | None:
-    """Refuse a module without a parameter that can be trained (F2)."""
+    """Report a module without a parameter that can be trained (F2)."""
     parameters = list(module.parameters())
     if not parameters:
-        return Finding(
+        return _error(
             "ACC-F2",
-            "error",
             f"{type(module).__name__} has no parameters: there is nothing to train.",
             "Layers in a plain list or dict are not registered: use nn.ModuleList or nn.ModuleDict.",
         )
     if not any(p.requires_grad for p in parameters):
-        return Finding(
+        return _error(
             "ACC-F2",
-            "error",
             f"No parameter of {type(module).__name__} requires a gradient: all {len(parameters)} are frozen.",
-            "Unfreeze those that are to be trained: parameter.requires_grad_(True).",
+            "Unfreeze those to be trained: parameter.requires_grad_(True).",
         )
     return None
 
 
 def check_gradients(module: nn.Module, output: torch.Tensor) -> Finding | None:
-    """Refuse an output through which no gradient flows (F2)."""
+    """Report an output through which no gradient flows (F2)."""
     if output.requires_grad:
         return None
-    return Finding(
+    return _error(
         "ACC-F2",
-        "error",
         f"The output of {type(module).__name__}.forward does not depend on its parameters: it was detached, "
         "computed under no_grad, or made by an operation without a gradient.",
         "Return the tensor that the layers computed.",

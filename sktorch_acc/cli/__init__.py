@@ -16,7 +16,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Parameters
     ----------
     arguments : sequence of str or None, default=None
-        Words after the command's name; None: those of this process.
+        Command-line arguments; None: those of this process.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""``sktorch-acc demo``: a PyTorch module in a scikit-learn pipeline, on a real table, class by class."""
+"""``sktorch-acc demo``: a PyTorch module in a scikit-learn pipeline, with the accuracy of each class."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import importlib.util
 import inspect
 from typing import Any
 
-import numpy as np
 from sklearn.compose import make_column_selector, make_column_transformer
 from sklearn.model_selection import StratifiedKFold, cross_val_score
 from sklearn.pipeline import Pipeline, make_pipeline
@@ -20,9 +19,11 @@ from sktorch_acc.plots import AccuracyCurveDisplay, PerClassAccuracyDisplay
 
 __all__ = ["OccupationNet", "run_demo"]
 
+_FOLDS = StratifiedKFold(5, shuffle=True, random_state=0)
+
 
 class OccupationNet(nn.Module):
-    """A small network; n_features and n_classes are filled in from the data."""
+    """A small network; n_features and n_classes are set from the data."""
 
     def __init__(self, n_features: int, n_classes: int, hidden: int = 32, dropout: float = 0.3) -> None:
         super().__init__()
@@ -55,44 +56,44 @@ def make_pipeline_for(**parameters: Any) -> Pipeline:
 def run_demo() -> None:
     """Print the demo."""
     X, y = load_occupations(return_X_y=True)
-    _title("1. A real table: what do 534 workers of 1985 do for a living?")
+    _title("1. A real table: the occupations of 534 workers in 1985")
     print(X.head(3).to_string(index=False))
     print(f"... {len(X)} rows; to predict: {', '.join(y.cat.categories)}")
     _title("2. A PyTorch module")
     print(inspect.getsource(OccupationNet))
-    _title("3. It trains in a scikit-learn pipeline; train_acc is exact, every epoch, every class")
+    _title("3. Training in a scikit-learn pipeline; train_acc is exact for every epoch and class")
     pipeline = make_pipeline_for(verbose=1).fit(X, y)
     clf = pipeline[-1]
-    held = clf.history_.loc[clf.best_epoch_, "train_acc"]
-    print(f"\nscore on the rows it was fitted on: {pipeline.score(X, y)!r}; recorded: {float(held)!r}")
-    _title("4. cross_val_score: how good is it on rows that it has not seen?")
-    cv = StratifiedKFold(5, shuffle=True, random_state=0)
-    scores = cross_val_score(make_pipeline_for(), X, y, cv=cv)
+    recorded = clf.history_.loc[clf.best_epoch_, "train_acc"]
+    print(f"\nscore on the rows it was fitted on: {pipeline.score(X, y)!r}; recorded: {float(recorded)!r}")
+    _title("4. cross_val_score: the accuracy on rows that were not used for training")
+    scores = cross_val_score(make_pipeline_for(), X, y, cv=_FOLDS)
     print("accuracy of each fold:", "  ".join(f"{score:.3f}" for score in scores))
     print(f"mean: {scores.mean():.3f}   (always answering {y.mode()[0]!r}: {y.value_counts(normalize=True).max():.3f})")
-    _title("5. What the overall number hides: the accuracy of every class")
-    result = cross_val_per_class_accuracy(make_pipeline_for(), X, y, cv=cv)
-    shown = ["support", "correct", "wrong", "accuracy", "low", "high", "most_confused_with"]
-    print(result.table[shown].to_string(float_format=lambda value: f"{value:.3f}"))
-    counts = result.table[["correct", "support"]].to_numpy(dtype=np.int64)
-    worst = int(np.argmin(counts[:-1, 0] / counts[:-1, 1]))
+    _title("5. The accuracy of every class")
+    result = _print_classes(X, y, ["support", "correct", "wrong", "accuracy", "low", "high", "most_confused_with"])
+    overall, worst = result.table.iloc[-1], result.table.iloc[int(result.table["accuracy"][:-1].argmin())]
     print(
-        f"\nOverall {counts[-1, 0] / counts[-1, 1]:.0%} of the rows are right, but of "
-        f"{result.table.index[worst]!r} only {counts[worst, 0]} of {counts[worst, 1]}."
+        f"\nOverall {overall['accuracy']:.0%} of the predictions are correct, but of {worst.name!r} only "
+        f"{worst['correct']} of {worst['support']}."
     )
     show_job_types()
     _draw(clf, result)
 
 
 def show_job_types() -> None:
-    """Print correct and wrong counts, overall and of every class, for the invented employees."""
-    _title("6. The same on 200 invented employees: sex, age, city and income give the job type")
+    """Print correct and wrong counts, overall and of every class, for the synthetic employees."""
+    _title("6. The job types of 200 synthetic employees, from sex, age, city and income")
     X, y = make_job_types(random_state=0)
-    cv = StratifiedKFold(5, shuffle=True, random_state=0)
-    result = cross_val_per_class_accuracy(make_pipeline_for(), X, y, cv=cv)
-    shown = ["support", "correct", "wrong", "accuracy", "most_confused_with"]
-    print(result.table[shown].to_string(float_format=lambda value: f"{value:.3f}"))
-    print("\nThe best possible model is right on 81% of new rows; 200 rows show that to within about 5 points.")
+    _print_classes(X, y, ["support", "correct", "wrong", "accuracy", "most_confused_with"])
+    print("\nThe best possible model has an accuracy of 81% on new rows; on 200 rows it varies by about 5 points.")
+
+
+def _print_classes(X: Any, y: Any, columns: list[str]) -> PerClassCrossValidation:
+    """Cross-validate, print these columns of the table, and return the result."""
+    result = cross_val_per_class_accuracy(make_pipeline_for(), X, y, cv=_FOLDS)
+    print(result.table[columns].to_string(float_format=lambda value: f"{value:.3f}"))
+    return result
 
 
 def _title(text: str) -> None:
@@ -100,9 +101,9 @@ def _title(text: str) -> None:
 
 
 def _draw(clf: TorchClassifier, result: PerClassCrossValidation) -> None:
-    """Write the two pictures of the demo, if matplotlib is there."""
+    """Write the two plots of the demo, if matplotlib is installed."""
     if importlib.util.find_spec("matplotlib") is None:
-        print("\nFor pictures: pip install 'sktorch-acc[plot]'")
+        print("\nFor plots: pip install 'sktorch-acc[plot]'")
         return
     import matplotlib
 
@@ -111,4 +112,4 @@ def _draw(clf: TorchClassifier, result: PerClassCrossValidation) -> None:
     curves.figure_.savefig("demo-accuracy-curves.png", dpi=120, bbox_inches="tight")
     bars = PerClassAccuracyDisplay.from_cross_validation(result)
     bars.figure_.savefig("demo-per-class-accuracy.png", dpi=120, bbox_inches="tight")
-    print("\nPictures: demo-accuracy-curves.png, demo-per-class-accuracy.png")
+    print("\nPlots: demo-accuracy-curves.png, demo-per-class-accuracy.png")

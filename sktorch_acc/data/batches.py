@@ -1,4 +1,4 @@
-"""How rows are cut into batches, and batches into blocks that are gathered at once."""
+"""Split samples into batches, and join batches to blocks that are gathered in one call."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ import torch
 
 __all__ = ["aligned_split", "batch_sizes", "row_blocks"]
 
-# Elements gathered at once (8 MiB of float64): large enough that the gather's overhead vanishes,
-# small enough that a shuffled second copy of the data never exists.
+# Elements that are gathered in one call (8 MiB of float64): enough that the overhead of the call is negligible, and
+# few enough that there is no shuffled copy of all data.
 BLOCK_ELEMENTS = 2**20
-# Kernels choose another order of summation for memory that does not begin at a multiple of this many bytes.
+# Bytes. Kernels may sum in another order if their input does not begin at a multiple of it.
 ALIGNMENT = 64
 
 
 def batch_sizes(n_rows: int, batch_size: int) -> list[int]:
-    """Return the rows of each batch; a tail of one row joins the batch before it.
+    """Return the number of samples in each batch; a last batch of one sample is joined to the batch before it.
 
-    Batch norm cannot train on one row, and ``squeeze()`` drops its axis (ACC-B8).
+    Batch norm cannot be trained on one sample, and ``squeeze()`` removes its axis (ACC-B8).
     """
     full, tail = divmod(n_rows, batch_size)
     sizes = [batch_size] * full + ([tail] if tail else [])
@@ -28,7 +28,7 @@ def batch_sizes(n_rows: int, batch_size: int) -> list[int]:
 
 
 def row_blocks(n_rows: int, batch_size: int, elements_per_row: int) -> Iterator[tuple[int, int, list[int]]]:
-    """Yield (start, stop, batch sizes) of consecutive blocks, each holding whole batches."""
+    """Yield (start, stop, batch sizes) of consecutive blocks of whole batches."""
     sizes = batch_sizes(n_rows, batch_size)
     per_block = max(1, BLOCK_ELEMENTS // max(1, elements_per_row * batch_size))
     start = 0
@@ -40,9 +40,9 @@ def row_blocks(n_rows: int, batch_size: int, elements_per_row: int) -> Iterator[
 
 
 def aligned_split(block: torch.Tensor, sizes: Sequence[int]) -> Sequence[torch.Tensor]:
-    """Split a block, fresh from a gather, into contiguous batches that begin at multiples of 64 bytes.
+    """Split a newly allocated block into contiguous batches that begin at multiples of 64 bytes.
 
-    So the bits of a step do not depend on where in a block its batch lies. All sizes but the last are equal.
+    The bits of a step then do not depend on the position of its batch in the block. All sizes but the last are equal.
     """
     block = block.contiguous()  # targets that are repeated over columns are not
     length = sizes[0] * (block.numel() // max(1, len(block)))  # elements of a batch

@@ -1,4 +1,4 @@
-"""Rows, targets and weights that belong together: to train on, or to measure an accuracy on."""
+"""Samples with targets and weights, to train on or to measure an accuracy on."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Examples:
     n_classes : int
         Number of classes.
     weights : Tensor of shape (n_samples,) or None
-        Weight of each sample in the loss; None if all weigh the same. Accuracies are counts.
+        Weight of each sample in the loss; None if all are equal. Accuracies are not weighted.
     """
 
     rows: Rows
@@ -43,7 +43,7 @@ class Examples:
         n_classes: int,
         weights: npt.NDArray[np.float64] | None = None,
     ) -> Examples:
-        """Return the samples of arrays on the host."""
+        """Return samples from arrays in main memory."""
         return cls(rows, as_tensor(targets), n_classes, None if weights is None else as_tensor(weights))
 
     def __len__(self) -> int:
@@ -51,7 +51,7 @@ class Examples:
 
     @functools.cached_property
     def support(self) -> npt.NDArray[np.int64]:
-        """Samples of each class, int64 of shape (n_classes,)."""
+        """Number of samples of each class, int64 of shape (n_classes,)."""
         counts = np.bincount(self.targets.cpu().numpy(), minlength=self.n_classes)
         return counts.astype(np.int64, copy=False)
 

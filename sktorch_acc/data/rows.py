@@ -1,4 +1,4 @@
-"""Rows of checked data, and the two ways a module gets them: gathered for a step, sliced for a look."""
+"""The rows of a validated X: gathered for training steps, sliced for evaluation and prediction."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ __all__ = ["DenseRows", "Rows", "SparseRows", "as_rows", "as_tensor"]
 
 
 class Rows(ABC):
-    """Rows of X, and the dtype and device in which the module wants them.
+    """Rows of X, and the dtype and device of the tensors that a module gets.
 
     Parameters
     ----------
     source : torch.Tensor or scipy.sparse CSR matrix of shape (n_rows, ...)
-        Where the rows are; never written to.
+        The data; they are never changed.
     dtype : torch.dtype
-        Computing dtype of what `gather` and `chunk` return.
+        Dtype of the tensors that `gather` and `chunk` return.
     device : torch.device
-        Device of what they return.
+        Device of these tensors.
     """
 
     def __init__(self, source: Any, dtype: torch.dtype, device: torch.device) -> None:
@@ -57,7 +57,7 @@ class Rows(ABC):
 
     @abstractmethod
     def resident(self) -> Rows:
-        """Return the same rows in the computing dtype and on the device, if they can be held there."""
+        """Return the same rows, stored in `dtype` on `device`; sparse rows stay as they are."""
 
     @abstractmethod
     def gather(self, indices: torch.Tensor) -> torch.Tensor:
@@ -67,13 +67,13 @@ class Rows(ABC):
     def chunk(self, start: int, stop: int) -> torch.Tensor:
         """Return consecutive rows as a new contiguous tensor.
 
-        Always a copy: a module that writes to its input must not reach the caller's array, and the
-        same values in the same layout give the same bits in `fit` and in `predict`.
+        It is always a copy: a module may write to its input, and only the same layout gives the same bits in `fit`
+        and in `predict`.
         """
 
     @abstractmethod
     def take(self, indices: npt.NDArray[np.int64]) -> Rows:
-        """Return the rows at `indices` as rows of their own."""
+        """Return the rows at `indices` as new `Rows`."""
 
 
 class DenseRows(Rows):
@@ -103,7 +103,7 @@ class DenseRows(Rows):
 
 
 class SparseRows(Rows):
-    """Rows of a CSR matrix, made dense one batch at a time."""
+    """Rows of a CSR matrix, converted to dense tensors batch by batch."""
 
     @property
     def index_device(self) -> torch.device:
@@ -125,11 +125,12 @@ class SparseRows(Rows):
         return SparseRows(self.source[indices], self.dtype, self.device)
 
     def _dense(self, matrix: Any) -> torch.Tensor:
-        return torch.from_numpy(matrix.toarray()).to(self.device, self.dtype)
+        # A copy: memory of torch begins at a multiple of 64 bytes, memory of numpy need not.
+        return torch.from_numpy(matrix.toarray()).to(self.device, self.dtype, copy=True)
 
 
 def _in_range(rows: Rows, values: torch.Tensor, dtype: torch.dtype) -> torch.dtype:
-    """Return the dtype in which rows reach a module of `dtype`; refuse values that are infinite in it."""
+    """Return the dtype of rows for a module that computes in `dtype`; raise an error for values that overflow."""
     if rows.dtype == torch.int64:
         return torch.int64
     limit = torch.finfo(dtype).max
@@ -147,21 +148,21 @@ def _in_range(rows: Rows, values: torch.Tensor, dtype: torch.dtype) -> torch.dty
 
 
 class _Readable:
-    """A read-only array seen as torch can take it: torch warns about such arrays, we never write to them."""
+    """A read-only array, declared writable: torch warns about read-only arrays, but nothing writes to them here."""
 
     def __init__(self, array: np.ndarray[Any, Any]) -> None:
         interface = dict(array.__array_interface__)
         interface["data"] = (interface["data"][0], False)
         self.__array_interface__ = interface
-        self.base = array  # keeps the memory alive
+        self.base = array  # keeps the memory allocated
 
 
-# torch has no signed or unsigned counterpart of these; they are widened to one that it has.
+# dtypes that torch does not have or hardly supports, and the wider dtypes that are used instead
 _WIDENED = {"float128": "float64", "uint16": "int32", "uint32": "int64", "uint64": "float64"}
 
 
 def as_tensor(array: np.ndarray[Any, Any]) -> torch.Tensor:
-    """Return a tensor that shares memory with `array` where torch has its dtype and byte order."""
+    """Return a tensor that shares memory with `array` if torch supports its dtype, byte order and strides."""
     if array.dtype.name in _WIDENED:
         array = array.astype(_WIDENED[array.dtype.name])
     elif not array.dtype.isnative:
@@ -174,7 +175,7 @@ def as_tensor(array: np.ndarray[Any, Any]) -> torch.Tensor:
 
 
 def as_rows(X: Any, dtype: torch.dtype) -> Rows:
-    """Return the rows of a checked array, CSR matrix or tensor, as they are; `Rows.on` converts them."""
+    """Return the rows of a validated array, CSR matrix or tensor, unconverted; `Rows.on` converts them."""
     cpu = torch.device("cpu")
     if scipy.sparse.issparse(X):
         return SparseRows(X, dtype, cpu)

@@ -1,4 +1,4 @@
-"""What `fit` learns about X: what is accepted, and what is remembered for `predict`."""
+"""The feature schema: the validation of X in `fit`, and what is stored of X for `predict`."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from sktorch_acc.data.rows import Rows, as_rows
 
 __all__ = ["FeatureSchema"]
 
-_SHOWN = 5  # offenders named before "and 12 more"
+_SHOWN = 5  # columns named before "and 12 more"
 _INTEGERS = (torch.int8, torch.int16, torch.int32, torch.int64, torch.uint8)
 
 
 @dataclass(frozen=True)
 class FeatureSchema:
-    """What `fit` learned about X, and the checks that every later X passes.
+    """The shape and dtype of X in `fit`, and the checks of X in `predict`.
 
     Parameters
     ----------
     row_shape : tuple of int
-        Shape of one row: ``X.shape[1:]``.
+        Shape of one sample: ``X.shape[1:]``.
     integers : bool
-        Whether X was an integer tensor: it stays int64 (embeddings, sequences).
+        Whether X was an integer tensor, which is passed to the module as int64 (embeddings, sequences).
     dtype : str
         Name of the floating dtype of X, or ``"float64"`` for integers and bools.
     """
@@ -43,41 +43,47 @@ class FeatureSchema:
 
     @classmethod
     def learn(cls, estimator: Any, X: Any) -> tuple[FeatureSchema, Any]:
-        """Check X for `fit`; return the schema and the checked array, CSR matrix or tensor."""
+        """Validate X in `fit`; return the schema and the validated array, CSR matrix or tensor."""
         checked = _validated(estimator, X, reset=True)
         integers = isinstance(checked, torch.Tensor) and checked.dtype in _INTEGERS
         return cls(tuple(checked.shape[1:]), integers, _floating_name(checked)), checked
 
     def check(self, estimator: Any, X: Any) -> Any:
-        """Check X for `predict` or a later `partial_fit`; return the checked array."""
+        """Validate X in `predict` or a later `partial_fit`; return the validated array, CSR matrix or tensor.
+
+        Raises
+        ------
+        ValueError
+            If X has another shape or another kind of dtype than in `fit`, or is invalid for the same reasons as there.
+        """
         shape = tuple(getattr(X, "shape", ()))
         if len(self.row_shape) > 1 and shape[1:] != self.row_shape:
             raise ValueError(
-                f"X has shape {shape}, but {type(estimator).__name__} was fitted on rows of shape "
+                f"X has shape {shape}, but {type(estimator).__name__} was fitted on samples of shape "
                 f"{self.row_shape}: give it an array of shape (n_samples, "
                 f"{', '.join(map(str, self.row_shape))})."
             )
         checked = _validated(estimator, X, reset=False)
         if tuple(checked.shape[1:]) != self.row_shape:
             raise ValueError(
-                f"X has rows of shape {tuple(checked.shape[1:])}, but {type(estimator).__name__} was "
-                f"fitted on rows of shape {self.row_shape}."
+                f"X has samples of shape {tuple(checked.shape[1:])}, but {type(estimator).__name__} was "
+                f"fitted on samples of shape {self.row_shape}."
             )
         if self.integers:
             _check_integers(checked)
         return checked
 
     def rows(self, checked: Any) -> Rows:
-        """Return the rows of a checked X as they are; `Rows.on` gives them the dtype and device of a module."""
+        """Return the rows of a validated X; `Rows.on` converts them for a module."""
         return as_rows(checked, torch.int64 if self.integers else getattr(torch, self.dtype))
 
     def to_state(self) -> dict[str, Any]:
-        """Return the schema as values that JSON can hold."""
+        """Return the schema as a dict of JSON values."""
         return {**asdict(self), "row_shape": list(self.row_shape)}
 
     @classmethod
     def from_state(cls, state: dict[str, Any]) -> FeatureSchema:
-        """Return the schema that `to_state` described."""
+        """Return the schema that `to_state` converted."""
         return cls(tuple(state["row_shape"]), bool(state["integers"]), str(state["dtype"]))
 
 
@@ -86,7 +92,7 @@ def _is_sparse(X: Any) -> bool:
 
 
 def _floating_name(checked: Any) -> str:
-    """Name the dtype in which a bundled module computes on this X."""
+    """Return the name of the dtype in which the bundled module computes on this X."""
     name = str(checked.dtype).removeprefix("torch.")
     if name in ("float16", "bfloat16", "float32"):
         return "float32"
@@ -94,7 +100,7 @@ def _floating_name(checked: Any) -> str:
 
 
 def _validated(estimator: Any, X: Any, *, reset: bool) -> Any:
-    """Run scikit-learn's validation and ours; integer tensors stay tensors."""
+    """Validate X as scikit-learn does, with messages that name the columns; tensors stay tensors."""
     _refuse_loaders(X)
     if isinstance(X, torch.Tensor):
         return _validated_tensor(estimator, X, reset=reset)
@@ -121,12 +127,12 @@ def _sklearn_validated(estimator: Any, X: Any, *, reset: bool) -> Any:
         dtype="numeric",
         accept_sparse="csr",
         allow_nd=True,
-        ensure_all_finite=False,  # ours names the columns
+        ensure_all_finite=False,  # _refuse_nonfinite names the columns
     )
 
 
 def _validated_tensor(estimator: Any, X: torch.Tensor, *, reset: bool) -> Any:
-    """Validate a tensor through a numpy view of it; no copy for a CPU tensor."""
+    """Validate a tensor as a numpy array, which shares its memory on the CPU."""
     if X.layout is not torch.strided:
         raise TypeError(f"X is a torch tensor of layout {X.layout}: pass X.to_dense() or a scipy.sparse array.")
     X = X.detach()
@@ -140,7 +146,7 @@ def _validated_tensor(estimator: Any, X: torch.Tensor, *, reset: bool) -> Any:
 def _refuse_loaders(X: Any) -> None:
     if isinstance(X, (torch.utils.data.Dataset, torch.utils.data.DataLoader)):
         raise TypeError(
-            f"X is a {type(X).__name__}, but arrays are expected: scikit-learn has to index rows. Pass the "
+            f"X is a {type(X).__name__}, but arrays are expected: scikit-learn must be able to index samples. Pass the "
             "features and the labels as two arrays or tensors, for example X, y = map(torch.stack, "
             "zip(*((x, torch.as_tensor(y)) for x, y in dataset)))."
         )
@@ -156,7 +162,7 @@ def _text_message(name: str, columns: Sequence[Any], start: str | None = None) -
 
 
 def _refuse_text_columns(X: Any) -> None:
-    """Name the text, category and date columns of a pandas or polars frame."""
+    """Raise an error that names the text, category and date columns of a pandas or polars frame."""
     if isinstance(X, np.ndarray):
         return
     names = list(getattr(X, "columns", ()))
@@ -177,12 +183,12 @@ def _refuse_text_columns(X: Any) -> None:
 
 
 def _refuse_nonfinite(X: Any, names: Any) -> None:
-    """Raise for NaN and infinite values, naming the columns; a finite X costs one sum."""
+    """Raise an error for NaN and infinite values, which names the columns; for a finite X only a sum is computed."""
     values: npt.NDArray[Any] = X.data if _is_sparse(X) else X
     if values.dtype.kind != "f":
         return
     with np.errstate(all="ignore"):
-        # In its own dtype a sum takes half of the time; one that overflows is looked at closely below.
+        # A sum in the dtype of X takes half of the time; if it overflows, the values are examined below.
         if np.isfinite(values.sum(dtype=np.float32 if values.dtype == np.float16 else None)):
             return
     columns: dict[int, int] = {}
@@ -195,7 +201,7 @@ def _refuse_nonfinite(X: Any, names: Any) -> None:
         return  # finite values whose sum overflows
     kinds = " and ".join(kind for kind, found in (("NaN", has_nan), ("infinity", has_inf)) if found)
     if X.ndim > 2:
-        raise ValueError(f"Input X contains {kinds}: {columns[0]} values. Replace them or drop these rows.")
+        raise ValueError(f"Input X contains {kinds}: {columns[0]} values. Replace them or drop these samples.")
     labels = [f"{names[c] if names is not None else c!r} ({count} rows)" for c, count in columns.items()]
     more = f" and {len(labels) - _SHOWN} more" if len(labels) > _SHOWN else ""
     raise ValueError(

@@ -1,4 +1,4 @@
-"""The hold-out of `validation_fraction`: stratified, and possible for any number of rows per class."""
+"""The stratified hold-out of `validation_fraction`, for any number of samples per class."""
 
 from __future__ import annotations
 
@@ -11,31 +11,31 @@ __all__ = ["stratified_holdout"]
 def stratified_holdout(
     indices: npt.NDArray[np.int64], fraction: float, seed: int
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Return the sorted rows to train on and the sorted rows held out.
+    """Return the sorted indices of the fitted samples, and those of the validation samples.
 
-    Every class keeps at least one row to train on. The hold-out has ``round(fraction * n)`` rows, shared
-    out by largest remainder; scikit-learn's splitters refuse classes of one row and more classes than
-    held-out rows.
+    Every class keeps at least one fitted sample. There are ``round(fraction * n)`` validation samples (fewer if the
+    classes are too small), which are distributed over the classes by the largest remainder. scikit-learn's splitters
+    raise an error for a class of one sample, and for more classes than validation samples.
 
     Raises
     ------
     ValueError
-        If no row can be held out.
+        If there would be no validation sample.
     """
     classes, counts = np.unique(indices, return_counts=True)
     wanted = min(round(fraction * len(indices)), int((counts - 1).sum()))
     if wanted < 1:
         raise ValueError(
-            f"validation_fraction={fraction:g} of {len(indices)} rows holds out no row while keeping one of each of "
-            f"{len(classes)} classes. Give more rows, a larger fraction, or X_val and y_val."
+            f"validation_fraction={fraction:g} of {len(indices)} samples holds out no sample: each of the "
+            f"{len(classes)} classes keeps at least one. Pass more samples, a larger fraction, or X_val and y_val."
         )
     rng = np.random.default_rng(seed)
     share = np.minimum(counts * fraction, counts - 1)
     held = np.floor(share).astype(np.int64)
     while held.sum() < wanted:  # at most once per class and pass
-        room = held < counts - 1
-        remainder = np.where(room, share - held + rng.random(len(classes)) * 1e-9, -np.inf)
-        for c in np.argsort(-remainder)[: min(wanted - int(held.sum()), int(room.sum()))]:
+        free = held < counts - 1
+        remainder = np.where(free, share - held + rng.random(len(classes)) * 1e-9, -np.inf)
+        for c in np.argsort(-remainder)[: min(wanted - int(held.sum()), int(free.sum()))]:
             held[c] += 1
     out = [rng.permutation(np.flatnonzero(indices == c))[:k] for c, k in zip(classes, held, strict=True) if k]
     valid = np.sort(np.concatenate(out))

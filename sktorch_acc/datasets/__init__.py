@@ -1,4 +1,4 @@
-"""Tables that come with the library, real and invented."""
+"""Real and synthetic tables for examples and tests."""
 
 from sktorch_acc.datasets.job_types import make_job_types
 from sktorch_acc.datasets.occupations import load_occupations

@@ -17,7 +17,7 @@ _TARGET = "occupation"
 def load_occupations(return_X_y: bool = False, as_frame: bool = True) -> Any:
     """Load the occupations of 534 workers in the United States, May 1985.
 
-    Six classes (management, office, sales, services, technical, worker; 38 to 156 rows each), ten
+    Six classes (management, office, sales, services, technical, worker; 38 to 156 samples each), ten
     columns: wage (US dollars an hour), education, experience and age (years), and ethnicity, region,
     gender, sector, union and married as text.
 
@@ -37,8 +37,8 @@ def load_occupations(return_X_y: bool = False, as_frame: bool = True) -> Any:
 
     Notes
     -----
-    Ethnicity and gender are in the survey, and using them makes a model that learns who had access to
-    which occupation in 1985. Leave them out of anything but a description of this table.
+    The survey includes ethnicity and gender. A model that uses them learns who had access to which
+    occupation in 1985. Use them only to describe this table.
 
     References
     ----------
@@ -56,20 +56,14 @@ def load_occupations(return_X_y: bool = False, as_frame: bool = True) -> Any:
     text = [name for name in frame.columns if not pd.api.types.is_numeric_dtype(frame[name])]
     frame = frame.astype(dict.fromkeys(text, "category"))
     data, target = frame.drop(columns=_TARGET), frame[_TARGET]
-    names = np.asarray(target.cat.categories, dtype=object)
-    if not as_frame:
-        X, y = data.to_numpy(dtype=object), target.to_numpy(dtype=object)
-        return (X, y) if return_X_y else _bunch(X, y, None, data, names)
-    return (data, target) if return_X_y else _bunch(data, target, frame, data, names)
-
-
-def _bunch(X: Any, y: Any, frame: Any, data: pd.DataFrame, target_names: Any) -> Any:
-    description = (files(__package__) / "data" / "README.md").read_text(encoding="utf-8")
+    X, y = (data, target) if as_frame else (data.to_numpy(dtype=object), target.to_numpy(dtype=object))
+    if return_X_y:
+        return X, y
     return Bunch(
         data=X,
         target=y,
-        frame=frame,
+        frame=frame if as_frame else None,
         feature_names=list(data.columns),
-        target_names=target_names,
-        DESCR=description,
+        target_names=np.asarray(target.cat.categories, dtype=object),
+        DESCR=(folder / "README.md").read_text(encoding="utf-8"),
     )

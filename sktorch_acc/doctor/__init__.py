@@ -1,7 +1,7 @@
-"""Name the mistake behind a wrong accuracy, in anybody's loop: three questions, a room for each.
+"""Find the error behind a wrong accuracy, also in training loops without this library.
 
-*Which formula gives this figure?* `explaining`. *What is wrong with this module, its data and its training?*
-`diagnosing`. *What does this loop do while it runs?* `auditing`.
+`explain`: which formula gives this accuracy? `diagnosis`: what is wrong with this module, its data and its
+training? `audit`: what does this loop do while it runs?
 """
 
 from sktorch_acc.doctor.audit.audit import LoopAudit, audit_loop

@@ -16,7 +16,7 @@ from sktorch_acc._params import accepted_names, check_names
 from sktorch_acc.checks.outputs import check_parameters
 from sktorch_acc.data import FeatureSchema, Labels, Rows
 from sktorch_acc.engine.copying import copied
-from sktorch_acc.engine.device import computing_dtype
+from sktorch_acc.engine.device import computing_dtype, move
 from sktorch_acc.engine.model import Model
 from sktorch_acc.engine.settings import FitSettings
 from sktorch_acc.exceptions import ModuleOutputError
@@ -40,7 +40,7 @@ _OUTPUTS = ("out_features", "output_dim", "output_size", "n_outputs")
 def build_module(
     module: Any, given: Mapping[str, Any], row_shape: tuple[int, ...], n_classes: int, one_column: bool
 ) -> nn.Module:
-    """Return a module of our own: built from a class or factory, or a deep copy of an instance.
+    """Return a new module: built from a class or factory, or a deep copy of an instance.
 
     Parameters
     ----------
@@ -76,7 +76,7 @@ def build_module(
 
 
 def _check_arguments(module: Any, name: str, arguments: Mapping[str, Any]) -> None:
-    """Say which arguments are missing, if it is that for which a call failed."""
+    """Name the missing arguments, if a call failed because of them."""
     try:
         inspect.signature(module).bind(**arguments)
     except TypeError as err:
@@ -89,7 +89,7 @@ def _check_arguments(module: Any, name: str, arguments: Mapping[str, Any]) -> No
 
 
 def _sizes(module: Any, row_shape: tuple[int, ...], n_classes: int, one_column: bool) -> dict[str, int]:
-    """Return the size arguments that the data decide, for the names that the constructor has."""
+    """Return the sizes that follow from the data, for the names that the constructor has."""
     names, _ = accepted_names(module)
     if isinstance(module, functools.partial):
         names -= set(module.keywords)
@@ -103,7 +103,7 @@ def _sizes(module: Any, row_shape: tuple[int, ...], n_classes: int, one_column: 
 
 
 def build_criterion(criterion: Any, given: Mapping[str, Any]) -> nn.Module:
-    """Return a criterion of our own: built from a class or factory, or a deep copy of an instance."""
+    """Return a new criterion: built from a class or factory, or a deep copy of an instance."""
     if isinstance(criterion, nn.Module):
         if given:
             raise ValueError(
@@ -126,7 +126,7 @@ def build_criterion(criterion: Any, given: Mapping[str, Any]) -> nn.Module:
 
 
 def initialize_lazy_layers(module: nn.Module, rows: Rows) -> None:
-    """Give lazy layers their shapes by one forward pass over at most two rows."""
+    """Initialize lazy layers with a forward pass over at most two rows."""
     uninitialized = (nn.parameter.UninitializedParameter, nn.parameter.UninitializedBuffer)
     tensors = [*module.parameters(), *module.buffers()]
     if not any(isinstance(tensor, uninitialized) for tensor in tensors):
@@ -139,7 +139,7 @@ def initialize_lazy_layers(module: nn.Module, rows: Rows) -> None:
 def build_model(
     settings: FitSettings, schema: FeatureSchema, labels: Labels, device: torch.device, rows: Rows
 ) -> Model:
-    """Build module and criterion from the constructor's parameters; on the device, in evaluation or training mode.
+    """Build module and criterion from the constructor's parameters, on the device.
 
     Draws from the shared generators: to be called inside ``_global_state.isolated``.
 
@@ -152,7 +152,8 @@ def build_model(
     spec = output_spec(criterion, settings.output, len(labels.classes))
     module, dtype = _built_module(settings, schema, spec, device, rows)
     refuse_untrainable(module)
-    return Model(module, criterion.to(dtype), spec, schema, labels, torch.device("cpu"), dtype).to(device)
+    move(device, module, criterion.to(dtype))
+    return Model(module, criterion, spec, schema, labels, device, dtype)
 
 
 def _built_module(

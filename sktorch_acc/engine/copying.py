@@ -1,4 +1,4 @@
-"""Copies of modules, also of such as deepcopy alone refuses."""
+"""Deep copies of modules, also of modules that keep tensors with a graph, which deepcopy refuses."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ _OF_TORCH = frozenset(vars(nn.Module()))
 def copied(module: nn.Module) -> nn.Module:
     """Return a deep copy; tensors with a graph that the module keeps (an auxiliary loss) are detached in it.
 
-    deepcopy spends most of its time on the names and the empty hooks of every layer, a dozen each: where it
-    would do no more than copy the attributes, they are copied here.
+    deepcopy spends most of its time on names and on the dozen empty dictionaries of hooks of every layer. Where
+    a class does not define how it is copied, the attributes are copied here, to the same result.
     """
     memo: dict[int, Any] = {}
     parts = list(module.modules())
     plain = [part for part in parts if _is_plain(type(part))]  # type: ignore[arg-type]
-    for part in plain:  # before the attributes, which may lead back to a module
+    for part in plain:  # first: an attribute may refer to a module
         memo[id(part)] = object.__new__(type(part))
     for part in parts if len(plain) < len(parts) else ():
         for value in vars(part).values():
@@ -44,7 +44,7 @@ def copied(module: nn.Module) -> nn.Module:
 
 
 def _copy_of(value: Any, memo: dict[int, Any]) -> Any:
-    """Do what deepcopy does, with less ado for dictionaries; detach a tensor with a graph."""
+    """Return a deep copy of an attribute; a tensor with a graph is detached."""
     known = memo.get(id(value))
     if known is not None:
         return known
@@ -60,13 +60,13 @@ def _copy_of(value: Any, memo: dict[int, Any]) -> Any:
 
 
 def is_plain(module: nn.Module) -> bool:
-    """Whether a copy shares nothing with the module: no part of it says how it is to be copied."""
+    """Whether no class among the layers defines how it is copied: then a copy shares nothing with the module."""
     return all(_is_plain(type(part)) for part in module.modules())  # type: ignore[arg-type]
 
 
 @functools.lru_cache(maxsize=256)
 def _is_plain(cls: type[nn.Module]) -> bool:
-    """Whether deepcopy would make an object of this class and copy its ``__dict__``, no more."""
+    """Whether deepcopy makes an object of this class and copies its ``__dict__``, and does nothing else."""
     return (
         not hasattr(cls, "__deepcopy__")
         and cls.__new__ is object.__new__

@@ -17,8 +17,8 @@ from sktorch_acc.exceptions import ModuleOutputError
 __all__ = ["chunk_rows", "each_output", "nan_rows"]
 
 CHUNK_ELEMENTS = 2**22
-# With 256 hidden units three activations of 4,096 rows are more memory than glibc keeps: it goes back to the
-# system and every chunk pays page faults. 2,048 rows do not, and cost small modules next to nothing.
+# With 256 hidden units three activations of 4,096 rows are more memory than glibc keeps: it is returned to the
+# system, and every chunk causes page faults. With 2,048 rows it is not; small modules are hardly slower.
 CHUNK_ROWS = 2048
 
 
@@ -40,7 +40,7 @@ def each_output(
     step = chunk_rows(rows.elements_per_row)
     with torch.no_grad():
         start = 0
-        for size in batch_sizes(len(rows), step):  # a tail of one row joins the chunk before it here too
+        for size in batch_sizes(len(rows), step):  # with the rule for a tail of one row too
             stop = start + size
             output = module(rows.chunk(start, stop))
             if not isinstance(output, torch.Tensor) or output.ndim == 0 or output.shape[0] != stop - start:
@@ -56,7 +56,7 @@ def each_output(
 
 def nan_rows(output: torch.Tensor) -> int:
     """Return the number of rows with a NaN; one sum if there is none."""
-    # inf - inf is NaN too: only a row's own values decide.
+    # The sum is NaN for inf - inf too, so the rows are looked at.
     if not bool(torch.isnan(output.sum())):
         return 0
     return int(torch.isnan(output).reshape(len(output), -1).any(dim=1).sum())

@@ -1,4 +1,4 @@
-"""Ctrl-C during training: told apart from a callback's stop, and held back while an epoch is recorded."""
+"""Ctrl-C during training: distinguished from a callback's stop, and delayed while an epoch is recorded."""
 
 from __future__ import annotations
 
@@ -13,12 +13,11 @@ __all__ = ["Interrupts"]
 
 
 class Interrupts:
-    """Watch SIGINT while a fit runs.
+    """Handle SIGINT while a fit runs.
 
-    skorch's callbacks stop a training by raising KeyboardInterrupt; so does a user at the keyboard.
-    Only the latter comes through the signal handler, which notes it in `pending`. What a handler of the
-    user's own does with the signal is the user's business: it is called, and if it raises nothing, the fit
-    goes on.
+    skorch's callbacks stop a training by raising KeyboardInterrupt, and so does a user at the keyboard. Only the
+    latter comes through the signal handler, which notes it in `pending`. A handler that the user has installed is
+    called; if it raises nothing, the fit goes on.
 
     Attributes
     ----------
@@ -37,7 +36,7 @@ class Interrupts:
 
     @contextmanager
     def watching(self) -> Iterator[None]:
-        """Note SIGINT during the body; signals reach the main thread alone."""
+        """Handle SIGINT during the body; only the main thread receives signals."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
@@ -53,7 +52,7 @@ class Interrupts:
 
     @contextmanager
     def shielded(self) -> Iterator[None]:
-        """Let the body finish before a SIGINT takes effect."""
+        """Delay a SIGINT until the body has finished."""
         self._shielded = True
         try:
             yield

@@ -5,6 +5,7 @@ from __future__ import annotations
 import cmath
 import math
 import time
+from typing import Any
 
 import torch
 from torch import nn
@@ -78,23 +79,23 @@ def _measure(fit: Fit, epoch: int, order: torch.Generator) -> EpochRow:
     start = time.perf_counter()
     lr = float(fit.state.optimizer.param_groups[0]["lr"])
     mode, n_classes = fit.settings.train_accuracy, fit.training.n_classes
-    counters: dict[str, AccuracyCounter] = {}
+    counted: dict[str, Any] = {}
     running = AccuracyCounter(n_classes) if mode else None
     loss = train_epoch(fit, order, running)
     if not math.isfinite(loss):
         raise _nonfinite(fit, f"The training loss became {loss:g}", epoch)
     values, sizes = {"train_loss": loss, "lr": lr}, {"train": (fit.fitted.targets.shape[0], fit.n_steps)}
     if mode == "exact":
-        counters["train_acc"] = count_correct(fit, fit.fitted)
+        counted["train_acc"] = count_correct(fit, fit.fitted), fit.fitted.support
     if running is not None:
-        counters["train_acc_running"] = running
+        counted["train_acc_running"] = running, fit.training.support
     if fit.validation is not None:
         counter = AccuracyCounter(n_classes) if mode else None
         values["valid_loss"] = _validate(fit, fit.validation, counter)
         sizes["valid"] = (len(fit.validation), 1)
         if counter is not None:
-            counters["valid_acc"] = counter
-    counts = host_counts(counters)
+            counted["valid_acc"] = counter, fit.validation.support
+    counts = host_counts(counted)
     values["seconds"] = time.perf_counter() - start
     return EpochRow(epoch, values, counts, sizes)
 

@@ -73,7 +73,7 @@ class Loss:
 
     def train(self, mode: bool) -> None:
         """Put the criterion in training or evaluation mode."""
-        for part in (self.criterion, self.per_sample):
+        for part in {self.criterion, self.per_sample}:
             part.train(mode)
 
     def targets(self, indices: torch.Tensor) -> torch.Tensor:

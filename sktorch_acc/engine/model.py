@@ -14,7 +14,9 @@ from torch import nn
 from sktorch_acc._global_state import full_precision, guarded_generators, thread_limit
 from sktorch_acc.data import FeatureSchema, Labels
 from sktorch_acc.engine.copying import copied
+from sktorch_acc.engine.device import move
 from sktorch_acc.engine.evaluate import each_output, nan_rows
+from sktorch_acc.exceptions import InputError
 from sktorch_acc.outputs import OutputSpec
 
 __all__ = ["Model"]
@@ -63,10 +65,11 @@ class Model:
         def consume(start: int, stop: int, output: torch.Tensor) -> None:
             bad = nan_rows(output)
             if bad:
-                raise ValueError(
-                    f"[ACC-D5] The module returns NaN for {bad} of the rows {start} to {stop - 1}, and no class can "
+                raise InputError(
+                    f"The module returns NaN for {bad} of the rows {start} to {stop - 1}, and no class can "
                     f"be taken from NaN. {estimator} was fitted on values of a smaller scale, or the module divides "
-                    "by 0 or takes the logarithm of 0 there."
+                    "by 0 or takes the logarithm of 0 there.",
+                    "ACC-D5",
                 )
             result = convert(output).cpu().numpy()
             if not filled:
@@ -84,7 +87,5 @@ class Model:
 
     def to(self, device: torch.device) -> Model:
         """Move module and criterion in place; return the model on the device."""
-        for part in (self.module, self.criterion):
-            if any(tensor.device != device for tensor in [*part.parameters(), *part.buffers()]):
-                part.to(device)
+        move(device, self.module, self.criterion)
         return replace(self, device=device)

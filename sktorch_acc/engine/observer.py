@@ -1,4 +1,4 @@
-"""Who hears of a fit, and the one function that tells them."""
+"""Observers of a fit, and the function that calls their hooks."""
 
 from __future__ import annotations
 
@@ -15,68 +15,66 @@ __all__ = ["BatchObserver", "Observer", "batch_observers", "tell"]
 
 
 class Observer:
-    """Hears of the stages of a fit; `fit` is the `Fit` that is carried out.
-
-    A hook that is not overridden costs nothing.
+    """Base of the observers of a fit. Every hook gets the `Fit`; a hook that is not overridden costs nothing.
 
     Attributes
     ----------
     foreign : bool
-        Whether hooks run code that is not this library's, which may draw from the generators.
+        Whether hooks run code of the user or of another library, which may draw random numbers.
     """
 
     foreign: ClassVar[bool] = True
 
     def fit_begin(self, fit: Any) -> None:
-        """Hear that everything is prepared and no step is taken yet."""
+        """Run when everything is prepared, before the first step."""
 
     def epoch_begin(self, fit: Any, epoch: int) -> None:
-        """Hear that the first step of an epoch is next."""
+        """Run before the first step of an epoch."""
 
     def epoch_recorded(self, fit: Any, row: EpochRow) -> None:
-        """Hear that an epoch counts now; a Ctrl-C waits until this returns, so nobody else's code may run here."""
+        """Run when an epoch is recorded. Ctrl-C is delayed meanwhile: run no code of others here."""
 
     def epoch_end(self, fit: Any, row: EpochRow) -> bool:
-        """Hear that an epoch is over; a true answer stops the fit."""
+        """Run at the end of an epoch; return True to stop the fit."""
         return False
 
     def fit_end(self, fit: Any) -> list[int]:
-        """Hear that the epochs are over; return the epochs whose weights were brought back, if any."""
+        """Run after the last epoch; return the epochs whose weights were restored, if any."""
         return []
 
     def result(self, fit: Any) -> None:
-        """Hear which epoch's weights are held, before the estimator gets them; an error makes the fit fail."""
+        """Run when `state.best_epoch` is final, before the estimator is fitted; an error makes the fit fail."""
 
     def published(self, fit: Any) -> None:
-        """Hear that the estimator is fitted."""
+        """Run when the estimator is fitted."""
 
 
 class BatchObserver(Observer):
-    """Hears of every batch too, while `hears_batches` is true."""
+    """Observer of the batches too, while `hears_batches` is true."""
 
     @property
     def hears_batches(self) -> bool:
-        """Whether there is anything to tell: without, a fit keeps its fast path."""
+        """Whether the hooks of batches are needed; without them a fit is faster."""
         return True
 
     def batch_begin(self, fit: Any, batch: Any, training: bool) -> None:
-        """Hear that a batch is next."""
+        """Run before a batch."""
 
     def gradients(self, fit: Any, batch: Any) -> None:
-        """Hear that the gradients of a step are there."""
+        """Run when the gradients of a step are computed, before the step."""
 
     def batch_end(self, fit: Any, batch: Any, outcome: tuple[torch.Tensor, torch.Tensor], training: bool) -> None:
-        """Hear the loss and the output of a batch."""
+        """Run after a batch, with its loss and its output."""
 
 
-_REVERSED = ("fit_begin", "epoch_begin")  # what begins last ends first
+_REVERSED = ("fit_begin", "epoch_begin")  # the observer that begins last ends first
 _OF_BATCHES = ("batch_begin", "gradients", "batch_end")
 
 
 def tell(fit: Any, hook: str, *args: Any) -> list[Any]:
-    """Call a hook of every observer that has it; return the answers.
+    """Call a hook of every observer that overrides it; return what they return.
 
-    Gradients are on, and the generators are put back afterwards: whatever an observer draws changes nothing.
+    Gradients are enabled, and the random generators are restored afterwards: what an observer draws changes nothing.
     """
     hearers, foreign = [], False
     for observer in batch_observers(fit) if hook in _OF_BATCHES else fit.observers:
@@ -92,7 +90,7 @@ def tell(fit: Any, hook: str, *args: Any) -> list[Any]:
 
 
 def batch_observers(fit: Any) -> list[Any]:
-    """Return the observers that want to hear of batches."""
+    """Return the observers whose hooks of batches are needed."""
     return [observer for observer in fit.observers if getattr(observer, "hears_batches", False)]
 
 

@@ -1,4 +1,4 @@
-"""The optimizer's step with the least Python: torch's fused Adam where it does what ``step()`` does.
+"""The step of the optimizer with little Python: torch's fused Adam kernel, where it does what ``step()`` does.
 
 ``Optimizer.step`` looks its state up anew for every parameter and step, opens a profiler region, walks
 hooks and groups the tensors by device; on a small module that takes longer than forward and loss
@@ -46,7 +46,7 @@ def _is_plain_adam(optimizer: torch.optim.Optimizer) -> bool:
     return all(group["fused"] is True and not group["differentiable"] for group in optimizer.param_groups)
 
 
-# A plain 1 would become a tensor anew for every parameter and step.
+# With a plain 1, torch makes a new tensor for every parameter and step.
 _ONE = torch.ones((), dtype=torch.float32, device="cpu")
 _Kernel = Callable[..., object]
 _functional: _Kernel = adam
@@ -59,7 +59,7 @@ def _by_kernel(kernel: _Kernel, tensors: tuple[list[torch.Tensor], ...], setting
 
 @functools.lru_cache(maxsize=2)
 def _kernel(decoupled: bool) -> _Kernel | None:
-    """Return torch's fused kernel, if it does with a sample what the functional optimizer does with it."""
+    """Return torch's fused kernel if it gives the same result as the functional optimizer on an example, else None."""
     kernel: _Kernel | None = getattr(torch, "_fused_adamw_" if decoupled else "_fused_adam_", None)
     if kernel is None:
         return None
@@ -141,7 +141,7 @@ class _Group:
 
 
 class _DirectAdam:
-    """Take the first step by ``optimizer.step()``, which makes the state and tells schedulers; the others directly."""
+    """Take the first step with ``optimizer.step()``, which creates the state; then call the kernel."""
 
     def __init__(self, optimizer: torch.optim.Optimizer) -> None:
         self._optimizer = optimizer

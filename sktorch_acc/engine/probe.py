@@ -1,4 +1,4 @@
-"""The probe before epoch 1: one batch through the module, in both modes, and the checks on what came."""
+"""The probe before epoch 1: one batch through the module in both modes, and the checks of its outputs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import torch
 from torch import nn
 
 from sktorch_acc.checks.outputs import (
-    LossFacts,
     OutputFacts,
     check_gradients,
     check_is_tensor,
@@ -24,6 +23,7 @@ from sktorch_acc.engine.copying import copied, is_plain
 from sktorch_acc.engine.loss import Loss
 from sktorch_acc.engine.model import Model
 from sktorch_acc.engine.steps import norm_layers
+from sktorch_acc.engine.untouched import untouched
 from sktorch_acc.exceptions import ModuleOutputError, warn
 from sktorch_acc.findings import Finding
 
@@ -53,7 +53,7 @@ class Probe:
 
 
 def probe(model: Model, training: Examples, n_rows: int) -> Probe:
-    """Run the module on the first `n_rows` samples, without leaving a trace in it, and refuse what cannot be right.
+    """Run a copy of the module on the first `n_rows` samples, and refuse outputs that cannot be right.
 
     The generators may move: every epoch seeds them anew.
 
@@ -63,9 +63,9 @@ def probe(model: Model, training: Examples, n_rows: int) -> Probe:
         With the catalogue code of the first finding.
     """
     batch = training.rows.chunk(0, n_rows)
-    subject = replace(model, module=_double(model.module))
-    module = subject.module
-    with _kept_buffers(model.module) if _share(model.module, module) else nullcontext():
+    module, may_share = _double(model.module)
+    subject = replace(model, module=module)
+    with untouched(model.module) if may_share else nullcontext():
         module.eval()
         with torch.no_grad(), _counted(module, n_rows) as operations:
             output = _forward(module, batch.clone())
@@ -77,28 +77,20 @@ def probe(model: Model, training: Examples, n_rows: int) -> Probe:
         _refuse(_facts(subject, output, n_rows, "training"))
         _raise(check_gradients(module, output))
         value = _loss(loss, output, _targets(loss, training, n_rows))
-        _raise(check_loss(LossFacts(value, type(model.criterion).__name__, model.spec.kind)))
+        _raise(check_loss(value, type(model.criterion).__name__, model.spec.kind))
     eval_layers = tuple(norm_layers(model.module)) if without_norms else ()
     return Probe(loss, max(1, output.numel() // n_rows), operations[0], eval_layers)
 
 
-def _double(module: nn.Module) -> nn.Module:
-    """Return a copy to run, so that no flag or statistic that a forward pass leaves stays behind.
+def _double(module: nn.Module) -> tuple[nn.Module, bool]:
+    """Return a copy to run, as a forward pass may change flags and statistics, and whether it may share parts.
 
-    A module that cannot be copied runs itself; then its buffers at least are put back.
+    A module that cannot be copied runs itself.
     """
     try:
-        return copied(module)
+        return copied(module), not is_plain(module)
     except Exception:
-        return module
-
-
-def _share(module: nn.Module, other: nn.Module) -> bool:
-    """Whether a part of one is a part of the other too: a module may copy itself as it likes."""
-    if module is not other and is_plain(module):
-        return False
-    parts = {*map(id, module.modules()), *map(id, module.buffers())}
-    return not parts.isdisjoint({*map(id, other.modules()), *map(id, other.buffers())})
+        return module, True
 
 
 def _targets(loss: Loss, training: Examples, n_rows: int) -> Any:
@@ -113,7 +105,7 @@ def _refuse_lost_row(subject: Model, batch: torch.Tensor) -> None:
     try:
         with torch.no_grad():
             output = subject.module(batch[:1].clone())
-    except Exception:  # some modules need several rows also in evaluation mode: predict will say so
+    except Exception:  # some modules need several samples in evaluation mode too; `predict` reports it
         return
     facts = _facts(subject, output, 1, "evaluation")
     _raise(check_is_tensor(facts) or check_rows(facts))
@@ -174,22 +166,6 @@ def _loss(loss: Loss, output: torch.Tensor, targets: Any) -> Any:
             f"{tuple(output.shape)} and class indices."
         )
         raise
-
-
-@contextmanager
-def _kept_buffers(module: nn.Module) -> Iterator[None]:
-    """Put buffers (running statistics) and the mode back after the body."""
-    kept = {name: buffer.clone() for name, buffer in module.named_buffers()}
-    modes = [(layer, layer.training) for layer in module.modules()]
-    try:
-        yield
-    finally:
-        with torch.no_grad():
-            for name, buffer in module.named_buffers():
-                if name in kept and kept[name].shape == buffer.shape:
-                    buffer.copy_(kept[name])
-        for layer, training in modes:
-            layer.training = training
 
 
 @contextmanager

@@ -96,7 +96,7 @@ class TrainingState:
         return replace(self, model=self.model.copy(), optimizer=None, rows=[*self.rows], **_BETWEEN_FITS)
 
     def end_fit(self) -> None:
-        """Let go of what only a running fit needs."""
+        """Delete what only a running fit needs, and undo the schedule."""
         if self.schedule is not None:
             self.schedule.undo()
         for name, value in _BETWEEN_FITS.items():
@@ -132,7 +132,7 @@ class TrainingState:
             self._return_to(device)
 
     def _return_to(self, device: torch.device) -> None:
-        """After unpickling, where every tensor is on the CPU: go back to the device, if there is one here."""
+        """Move to the device of training after unpickling, which leaves every tensor on the CPU."""
         try:
             self.to(resolve_device(device))
         except (RuntimeError, ValueError):

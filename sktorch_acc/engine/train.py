@@ -84,7 +84,7 @@ def _predicts_as_recorded(fit: Fit) -> bool:
     row = fit.state.row_of(fit.state.best_epoch)
     if row is None or "train_acc" not in row.counts or row.epoch == fit.state.epoch:
         return True
-    now, _ = host_counts({"train_acc": count_correct(fit, fit.fitted)})["train_acc"]
+    now, _ = host_counts({"train_acc": (count_correct(fit, fit.fitted), fit.fitted.support)})["train_acc"]
     return bool((now == row.counts["train_acc"][0]).all())
 
 

@@ -1,4 +1,4 @@
-"""The per-class columns of a fitted estimator's `history_`, one row per figure."""
+"""The per-class columns of a fitted estimator's `history_`, in long form."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 from sklearn.utils.validation import check_is_fitted
 
-__all__ = ["CURVES", "history_of", "per_class_history"]
+__all__ = ["long_history", "per_class_history"]
 
 # history_ column -> (split, measure), in the order in which curves are listed and drawn.
 CURVES = {
@@ -18,7 +18,7 @@ CURVES = {
 
 
 def per_class_history(clf: Any) -> pd.DataFrame:
-    """Return the accuracy of each class after each epoch, one row per figure.
+    """Return the accuracy of each class after each epoch, in long form.
 
     Parameters
     ----------
@@ -31,22 +31,22 @@ def per_class_history(clf: Any) -> pd.DataFrame:
         Sorted by epoch. Columns:
 
         - `epoch` (int64): from 1;
-        - `split` (str): ``"train"`` (the fitted rows) or ``"valid"`` (rows held out during fit);
+        - `split` (str): ``"train"`` (the fitted samples) or ``"valid"`` (the validation samples);
         - `measure` (str): ``"exact"``, measured with the weights at the end of the epoch, or
-          ``"running"``, measured batch by batch while they were moving;
+          ``"running"``, measured batch by batch while they were being updated;
         - `label`: the class, as in `classes_`;
-        - `accuracy` (float64): within-class accuracy in [0, 1], NaN for a class without rows.
+        - `accuracy` (float64): within-class accuracy in [0, 1], NaN for a class without samples.
 
     Raises
     ------
     NotFittedError
         If `clf` is not fitted.
     ValueError
-        If `clf` keeps no `history_`, or its `history_` has no per-class accuracy.
+        If `clf` has no `history_`, or its `history_` has no per-class accuracy.
 
     See Also
     --------
-    sktorch_acc.plots.AccuracyCurveDisplay : The same figures as curves.
+    sktorch_acc.plots.AccuracyCurveDisplay : The same accuracies as curves.
 
     Examples
     --------
@@ -62,7 +62,13 @@ def per_class_history(clf: Any) -> pd.DataFrame:
     2      2  train   exact   cat      0.75
     3      2  train   exact   dog      1.00
     """
-    history = history_of(clf)
+    return long_history(clf, per_class=True).sort_values("epoch", kind="stable", ignore_index=True)
+
+
+def long_history(clf: Any, *, per_class: bool) -> pd.DataFrame:
+    """Return one row per accuracy of each class, curve by curve, or per overall accuracy, with the label None."""
+    history = _history_of(clf)
+    names = {f"[{label}]": label for label in clf.classes_} if per_class else {"": None}
     parts = [
         pd.DataFrame(
             {
@@ -70,30 +76,28 @@ def per_class_history(clf: Any) -> pd.DataFrame:
                 "split": split,
                 "measure": measure,
                 "label": label,
-                "accuracy": history[f"{column}[{label}]"].to_numpy(),
+                "accuracy": history[column + name].to_numpy(),
             }
         )
         for column, (split, measure) in CURVES.items()
-        for label in clf.classes_
-        if f"{column}[{label}]" in history
+        for name, label in names.items()
+        if column + name in history
     ]
     if not parts:
         raise ValueError(
-            "history_ has no per-class accuracy: fitted with train_accuracy=None. "
-            f"Columns: {list(history.columns)}. Fit with train_accuracy='exact' or 'running'."
+            f"history_ has no {'per-class accuracy' if per_class else 'accuracy'}: fitted with "
+            f"train_accuracy=None. Columns: {list(history.columns)}. Fit with train_accuracy='exact' or 'running'."
         )
-    long = pd.concat(parts, ignore_index=True)
-    return long.sort_values("epoch", kind="stable", ignore_index=True)
+    return pd.concat(parts, ignore_index=True)
 
 
-def history_of(clf: Any) -> pd.DataFrame:
-    """Return `history_` of a fitted estimator, or say what to pass instead."""
+def _history_of(clf: Any) -> pd.DataFrame:
+    """Return `history_` of a fitted estimator, or raise with what to pass instead."""
     history = getattr(clf, "history_", None)
     if isinstance(history, pd.DataFrame):
         return history
-    name = type(clf).__name__
     check_is_fitted(clf)
     raise ValueError(
-        f"{name} has no history_ of epochs. Pass a fitted TorchClassifier; for a Pipeline its last step, "
+        f"{type(clf).__name__} has no history_ of epochs. Pass a fitted TorchClassifier; for a Pipeline its last step, "
         "pipeline[-1]; for a search its best_estimator_."
     )

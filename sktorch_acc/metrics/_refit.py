@@ -1,4 +1,4 @@
-"""Choose the candidate of a search by a score that some folds cannot give."""
+"""Choose the candidate of a search by a score that is NaN in some folds."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ __all__ = ["refit_by"]
 def refit_by(name: str) -> RefitBy:
     """Return a `refit` for searches that ignores folds without the class.
 
-    scikit-learn's ``refit="acc[tech]"`` averages over all folds. If one fold has no row of the
-    class its score is NaN, so is every mean, all candidates get rank 1, and the first one is
+    scikit-learn's ``refit="acc[tech]"`` averages over all folds. If one fold has no sample of
+    the class, its score is NaN, so is every mean, all candidates get rank 1, and the first one is
     refitted.
 
     Parameters
@@ -28,14 +28,14 @@ def refit_by(name: str) -> RefitBy:
     refit : callable
         Takes `cv_results_` and returns the index of the best candidate: the highest mean over the
         folds that have the class, the first on ties. A fold lacks the class if every candidate
-        has NaN there. A candidate that has NaN where another has a figure failed in that fold and
-        is never chosen. It can be pickled.
+        has NaN there. A candidate that has NaN where another has a score failed in that fold and
+        is never chosen. The callable can be pickled.
 
     Raises
     ------
     ValueError
         When the search calls it: if `cv_results_` has no score of that name, no fold has the class,
-        or every candidate failed in some fold that has it.
+        or every candidate failed in a fold that has it.
 
     Notes
     -----
@@ -75,13 +75,13 @@ class RefitBy:
         folds = ~np.isnan(scores).all(axis=0)  # those that have the class
         if not folds.any():
             raise ValueError(
-                f"No fold has a figure for {self.name!r}: no test fold holds a row of that class. "
+                f"No fold has a score for {self.name!r}: no test fold holds a sample of that class. "
                 "Use StratifiedKFold, fewer folds, or another score."
             )
         means = scores[:, folds].mean(axis=1)  # NaN for a candidate that failed in such a fold
         if np.isnan(means).all():
             raise ValueError(
-                f"Every candidate has NaN for {self.name!r} in a fold where another candidate has a figure: "
+                f"Every candidate has NaN for {self.name!r} in a fold where another candidate has a score: "
                 "their fits failed. Run the search with error_score='raise' to see why."
             )
         return int(np.nanargmax(means))

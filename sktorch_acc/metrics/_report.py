@@ -1,26 +1,22 @@
-"""A report as text: scikit-learn's, and the accuracy of each class with its interval under it."""
+"""scikit-learn's classification report, followed by the accuracy of each class with its interval."""
 
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from sklearn.metrics import classification_report as sklearn_report
 
 from sktorch_acc._text import listed, shorten
-from sktorch_acc.findings import Finding
-from sktorch_acc.metrics._scores import refuse_unknown_labels
 from sktorch_acc.metrics._table import check_confidence, table_of_pair
 from sktorch_acc.metrics._targets import LabelPair, read_pair
 
 __all__ = ["classification_report"]
 
 _WIDTH = 100
-_NAME_WIDTH = 28  # leaves room for the figures within _WIDTH
+_NAME_WIDTH = 28  # leaves room for the numbers within _WIDTH
 _CONFUSED = "confused with"
 
 
@@ -35,30 +31,30 @@ def classification_report(
     confidence: float = 0.95,
     zero_division: Any = np.nan,
 ) -> str:
-    """Write scikit-learn's report, and the accuracy of each class with its interval.
+    """Write scikit-learn's report, followed by the accuracy of each class with its interval.
 
     Parameters
     ----------
     y_true : array-like of shape (n_samples,)
         True labels.
     y_pred : array-like of shape (n_samples,)
-        Predicted labels of the same rows.
+        Predicted labels of the same samples.
     labels : array-like of shape (n_classes,), default=None
-        The classes wanted, in the order wanted; None: all that occur. With a subset, scikit-learn
+        The classes to report, in this order; None: all that occur. With a subset, scikit-learn
         shows no accuracy; a line with the code ACC-G5 says which classes are left out and how many
-        rows they have.
+        samples they have.
     target_names : array-like of shape (n_classes,) of str, default=None
         Names to show instead of the labels, in the same order.
     sample_weight : array-like of shape (n_samples,), default=None
-        Weights, finite and not negative. scikit-learn's part is weighted throughout; the part
-        below keeps counting rows and adds the weighted accuracy.
+        Weights, finite and not negative. scikit-learn's part is weighted; the part below counts
+        samples and adds the weighted accuracy.
     digits : int, default=2
         Digits after the decimal point.
     confidence : float, default=0.95
         Confidence level of the Wilson interval, between 0 and 1, both excluded.
     zero_division : {0, 1, nan, "warn"}, default=nan
-        What scikit-learn's part shows for a figure that divides by zero. Its own default is 0 with
-        a warning; undefined is not 0, so the default here is NaN.
+        What scikit-learn's part shows for a value that divides by zero. Its own default is 0 with a
+        warning; here the default is NaN, because the value is undefined.
 
     Returns
     -------
@@ -74,7 +70,7 @@ def classification_report(
 
     See Also
     --------
-    per_class_accuracy_table : The figures of the lower part as a DataFrame.
+    per_class_accuracy_table : The values of the lower part as a DataFrame.
     sklearn.metrics.classification_report : The upper part.
 
     Examples
@@ -101,7 +97,6 @@ def classification_report(
     """
     check_confidence(confidence, "classification_report")
     pair = read_pair(y_true, y_pred, labels, sample_weight)
-    refuse_unknown_labels(pair)
     names = _names(pair, target_names)
     upper = sklearn_report(
         pair.classes[pair.true],
@@ -124,52 +119,38 @@ def _names(pair: LabelPair, target_names: Any) -> list[str]:
         raise ValueError(
             f"target_names must name the {len(labels)} classes {listed(labels)}, in this order. Got {len(names)} names."
         )
-    return [shorten(str(name), _NAME_WIDTH) for name in names]
+    return [shorten(name, _NAME_WIDTH) for name in names]
 
 
 def _accuracy_lines(table: pd.DataFrame, names: list[str], digits: int) -> list[str]:
     """One line per row of the table; the first column as wide as in scikit-learn's part."""
     rates = ["accuracy", "low", "high", *(["weighted_accuracy"] if "weighted_accuracy" in table else [])]
-    first = ["", *names, str(table.index[-1])]
-    width = max(len("weighted avg"), *(len(name) for name in first))
-    columns = [[f"{name:>{width}}" for name in first]]
+    columns = [_right(["", *names, str(table.index[-1])], len("weighted avg"))]
     columns += [_right([name.partition("_")[0], *(f"{v:.{digits}f}" for v in table[name])]) for name in rates]
     columns += [_right([name, *(str(v) for v in table[name])]) for name in ("correct", "support", "predicted")]
     room = _WIDTH - sum(len(cells[0]) for cells in columns) - 2 * len(columns)
     if room >= len(_CONFUSED):
-        columns.append([_CONFUSED, *(_confused(label, room) for label in table["most_confused_with"])])
+        columns.append(
+            [_CONFUSED, *("" if label is None else shorten(label, room) for label in table["most_confused_with"])]
+        )
     return ["  ".join(cells).rstrip() for cells in zip(*columns, strict=True)]
 
 
-def _right(cells: list[str]) -> list[str]:
-    width = max(len(cell) for cell in cells)
+def _right(cells: list[str], at_least: int = 0) -> list[str]:
+    width = max(at_least, *(len(cell) for cell in cells))
     return [f"{cell:>{width}}" for cell in cells]
 
 
-def _confused(label: Any, width: int) -> str:
-    return "" if label is None else shorten(str(label), width)
-
-
 def _left_out(pair: LabelPair) -> list[str]:
-    """Say which classes a subset of labels leaves out."""
-    left_out = pair.classes[pair.n_labels :]
+    """Name the classes that a subset of labels leaves out: scikit-learn's report then has no accuracy row (G5)."""
+    left_out, n_classes = pair.classes[pair.n_labels :].tolist(), len(pair.classes)
+    if not left_out:
+        return []
     rows = int((pair.true >= pair.n_labels).sum())
-    finding = check_all_classes_shown(left_out, len(pair.classes), rows, len(pair.true))
-    return [] if finding is None else ["", *textwrap.wrap(str(finding), _WIDTH)]
-
-
-def check_all_classes_shown(
-    left_out: Sequence[Any] | npt.NDArray[Any], n_classes: int, left_out_rows: int, n_rows: int
-) -> Finding | None:
-    """Say that scikit-learn's report of some of the classes has no accuracy row (G5)."""
-    if len(left_out) == 0:
-        return None
-    whose = "the rows of these classes" if left_out_rows else "all rows: it is the accuracy"
-    return Finding(
-        "ACC-G5",
-        "info",
-        f"Accuracy not shown: the report covers {n_classes - len(left_out)} of {n_classes} classes, and scikit-learn "
-        f"shows 'micro avg' in its place; 'overall' is over {whose}. Left out, with "
-        f"{left_out_rows} of {n_rows} rows: {listed(left_out)}.",
-        "",
+    whose = "the rows of these classes" if rows else "all rows: it is the accuracy"
+    text = (
+        f"[ACC-G5] Accuracy not shown: the report covers {pair.n_labels} of {n_classes} classes, and scikit-learn "
+        f"shows 'micro avg' in its place; 'overall' is over {whose}. Left out, with {rows} of {len(pair.true)} rows: "
+        f"{listed(left_out)}."
     )
+    return ["", *textwrap.wrap(text, _WIDTH)]

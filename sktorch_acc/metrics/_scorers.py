@@ -1,8 +1,8 @@
 """Scorers of single classes, for everything in scikit-learn that takes `scoring=`.
 
-`_BaseScorer` is private to scikit-learn. We inherit from it all the same: predictions are shared
-between the scorers of a dict, and weights are routed, only for its instances. Nothing else in the
-library knows of it; `tests/integration/test_per_class_scoring.py` notices if it changes.
+`_BaseScorer` is private to scikit-learn. It is used here because scikit-learn shares predictions
+between the scorers of a dict, and routes weights, only for its instances. Nothing else in the library
+uses it; `tests/integration/test_per_class_scoring.py` fails if it changes.
 """
 
 from __future__ import annotations
@@ -16,8 +16,10 @@ from sklearn.metrics import make_scorer
 from sklearn.metrics._scorer import _BaseScorer
 
 from sktorch_acc._text import listed
-from sktorch_acc.metrics._scores import class_accuracies, per_class_accuracy_score, worst_class_accuracy_score
-from sktorch_acc.metrics._targets import LabelPair, as_labels, read_pair, sorted_union, unique_labels
+from sktorch_acc.labels import as_labels, sorted_union, unique_labels
+from sktorch_acc.metrics._counts import count
+from sktorch_acc.metrics._scores import per_class_accuracy_score, worst_class_accuracy_score
+from sktorch_acc.metrics._targets import LabelPair, encode_pair
 
 __all__ = [
     "PerClassAccuracyScoring",
@@ -27,9 +29,9 @@ __all__ = [
 ]
 
 worst_class_accuracy_scorer = make_scorer(worst_class_accuracy_score)
-"""Scorer of the worst class's accuracy; classes without rows in a fold are ignored.
+"""Scorer of the smallest accuracy of any class; classes without samples in a fold are ignored.
 
-One object for all: copy it (``copy.deepcopy``) before ``set_score_request``.
+It is one shared object: copy it (``copy.deepcopy``) before ``set_score_request``.
 """
 
 
@@ -45,13 +47,13 @@ def per_class_accuracy_scorer(label: Any) -> PerClassAccuracyScorer:
     -------
     scorer : callable
         ``scorer(estimator, X, y, sample_weight=None)`` returns a float in [0, 1], or NaN if `y` has
-        no row of the class. It can be pickled, and asks for `sample_weight` by
+        no sample of the class. It can be pickled, and requests `sample_weight` by
         ``set_score_request`` as scikit-learn's scorers do.
 
     Raises
     ------
     ValueError
-        When called: if neither `y` nor the estimator's `classes_` nor its predictions have the label.
+        When called: if the label is in neither `y` nor the estimator's `classes_` nor its predictions.
 
     See Also
     --------
@@ -59,7 +61,7 @@ def per_class_accuracy_scorer(label: Any) -> PerClassAccuracyScorer:
 
     Examples
     --------
-    Which column matters for class 2?
+    Which column is most important for class 2?
 
     >>> from sklearn.datasets import load_iris
     >>> from sklearn.inspection import permutation_importance
@@ -84,28 +86,28 @@ def per_class_accuracy_scorers(labels: Any, *, prefix: str = "acc") -> dict[str,
     Parameters
     ----------
     labels : array-like of shape (n,)
-        The classes; repeats are allowed, so `y` itself will do.
+        The classes; repeats are allowed, so `y` itself can be passed.
     prefix : str, default="acc"
-        Start of the names.
+        Prefix of the names.
 
     Returns
     -------
     scorers : dict of str to callable
-        ``{"acc[mgmt]": scorer, ...}`` in the sorted order of the classes. The names depend on
-        `labels` alone, never on a fold; a fold without rows of a class scores NaN for it. One
-        prediction serves all scorers.
+        ``{"acc[mgmt]": scorer, ...}`` in the sorted order of the classes. The names depend
+        only on `labels`, never on a fold; a fold without samples of a class scores NaN for it. The
+        scorers share one prediction.
 
     Raises
     ------
     ValueError
         If `labels` is empty, has missing or continuous values, or mixes strings and numbers.
-        When a scorer is called: if neither `y` nor the estimator knows its label, unless `labels`
-        covers all classes that they know (the fold then merely lacks the class).
+        When a scorer is called: if its label is in neither `y` nor the estimator's classes, unless
+        `labels` covers all classes that are (the fold then only lacks the class).
 
     See Also
     --------
     PerClassAccuracyScoring : All classes in one callable.
-    refit_by : Choose a candidate by one of these scores, though some folds lack the class.
+    refit_by : Choose a candidate by one of these scores if some folds lack the class.
 
     Examples
     --------
@@ -124,14 +126,14 @@ def per_class_accuracy_scorers(labels: Any, *, prefix: str = "acc") -> dict[str,
 
 
 class PerClassAccuracyScoring:
-    """Score all classes by one callable.
+    """Score all classes with one callable.
 
     Parameters
     ----------
     labels : array-like of shape (n,)
-        The classes; repeats are allowed, so `y` itself will do.
+        The classes; repeats are allowed, so `y` itself can be passed.
     prefix : str, default="acc"
-        Start of the names.
+        Prefix of the names.
 
     Attributes
     ----------
@@ -150,7 +152,7 @@ class PerClassAccuracyScoring:
     Notes
     -----
     Called as ``scoring(estimator, X, y, sample_weight=None)`` it predicts once and returns a dict of
-    float, with the same keys for any rows; NaN for a class without rows.
+    float, with the same keys for any data; NaN for a class without samples.
 
     Examples
     --------
@@ -177,18 +179,18 @@ class PerClassAccuracyScoring:
     def __call__(self, estimator: Any, X: Any, y: Any, sample_weight: Any = None) -> dict[str, float]:
         """Predict `X` and score each class."""
         pair = _read(estimator, y, estimator.predict(X), self._labels, self._labels, sample_weight)
-        return dict(zip(self.names, class_accuracies(pair).tolist(), strict=True))
+        return dict(zip(self.names, count(pair, pair.weight).accuracy.tolist(), strict=True))
 
     def __repr__(self) -> str:
         return f"PerClassAccuracyScoring({listed(self._labels)})"
 
     def set_score_request(self, **requests: Any) -> PerClassAccuracyScoring:
-        """Ask for weights, as scikit-learn's scorers do; needs metadata routing to be enabled.
+        """Request weights, as for scikit-learn's scorers; metadata routing must be enabled.
 
         Parameters
         ----------
         **requests : {True, False, None, str}
-            ``sample_weight=True`` asks for the weights, a str asks for them under another name.
+            ``sample_weight=True`` requests the weights, a str requests them under another name.
 
         Returns
         -------
@@ -204,12 +206,12 @@ class PerClassAccuracyScoring:
         Returns
         -------
         routing : MetadataRequest
-            What this callable asks for.
+            The requests.
         """
         return self._routing.get_metadata_routing()
 
     def _accept_sample_weight(self) -> bool:
-        # Searches ask this of a scorer when metadata routing is disabled.
+        # Called by searches when metadata routing is disabled.
         return True
 
 
@@ -221,23 +223,23 @@ class PerClassAccuracyScorer(_BaseScorer):
     label : scalar
         The class.
     labels : ndarray of shape (n_classes,)
-        All classes that were asked for together with it.
+        All classes that were requested together with it.
     """
 
     def __init__(self, label: Any, labels: npt.NDArray[Any]) -> None:
-        # scikit-learn reads from its signature that weights are taken; `_score` computes the one class.
+        # scikit-learn reads from the signature that weights are accepted; `_score` computes the one class.
         super().__init__(per_class_accuracy_score, 1, {})
         self._label = label
         self._labels = labels
 
     def __repr__(self) -> str:
-        return f"per_class_accuracy_scorer({listed([self._label])[1:-1]})"
+        return f"per_class_accuracy_scorer({np.asarray(self._label).item()!r})"
 
     def _score(self, method_caller: Callable[..., Any], estimator: Any, X: Any, y_true: Any, **kwargs: Any) -> float:
         y_pred = method_caller(estimator, "predict", X)
         wanted = np.asarray([self._label], dtype=self._labels.dtype)
         pair = _read(estimator, y_true, y_pred, wanted, self._labels, **kwargs)
-        return float(class_accuracies(pair)[0])
+        return float(count(pair, pair.weight).accuracy[0])
 
 
 def _read(
@@ -248,12 +250,12 @@ def _read(
     declared: npt.NDArray[Any],
     sample_weight: Any = None,
 ) -> LabelPair:
-    """Encode the rows, and refuse a wanted label that nobody knows.
+    """Encode the labels, and refuse a wanted label that is in neither `y` nor the estimator's classes.
 
-    A label that occurs nowhere is a mistake, with one exception: if the declared labels cover all
-    that `y` and the estimator know, the fold lacks the class in training and test alike.
+    One exception: if the declared labels cover all classes of `y` and the estimator, the fold lacks
+    the class both in training and in test.
     """
-    pair = read_pair(y_true, y_pred, wanted, sample_weight)
+    pair = encode_pair(y_true, y_pred, wanted, sample_weight)
     absent = wanted[np.bincount(np.append(pair.true, pair.pred), minlength=len(wanted))[: len(wanted)] == 0]
     if len(absent) == 0:
         return pair

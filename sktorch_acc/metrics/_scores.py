@@ -1,4 +1,4 @@
-"""Accuracy of each class, and of the worst one, as plain numbers."""
+"""Accuracy of each class, and of the worst class, as numbers."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sktorch_acc._rates import rates
-from sktorch_acc._text import listed
-from sktorch_acc.metrics._counts import count, weigh
+from sktorch_acc.metrics._counts import count
 from sktorch_acc.metrics._targets import LabelPair, read_pair
 
 __all__ = ["per_class_accuracy_score", "worst_class_accuracy_score"]
@@ -23,48 +22,48 @@ def per_class_accuracy_score(
     kind: Literal["within", "one_vs_rest"] = "within",
     sample_weight: Any = None,
 ) -> npt.NDArray[np.float64]:
-    """Compute the share of each class's rows that were predicted correctly.
+    """Compute the share of each class's samples that were predicted correctly.
 
     Parameters
     ----------
     y_true : array-like of shape (n_samples,)
         True labels: strings, integers or booleans, also as a pandas or polars column.
     y_pred : array-like of shape (n_samples,)
-        Predicted labels of the same rows.
+        Predicted labels of the same samples.
     labels : array-like of shape (n_classes,), default=None
-        The classes wanted, in the order wanted; they may be a subset, or absent from the data.
+        The classes to report, in this order; they may be a subset, or absent from the data.
         None: the sorted union of the labels in `y_true` and `y_pred`.
     kind : {"within", "one_vs_rest"}, default="within"
-        ``"within"``: of the rows that belong to the class, the share predicted as that class. It
-        is the recall of the class. ``"one_vs_rest"``: of all rows, the share for which "is it this
-        class?" was answered correctly; rows of other classes that are not predicted as this
-        class count as correct too, so the figure of a rare class is close to 1 even if it is never
-        found.
+        ``"within"``: of the samples of the class, the share predicted as that class. It is the
+        recall of the class. ``"one_vs_rest"``: of all samples, the share for which "is it this
+        class?" was answered correctly; samples of other classes that are not predicted as this
+        class count as correct too, so the value of a rare class is close to 1 even if it is never
+        predicted.
     sample_weight : array-like of shape (n_samples,), default=None
-        Weights, finite and not negative. None: every row counts once.
+        Weights, finite and not negative. None: every sample counts once.
 
     Returns
     -------
     accuracy : ndarray of shape (n_classes,), dtype float64
-        In [0, 1], in the order of `labels`. With ``kind="within"``, NaN for a class without rows;
+        In [0, 1], in the order of `labels`. With ``kind="within"``, NaN for a class without samples;
         with weights, NaN for a class whose weights sum to 0.
 
     Raises
     ------
     ValueError
-        If the lengths differ, the input is empty, a label is missing, strings meet numbers, the
+        If the lengths differ, the input is empty, a label is missing, strings are mixed with numbers, the
         labels are continuous or have several columns, `labels` repeats a value or has no value
         that occurs in the data, or a weight is negative or not finite.
 
     See Also
     --------
-    per_class_accuracy_table : The same figures with counts, interval and most frequent mistake.
-    sklearn.metrics.recall_score : The figures of ``kind="within"`` with ``average=None``, with 0
-        for a class without rows.
+    per_class_accuracy_table : The same accuracies with counts, interval and most frequent wrong prediction.
+    sklearn.metrics.recall_score : The same values as ``kind="within"`` with ``average=None``, but 0
+        for a class without samples.
 
     Notes
     -----
-    Without weights a figure is one int64 count divided by another in float64, so it equals
+    Without weights the accuracy is one int64 count divided by another in float64, so it equals
     scikit-learn's to the last bit.
 
     Examples
@@ -84,28 +83,27 @@ def per_class_accuracy_score(
             f"The 'kind' parameter of per_class_accuracy_score must be 'within' or 'one_vs_rest'. Got {kind!r} instead."
         )
     pair = read_pair(y_true, y_pred, labels, sample_weight)
-    refuse_unknown_labels(pair)
-    return class_accuracies(pair) if kind == "within" else _one_vs_rest(pair)
+    return count(pair, pair.weight).accuracy if kind == "within" else _one_vs_rest(pair)
 
 
 def worst_class_accuracy_score(y_true: Any, y_pred: Any, *, labels: Any = None, sample_weight: Any = None) -> float:
-    """Compute the accuracy of the class that is predicted worst.
+    """Compute the smallest accuracy of any class.
 
     Parameters
     ----------
     y_true : array-like of shape (n_samples,)
         True labels.
     y_pred : array-like of shape (n_samples,)
-        Predicted labels of the same rows.
+        Predicted labels of the same samples.
     labels : array-like of shape (n_classes,), default=None
-        The classes to look at; None: all that occur.
+        The classes to consider; None: all that occur.
     sample_weight : array-like of shape (n_samples,), default=None
         Weights, finite and not negative.
 
     Returns
     -------
     accuracy : float
-        The smallest within-class accuracy, in [0, 1]. Classes without rows are ignored; NaN if no
+        The smallest within-class accuracy, in [0, 1]. Classes without samples are ignored; NaN if no
         class has any.
 
     Raises
@@ -115,7 +113,7 @@ def worst_class_accuracy_score(y_true: Any, y_pred: Any, *, labels: Any = None, 
 
     See Also
     --------
-    worst_class_accuracy_scorer : The same figure as a scorer.
+    worst_class_accuracy_scorer : The same value as a scorer.
 
     Examples
     --------
@@ -124,29 +122,12 @@ def worst_class_accuracy_score(y_true: Any, y_pred: Any, *, labels: Any = None, 
     0.5
     """
     accuracy = per_class_accuracy_score(y_true, y_pred, labels=labels, sample_weight=sample_weight)
-    measured = accuracy[~np.isnan(accuracy)]
-    return float(measured.min()) if len(measured) else float("nan")
-
-
-def class_accuracies(pair: LabelPair) -> npt.NDArray[np.float64]:
-    """Within-class accuracy of the wanted classes: from counts, or from sums of weights."""
-    sums = count(pair) if pair.weight is None else weigh(pair)
-    return rates(sums.correct, sums.support)
+    return float(np.fmin.reduce(accuracy))  # of a number and NaN, fmin returns the number
 
 
 def _one_vs_rest(pair: LabelPair) -> npt.NDArray[np.float64]:
-    """Of all rows, those on which truth and prediction agree about belonging to the class."""
-    if pair.weight is None:
-        counts, total = count(pair), len(pair.true)
-        return rates(total - counts.support - counts.predicted + 2 * counts.correct, total)
-    sums, weight = weigh(pair), float(pair.weight.sum())
-    return np.clip(rates(weight - sums.support - sums.predicted + 2 * sums.correct, weight), 0.0, 1.0)
-
-
-def refuse_unknown_labels(pair: LabelPair) -> None:
-    """Refuse a `labels` argument of which nothing occurs in the data: it names other classes."""
-    if min(pair.true.min(), pair.pred.min()) >= pair.n_labels:
-        raise ValueError(
-            f"labels must name classes of these rows, but none of {listed(pair.labels)} occurs in y_true "
-            f"or y_pred. They hold {listed(pair.classes[pair.n_labels :])}."
-        )
+    """Return the share of all samples on which truth and prediction agree about belonging to the class."""
+    sums = count(pair, pair.weight)
+    total = len(pair.true) if pair.weight is None else pair.weight.sum()
+    share = rates(total - sums.support - sums.predicted + 2 * sums.correct, total)
+    return np.clip(share, 0.0, 1.0)  # sums of weights are rounded

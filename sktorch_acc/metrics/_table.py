@@ -1,26 +1,18 @@
-"""The per-class table: counts, accuracy, interval and most frequent mistake of each class."""
+"""The per-class table: counts, accuracy, interval and most frequent wrong prediction of each class."""
 
 from __future__ import annotations
 
 from numbers import Real
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
-from sktorch_acc._rates import rates, wilson_interval
-from sktorch_acc.metrics._counts import ClassCounts, count, most_confused, weigh
-from sktorch_acc.metrics._scores import refuse_unknown_labels
-from sktorch_acc.metrics._targets import LabelPair, as_labels, read_pair, sorted_union
+from sktorch_acc._rates import wilson_interval
+from sktorch_acc.labels import as_labels, sorted_union
+from sktorch_acc.metrics._counts import count, most_confused
+from sktorch_acc.metrics._targets import LabelPair, read_pair
 
-__all__ = [
-    "check_confidence",
-    "overall_name",
-    "per_class_accuracy_table",
-    "table_of_estimator",
-    "table_of_pair",
-]
+__all__ = ["check_confidence", "per_class_accuracy_table", "table_of_estimator", "table_of_pair"]
 
 
 def per_class_accuracy_table(
@@ -31,21 +23,21 @@ def per_class_accuracy_table(
     confidence: float = 0.95,
     sample_weight: Any = None,
 ) -> pd.DataFrame:
-    """Tabulate how many rows of each class were predicted correctly.
+    """Tabulate how many samples of each class were predicted correctly.
 
     Parameters
     ----------
     y_true : array-like of shape (n_samples,)
         True labels: strings, integers or booleans, also as a pandas or polars column.
     y_pred : array-like of shape (n_samples,)
-        Predicted labels of the same rows.
+        Predicted labels of the same samples.
     labels : array-like of shape (n_classes,), default=None
-        The classes wanted, in the order wanted. None: the sorted union of the labels in `y_true`
-        and `y_pred`. With a subset, the last row covers the rows whose true label is in it.
+        The classes to report, in this order. None: the sorted union of the labels in `y_true` and
+        `y_pred`. With a subset, the last row covers the samples whose true label is in it.
     confidence : float, default=0.95
         Confidence level of the interval, between 0 and 1, both excluded.
     sample_weight : array-like of shape (n_samples,), default=None
-        Weights, finite and not negative. They add two columns and change none of the others.
+        Weights, finite and not negative. They add two columns; the other columns do not change.
 
     Returns
     -------
@@ -53,15 +45,15 @@ def per_class_accuracy_table(
         Index `label` (dtype object): the classes, then ``"overall"``, or ``"(overall)"`` if a class
         has that name. Columns:
 
-        - `support`, `correct`, `wrong` (int64): rows of the class, and how many of them were
+        - `support`, `correct`, `wrong` (int64): samples of the class, and how many of them were
           predicted correctly and wrongly;
-        - `predicted` (int64): rows predicted as the class, right or wrong;
-        - `accuracy` (float64): `correct / support`, NaN for a class without rows;
-        - `low`, `high` (float64): Wilson score interval of `accuracy`, NaN for a class without rows;
-        - `most_confused_with` (object): the most frequent wrong prediction for rows of the class,
+        - `predicted` (int64): samples predicted as the class, correctly or wrongly;
+        - `accuracy` (float64): `correct / support`, NaN for a class without samples;
+        - `low`, `high` (float64): Wilson score interval of `accuracy`, NaN for a class without samples;
+        - `most_confused_with` (object): the most frequent wrong prediction for samples of the class,
           the first in label order on ties; None without wrong predictions and in the last row;
         - `weight`, `weighted_accuracy` (float64, only with `sample_weight`): the sum of the weights
-          of the class's rows, and the share of it that was predicted correctly.
+          of the class's samples, and the share of it that was predicted correctly.
 
         The counts of the last row are the sums of the counts above.
 
@@ -72,8 +64,8 @@ def per_class_accuracy_table(
 
     See Also
     --------
-    classification_report : The same figures as text, under scikit-learn's report.
-    sktorch_acc.plots.PerClassAccuracyDisplay : The same figures as a picture.
+    classification_report : The same values as text, under scikit-learn's report.
+    sktorch_acc.plots.PerClassAccuracyDisplay : The same values as a plot.
 
     Notes
     -----
@@ -99,50 +91,45 @@ def per_class_accuracy_table(
     overall        6        5          6  0.833333               None
     """
     check_confidence(confidence, "per_class_accuracy_table")
-    pair = read_pair(y_true, y_pred, labels, sample_weight)
-    refuse_unknown_labels(pair)
-    return table_of_pair(pair, confidence)
+    return table_of_pair(read_pair(y_true, y_pred, labels, sample_weight), confidence)
 
 
-def table_of_estimator(
-    estimator: Any, X: Any, y: Any, *, labels: Any = None, confidence: float = 0.95, sample_weight: Any = None
-) -> pd.DataFrame:
+def table_of_estimator(estimator: Any, X: Any, y: Any, *, labels: Any = None, confidence: float = 0.95) -> pd.DataFrame:
     """Predict once and build the table over the estimator's classes and any other label in `y`.
 
-    A class of `y` that the estimator has never seen has a row too, with accuracy 0.
+    A class of `y` that the estimator does not know has a row too, with accuracy 0.
     """
     if labels is None and getattr(estimator, "classes_", None) is not None:
         classes = as_labels(estimator.classes_, "classes_")
         labels = sorted_union({"classes_": classes, "y": as_labels(y, "y")})
-    return per_class_accuracy_table(
-        y, estimator.predict(X), labels=labels, confidence=confidence, sample_weight=sample_weight
-    )
+    return per_class_accuracy_table(y, estimator.predict(X), labels=labels, confidence=confidence)
 
 
 def table_of_pair(pair: LabelPair, confidence: float = 0.95) -> pd.DataFrame:
     """Build the table from encoded labels."""
-    counts = _with_total(count(pair))
+    counts = count(pair).with_total()
     low, high = wilson_interval(counts.correct, counts.support, confidence)
     labels = pair.labels.tolist()
-    index = pd.Index([*labels, overall_name(labels)], dtype=object, name="label")
+    index = pd.Index([*labels, _overall_name(labels)], dtype=object, name="label")
     columns: dict[str, Any] = {
         "support": counts.support,
         "correct": counts.correct,
         "wrong": counts.support - counts.correct,
         "predicted": counts.predicted,
-        "accuracy": rates(counts.correct, counts.support),
+        "accuracy": counts.accuracy,
         "low": low,
         "high": high,
         # dtype object whatever the labels are: a str column would turn None into NaN.
         "most_confused_with": pd.Series(_confused_labels(pair), dtype=object, index=index),
     }
     if pair.weight is not None:
-        columns |= _weight_columns(pair)
+        sums = count(pair, pair.weight).with_total()
+        columns |= {"weight": sums.support, "weighted_accuracy": sums.accuracy}
     return pd.DataFrame(columns, index=index)
 
 
-def overall_name(labels: list[Any]) -> str:
-    """Name the last row so that it differs from every class."""
+def _overall_name(labels: list[Any]) -> str:
+    """Return a name for the last row that is not a class."""
     name = "overall"
     while name in labels:
         name = f"({name})"
@@ -158,20 +145,7 @@ def check_confidence(confidence: float, owner: str) -> None:
         )
 
 
-def _with_total(counts: ClassCounts) -> ClassCounts:
-    """Append the sum to each array of counts."""
-    arrays = (counts.support, counts.correct, counts.predicted)
-    return ClassCounts(*(np.append(array, array.sum()) for array in arrays))
-
-
 def _confused_labels(pair: LabelPair) -> list[Any]:
-    """Return labels instead of codes, None where nothing was confused, and None for the last row."""
+    """Return labels instead of codes, None where no prediction was wrong, and None for the last row."""
     classes = [*pair.classes.tolist(), None]  # code -1 finds the None
     return [classes[code] for code in [*most_confused(pair).tolist(), -1]]
-
-
-def _weight_columns(pair: LabelPair) -> dict[str, npt.NDArray[np.float64]]:
-    sums = weigh(pair)
-    support = np.append(sums.support, sums.support.sum())
-    correct = np.append(sums.correct, sums.correct.sum())
-    return {"weight": support, "weighted_accuracy": rates(correct, support)}

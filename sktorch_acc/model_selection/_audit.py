@@ -1,4 +1,4 @@
-"""`audit_cross_validation`: run a cross-validation and name what is wrong with its folds and scores."""
+"""`audit_cross_validation`: run a cross-validation and report problems of its folds and scores."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator
 from numbers import Integral
 from typing import Any
 
+import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, is_classifier, is_regressor
 from sklearn.metrics import check_scoring
-from sklearn.model_selection import cross_validate
 
 from sktorch_acc._rates import rates
 from sktorch_acc._text import shorten
@@ -22,9 +22,8 @@ from sktorch_acc.checks.folds import (
     check_stratified,
 )
 from sktorch_acc.findings import Diagnosis, Finding, errors_first
-from sktorch_acc.metrics._targets import as_labels
 from sktorch_acc.model_selection._counting import refuse_non_classifier
-from sktorch_acc.model_selection._folds import Folds
+from sktorch_acc.model_selection._folds import Folds, run_folds
 from sktorch_acc.model_selection._recording import RecordingClassifier, RecordingScorer
 
 __all__ = ["audit_cross_validation"]
@@ -41,10 +40,10 @@ def audit_cross_validation(
     n_jobs: int | None = None,
     params: dict[str, Any] | None = None,
 ) -> Diagnosis:
-    """Run a cross-validation and name what is wrong with its folds and scores.
+    """Run a cross-validation and report problems of its folds and scores.
 
-    The arguments are those of ``sklearn.model_selection.cross_validate``. What raises in a fold is
-    noted, and the other folds are run.
+    The arguments are those of ``sklearn.model_selection.cross_validate``. An exception in a fold is
+    recorded, and the other folds are run.
 
     Parameters
     ----------
@@ -55,47 +54,46 @@ def audit_cross_validation(
     y : array-like of shape (n_samples,)
         The labels.
     groups : array-like of shape (n_samples,), default=None
-        For splitters of groups, such as ``GroupKFold``; with metadata routing they go into `params`.
+        For group splitters, such as ``GroupKFold``; with metadata routing, pass them in `params`.
     cv : int, splitter, iterable of (train, test) or None, default=None
         None: five stratified folds.
     scoring : str, callable, list, tuple, dict or None, default=None
         None: the estimator's own ``score``. A callable returns a number or a dict of numbers.
     n_jobs : int or None, default=None
-        Folds fitted at a time.
+        Number of folds to fit in parallel.
     params : dict, default=None
-        Passed to ``fit``, arrays with one value per row cut to the fold; routed to ``fit``, the
+        Passed to ``fit``, arrays with one value per sample indexed by the fold; routed to ``fit``, the
         scorers and the splitter if metadata routing is enabled.
 
     Returns
     -------
     diagnosis : Diagnosis
-        With `findings`, `codes` and `to_frame`. Folds count from 0. The codes:
+        With `findings`, `codes` and `to_frame`. Folds are numbered from 0. The codes:
 
         - ``"ACC-G2"``: ``fit``, ``predict`` or a scorer raised in a fold, or a score is NaN;
-        - ``"ACC-G3"``: a scorer returns other names in some folds;
-        - ``"ACC-G1"``: scikit-learn does not know that the estimator is a classifier, so an integer
-          `cv` does not stratify;
+        - ``"ACC-G3"``: a scorer returns different names in different folds;
+        - ``"ACC-G1"``: the estimator has no classifier tag, so an integer `cv` does not stratify;
         - ``"ACC-D8"``: a fold was fitted without a class;
-        - ``"ACC-A13"``: the folds are uneven, and the mean of their accuracies is not the share of
-          right rows. Only if one of the scores is the accuracy.
+        - ``"ACC-A13"``: the folds have different sizes, and the mean of their accuracies is not the
+          share of correct predictions. Only if one of the scores is the accuracy.
 
     Raises
     ------
     TypeError
         If `estimator` is not a classifier.
     RuntimeError
-        If it cannot be cloned, in scikit-learn's words.
+        If it cannot be cloned (scikit-learn's error).
     ValueError
-        If `y` does not hold class labels, or as ``cross_validate`` does before the first fold.
+        If `y` does not hold class labels, or where ``cross_validate`` raises before the first fold.
 
     See Also
     --------
     cross_val_per_class_accuracy : The accuracy of each class, pooled over the folds.
-    diagnose : Name the mistakes in a module, its data and its training.
+    diagnose : Report problems of a module, its data and its training.
 
     Notes
     -----
-    Each fold is fitted once and scored by your scorers, and predicts its test rows once more.
+    Each fold is fitted and scored once, and predicts its test samples once more.
 
     Examples
     --------
@@ -113,26 +111,14 @@ def audit_cross_validation(
         -> y has more than two classes: use average='macro', as in scoring='f1_macro' or ...
     """
     refuse_non_classifier(estimator)
-    labels = as_labels(y, "y")
     if is_regressor(estimator):
         raise TypeError(f"estimator must be a classifier. Got {type(estimator).__name__}, a regressor.")
     several = tuple(scoring) if isinstance(scoring, list | tuple | set | dict) else ()
     scorer = check_scoring(estimator, scoring, raise_exc=False)
-    results = cross_validate(
-        RecordingClassifier(estimator),
-        X,
-        y,
-        groups=groups,
-        scoring=RecordingScorer(scorer, _name(scoring), several),
-        cv=cv,
-        n_jobs=n_jobs,
-        params=params,
-        return_estimator=True,
-        return_indices=True,
-        error_score="raise",
+    recording = RecordingScorer(scorer, _name(scoring), several)
+    recorded, folds = run_folds(
+        RecordingClassifier(estimator), X, y, recording, groups=groups, cv=cv, n_jobs=n_jobs, params=params
     )
-    recorded: list[RecordingClassifier] = results["estimator"]
-    folds = Folds.of(labels, results["indices"])
     found = [
         *_failures(recorded, folds),
         *_nan_scores(recorded, folds),
@@ -140,51 +126,51 @@ def audit_cross_validation(
         _classes(estimator, cv, folds),
         _mean(recorded, folds),
     ]
-    subject = f"{type(estimator).__name__}, {len(recorded)} folds over {len(labels)} rows"
+    subject = f"{type(estimator).__name__}, {len(recorded)} folds over {len(folds.labels)} rows"
     return Diagnosis(errors_first(finding for finding in found if finding is not None), subject)
 
 
 def _name(scoring: Any) -> str:
-    """Name a scorer of one number as the user would."""
+    """Return the name of a scorer of one number."""
     if scoring is None or isinstance(scoring, str):
         return scoring or "score"
     return shorten(getattr(scoring, "__name__", None) or repr(scoring), 80)
 
 
-# ------------------------------------------------------------------ facts for the checks
+# ------------------------------------------------------------------ arguments of the checks
 
 
 def _failures(recorded: Iterable[RecordingClassifier], folds: Folds) -> Iterator[Finding]:
-    """Name each thing that failed once: by what raised and its type, scorers that fail alike together."""
-    places: dict[tuple[str, ...], list[Any]] = {}
-    for fitted in recorded:
-        for failure in dict.fromkeys(fitted.failures_):
-            place = (failure.stage, failure.scorer or "", failure.error.partition(":")[0])
-            places.setdefault(place, []).append(failure)
-    alike: dict[tuple[Any, ...], list[str]] = {}
-    for (stage, scorer, _), failures in places.items():
-        alike.setdefault((stage, failures[0].error, tuple(f.fold for f in failures)), []).append(scorer)
+    """Report each failure once, by stage and type of the exception; scorers that fail alike together."""
+    failures = [failure for fitted in recorded for failure in dict.fromkeys(fitted.failures_)]
+    places = _grouped(((f.stage, f.scorer or "", f.error.partition(":")[0]), f) for f in failures)
+    alike = _grouped(
+        ((stage, found[0].error, tuple(f.fold for f in found)), scorer) for (stage, scorer, _), found in places.items()
+    )
     for (stage, error, where), scorers in alike.items():
-        one_class = all(folds.n_train_classes(fold) == 1 for fold in where)
+        one_class = all(len(np.unique(folds.labels[folds.train[fold]])) == 1 for fold in where)
         yield check_failed_folds(FailedFolds(stage, tuple(scorers), where, len(folds.train), error, one_class))
 
 
 def _nan_scores(recorded: Iterable[RecordingClassifier], folds: Folds) -> Iterator[Finding]:
-    """Name the scores that are NaN, those of the same folds together."""
-    where: dict[str, list[int]] = {}
-    for fitted in recorded:
-        for name, score in _scores(fitted).items():
-            if score != score:
-                where.setdefault(name, []).append(fitted.fold)
-    alike: dict[tuple[int, ...], list[str]] = {}
-    for name, nan_folds in where.items():
-        alike.setdefault(tuple(nan_folds), []).append(name)
+    """Report the scores that are NaN, those of the same folds together."""
+    scores = [(name, fitted.fold, score) for fitted in recorded for name, score in _scores(fitted).items()]
+    where = _grouped((name, fold) for name, fold, score in scores if score != score)
+    alike = _grouped((tuple(nan_folds), name) for name, nan_folds in where.items())
     for these, names in alike.items():
         yield check_nan_scores(names, these, len(folds.train), folds.absent(folds.test[these[0]]).tolist())
 
 
+def _grouped(pairs: Iterable[tuple[Any, Any]]) -> dict[Any, list[Any]]:
+    """Return the values of each key, in order of first occurrence."""
+    groups: dict[Any, list[Any]] = {}
+    for key, value in pairs:
+        groups.setdefault(key, []).append(value)
+    return groups
+
+
 def _scores(fitted: RecordingClassifier) -> dict[str, Any]:
-    """Return the scores of a fold by name; a lone number is called as in ``test_score``."""
+    """Return the scores of a fold by name; a single number is named as in ``test_score``."""
     if isinstance(fitted.scores_, dict):
         return fitted.scores_
     return {} if fitted.scores_ is None else {"score": fitted.scores_}
@@ -197,9 +183,9 @@ def _names(recorded: Iterable[RecordingClassifier]) -> dict[int, tuple[str, ...]
 
 
 def _classes(estimator: Any, cv: Any, folds: Folds) -> Finding | None:
-    """Check that every fold is fitted on all classes; if not, it may be for want of stratification."""
+    """Check that every fold is fitted on all classes; if not, the split may lack stratification."""
     missing = [folds.absent(rows) for rows in folds.train]
-    if is_classifier(estimator) or len(folds.classes) < 2 or not (cv is None or isinstance(cv, Integral)):
+    if is_classifier(estimator) or len(np.unique(folds.labels)) < 2 or not (cv is None or isinstance(cv, Integral)):
         return check_missing_classes(missing)
     bases = type(_innermost(estimator)).mro()
     both = ClassifierMixin in bases and BaseEstimator in bases
@@ -209,7 +195,7 @@ def _classes(estimator: Any, cv: Any, folds: Folds) -> Finding | None:
 
 
 def _innermost(estimator: Any) -> Any:
-    """Return the step of a pipeline, or the estimator of a search, whose tags are passed on."""
+    """Return the last step of a pipeline, or the estimator of a search: the tags are those of this one."""
     while (inner := getattr(estimator, "steps", None) or getattr(estimator, "estimator", None)) is not None:
         estimator = inner[-1][1] if isinstance(inner, list) else inner
     return estimator
@@ -217,7 +203,7 @@ def _innermost(estimator: Any) -> Any:
 
 def _mean(recorded: list[RecordingClassifier], folds: Folds) -> Finding | None:
     """Compare mean and pooled accuracy, if one of the scores is the accuracy of every fold."""
-    parts = [fitted.part_ for fitted in recorded if fitted.part_ is not None]
+    parts = [part for fitted in recorded for part in fitted.counts_]
     if len(parts) < len(recorded):
         return None
     counts = folds.counts(parts)

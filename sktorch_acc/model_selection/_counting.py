@@ -1,8 +1,7 @@
-"""A classifier that counts its own rights and wrongs, so that scikit-learn can run the folds."""
+"""A classifier that counts its predictions, so that scikit-learn can run the folds."""
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -12,29 +11,29 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.utils import get_tags
 
 from sktorch_acc.checks.folds import Stage, failed_fold
-from sktorch_acc.metrics._targets import as_labels
+from sktorch_acc.labels import as_labels
 
 __all__ = ["CountingClassifier", "count_rows", "refuse_non_classifier"]
 
 
 class CountingClassifier(BaseEstimator):
-    """Stand in for a classifier in ``cross_validate`` and bring back counts.
+    """Replace a classifier in ``cross_validate`` and return counts.
 
-    A scorer may only return numbers, and what it stores elsewhere is lost in a worker process. The
-    estimator itself comes back (``return_estimator=True``), so the counts travel on it.
+    A scorer can only return numbers, and what it stores elsewhere is lost in a worker process. The
+    estimator is returned (``return_estimator=True``), so it carries the counts.
 
     Parameters
     ----------
     estimator : classifier
-        What is fitted. Its tags and its metadata requests are passed off as one's own.
+        The classifier to fit. Its tags and its metadata requests are passed on.
     n_parts : int
-        How many parts of the data are scored (test, then training rows); the fitted classifier is
-        dropped after the last, so that the folds' models are not all kept.
+        Number of parts of the data to score (test, then training samples); the fitted classifier is
+        deleted after the last, so that the models of all folds are not kept.
 
     Attributes
     ----------
     fold : int
-        Number of the fold: how many clones were made before this one.
+        Number of the fold: the number of clones made before this one.
     """
 
     fold = 0
@@ -45,8 +44,8 @@ class CountingClassifier(BaseEstimator):
         self.n_parts = n_parts
 
     def __sklearn_clone__(self) -> CountingClassifier:
-        # cross_validate clones once per fold, in their order and before it hands them to workers:
-        # nothing else tells an estimator which fold it is.
+        # cross_validate clones once per fold, in order and before it starts workers: this is the only
+        # way to know the number of the fold.
         copied: CountingClassifier = super().__sklearn_clone__()
         copied.fold = self._n_clones
         self._n_clones += 1
@@ -57,20 +56,20 @@ class CountingClassifier(BaseEstimator):
         self.counts_: list[pd.DataFrame] = []
         with self._noted("fit"):
             fitted = clone(self.estimator)
-            fitted.fit(X, y, **params)  # may return nothing: scikit-learn does not ask
+            fitted.fit(X, y, **params)  # need not return self: scikit-learn does not use the result
         self.estimator_ = fitted
         return self
 
-    def count(self, X: Any, y: Any) -> pd.DataFrame:
-        """Predict once and return the number of rows, `n`, of each pair of `true` and `pred`."""
+    def count(self, X: Any, y: Any) -> None:
+        """Predict once and append the number of samples, `n`, of each pair of `true` and `pred`."""
         with self._noted("predict"):
             pred = as_labels(self.estimator_.predict(X), "y_pred")
             rows = pd.DataFrame({"true": as_labels(y, "y"), "pred": pred})
-        return rows.value_counts(sort=False).reset_index(name="n")
+        self.counts_.append(rows.value_counts(sort=False).reset_index(name="n"))
 
     @contextmanager
     def _noted(self, stage: Stage) -> Iterator[None]:
-        """Leave an exception as it is, and note on it which fold raised."""
+        """Add a note with the number of the fold to an exception."""
         try:
             yield
         except Exception as error:
@@ -86,17 +85,17 @@ class CountingClassifier(BaseEstimator):
 
 
 def count_rows(counting: CountingClassifier, X: Any, y: Any) -> float:
-    """Append the counts of one part of the data."""
-    counting.counts_.append(counting.count(X, y))
+    """Count one part of the data."""
+    counting.count(X, y)
     if len(counting.counts_) == counting.n_parts:
         del counting.estimator_
-    return 0.0  # cross_validate wants a number
+    return 0.0  # cross_validate requires a number
 
 
 def refuse_non_classifier(estimator: Any) -> None:
-    """Refuse what cannot be cross-validated; without this the error would come from within a fold."""
+    """Refuse what cannot be cross-validated before the first fold is fitted."""
     name = type(estimator).__name__
-    if inspect.isclass(estimator):
+    if isinstance(estimator, type):
         came = f"the class {estimator.__name__}: pass an instance, {estimator.__name__}()"
     elif hasattr(estimator, "forward") and not hasattr(estimator, "fit"):
         came = f"the module {name}: pass TorchClassifier around it"

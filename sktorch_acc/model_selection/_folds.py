@@ -1,22 +1,21 @@
-"""The labels of the rows that each fold is fitted on and tested on."""
+"""Run the folds of a cross-validation, and the labels that each fold is fitted on and tested on."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from sklearn.model_selection import cross_validate
 
 from sktorch_acc.checks.folds import FoldCounts
-from sktorch_acc.metrics._targets import sorted_union
+from sktorch_acc.labels import as_labels
 
-__all__ = ["Folds", "Labels"]
+__all__ = ["Folds", "run_folds"]
 
-Labels = npt.NDArray[Any]
 Rows = tuple[npt.NDArray[np.int64], ...]
 
 
@@ -27,40 +26,37 @@ class Folds:
     Parameters
     ----------
     labels : ndarray of shape (n_samples,)
-        Of all rows, as `as_labels` has read them.
+        Of all samples, as `as_labels` returns them.
     train, test : sequence of int ndarray
-        The rows of each fold.
+        The indices of each fold.
     """
 
-    labels: Labels
+    labels: npt.NDArray[Any]
     train: Rows
     test: Rows
 
-    @classmethod
-    def of(cls, labels: Labels, indices: dict[str, Any]) -> Folds:
-        """Return the folds of ``cross_validate(..., return_indices=True)``; a part may be a mask."""
-
-        def rows(part: Any) -> Rows:
-            return tuple(np.flatnonzero(one) if one.dtype == bool else one for one in part)
-
-        return cls(labels, rows(indices["train"]), rows(indices["test"]))
-
-    @cached_property
-    def classes(self) -> Labels:
-        """The sorted labels."""
-        return sorted_union({"y": self.labels})
-
-    def absent(self, rows: npt.NDArray[np.int64]) -> Labels:
-        """Return the labels without any of these rows."""
-        return self.classes[~np.isin(self.classes, self.labels[rows])]
-
-    def n_train_classes(self, fold: int) -> int:
-        """Count the labels that a fold was fitted on."""
-        return len(self.classes) - len(self.absent(self.train[fold]))
+    def absent(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
+        """Return the sorted labels that none of these samples has."""
+        return np.setdiff1d(self.labels, self.labels[rows])
 
     def counts(self, parts: Iterable[pd.DataFrame]) -> FoldCounts:
-        """Count the right rows of each fold from the counts, `n`, of each pair of `true` and `pred`."""
+        """Count the correct predictions of each fold from the counts, `n`, of each pair of `true` and `pred`."""
         correct = [int(part["n"][part["true"] == part["pred"]].sum()) for part in parts]
         support = [len(rows) for rows in self.test]
         n_tested = len(np.unique(np.concatenate(self.test)))
         return FoldCounts(np.array(correct), np.array(support), len(self.labels), n_tested)
+
+
+def run_folds(estimator: Any, X: Any, y: Any, scoring: Any, **arguments: Any) -> tuple[list[Any], Folds]:
+    """Call ``cross_validate`` and return the fitted estimator of each fold, and the folds."""
+    labels = as_labels(y, "y")
+    results = cross_validate(
+        estimator, X, y, scoring=scoring, return_estimator=True, return_indices=True, error_score="raise", **arguments
+    )
+    train, test = (tuple(map(_positions, results["indices"][part])) for part in ("train", "test"))
+    return results["estimator"], Folds(labels, train, test)
+
+
+def _positions(rows: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+    """Return the positions of samples, which a splitter may also give as a mask."""
+    return np.flatnonzero(rows) if rows.dtype == bool else rows

@@ -1,4 +1,4 @@
-"""Per-class cross-validation: counts pooled over the folds, and the folds beside them."""
+"""Per-class cross-validation: counts pooled over the folds, and the accuracy of each fold."""
 
 from __future__ import annotations
 
@@ -10,29 +10,31 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from sklearn.model_selection import cross_validate
 
-from sktorch_acc._rates import rates, wilson_interval
+from sktorch_acc._rates import wilson_interval
 from sktorch_acc.checks.folds import check_mean_over_folds, check_missing_classes
 from sktorch_acc.exceptions import warn
 from sktorch_acc.findings import Finding
+from sktorch_acc.labels import as_labels, sorted_union
 from sktorch_acc.metrics._counts import confusion_counts, count
 from sktorch_acc.metrics._table import table_of_pair
-from sktorch_acc.metrics._targets import LabelPair, as_labels, read_pair, sorted_union
+from sktorch_acc.metrics._targets import LabelPair, read_pair
 from sktorch_acc.model_selection._counting import CountingClassifier, count_rows, refuse_non_classifier
-from sktorch_acc.model_selection._folds import Folds
+from sktorch_acc.model_selection._folds import run_folds
 
 __all__ = ["PerClassCrossValidation", "cross_val_per_class_accuracy"]
+
+_FOUR_DIGITS = "{:.4f}".format
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class PerClassCrossValidation:
-    """What :func:`cross_val_per_class_accuracy` returns.
+    """The result of :func:`cross_val_per_class_accuracy`.
 
     Parameters
     ----------
     table : DataFrame of shape (n_classes + 1, 11)
-        The table of :func:`~sktorch_acc.metrics.per_class_accuracy_table`, over all test rows of all
+        The table of :func:`~sktorch_acc.metrics.per_class_accuracy_table`, over all test samples of all
         folds: `accuracy` is pooled, `correct / support`. Three more columns:
 
         - `mean_over_folds`, `std_over_folds` (float64): mean and standard deviation (divisor: number
@@ -43,16 +45,16 @@ class PerClassCrossValidation:
         ``split0_test_score``; NaN where the fold lacks the class. The last column is the fold's
         overall accuracy.
     confusion : DataFrame of shape (n_classes, n_classes), dtype int64
-        Test rows of all folds: true label by predicted label.
+        Test samples of all folds: true label by predicted label.
     train : DataFrame or None
-        Like `table`, over the training rows of all folds; None without `return_train_score`.
+        Like `table`, over the training samples of all folds; None without `return_train_score`.
     findings : tuple of Finding
-        What to know of the folds: codes ``"ACC-D8"``, which is warned of too, and ``"ACC-A13"``, which
-        the printed text says under the table.
+        Problems of the folds: codes ``"ACC-D8"``, also given as a warning, and ``"ACC-A13"``, also
+        printed below the table.
 
     See Also
     --------
-    sktorch_acc.plots.PerClassAccuracyDisplay.from_cross_validation : The table as a picture.
+    sktorch_acc.plots.PerClassAccuracyDisplay.from_cross_validation : The table as a plot.
     """
 
     table: pd.DataFrame
@@ -62,25 +64,21 @@ class PerClassCrossValidation:
     findings: tuple[Finding, ...] = ()
 
     def __repr__(self) -> str:
-        return "\n".join([self._title, self.table.to_string(float_format=_four_digits), *self._notes])
+        return "\n".join([self._title, self.table.to_string(float_format=_FOUR_DIGITS), *self._notes])
 
     def _repr_html_(self) -> str:
-        table = self.table.to_html(float_format=_four_digits, border=0)
+        table = self.table.to_html(float_format=_FOUR_DIGITS, border=0)
         notes = "".join(f"\n<p>{escape(note)}</p>" for note in self._notes)
         return f"<p>{self._title}</p>\n{table}{notes}"
 
     @property
     def _notes(self) -> list[str]:
-        """What the table alone would hide."""
+        """Findings to print below the table."""
         return [f"[{f.code}] {f.message}" for f in self.findings if f.code == "ACC-A13"]
 
     @property
     def _title(self) -> str:
-        return f"Per-class accuracy over the test rows of {len(self.folds)} folds"
-
-
-def _four_digits(value: float) -> str:
-    return f"{value:.4f}"
+        return f"Per-class accuracy over the test samples of {len(self.folds)} folds"
 
 
 def cross_val_per_class_accuracy(
@@ -105,16 +103,16 @@ def cross_val_per_class_accuracy(
     y : array-like of shape (n_samples,)
         The labels.
     groups : array-like of shape (n_samples,), default=None
-        For splitters of groups, such as ``GroupKFold``; with metadata routing they go into `params`.
+        For group splitters, such as ``GroupKFold``; with metadata routing, pass them in `params`.
     cv : int, splitter, iterable of (train, test) or None, default=None
         As in ``sklearn.model_selection.cross_validate``; None: five stratified folds.
     n_jobs : int or None, default=None
-        Folds fitted at a time.
+        Number of folds to fit in parallel.
     params : dict, default=None
-        Passed to ``fit``, arrays with one value per row cut to the fold; routed if metadata routing
-        is enabled.
+        Passed to ``fit``, arrays with one value per sample indexed by the fold; routed if metadata
+        routing is enabled.
     return_train_score : bool, default=False
-        Also predict and count the training rows of each fold.
+        Whether to predict and count the training samples of each fold too.
 
     Returns
     -------
@@ -128,24 +126,24 @@ def cross_val_per_class_accuracy(
     TypeError
         If `estimator` is not a classifier.
     RuntimeError
-        If it cannot be cloned, in scikit-learn's words.
+        If it cannot be cloned (scikit-learn's error).
     Exception
-        What ``fit`` or ``predict`` raise in a fold, with a note that says which fold it was (code ACC-G2).
+        Any exception of ``fit`` or ``predict`` in a fold, with a note with the number of the fold (code ACC-G2).
 
     Warns
     -----
     AccuracyWarning
-        Code ACC-D8: if the training part of a fold lacks a class, for the fold cannot predict it.
+        Code ACC-D8: if the training part of a fold lacks a class, which the fold then cannot predict.
 
     See Also
     --------
-    sktorch_acc.metrics.per_class_accuracy_scorers : The same figures for ``cross_validate`` and searches.
+    sktorch_acc.metrics.per_class_accuracy_scorers : The same accuracies for ``cross_validate`` and searches.
 
     Notes
     -----
-    Each fold predicts its test rows once. If a row is tested in several folds (repeated or shuffled
-    splits), the counts hold it several times; the interval does not grow narrower by that, it is
-    computed for the number of distinct rows.
+    Each fold predicts its test samples once. If a sample is tested in several folds (repeated or
+    shuffled splits), it is counted several times; the interval is computed for the number of distinct
+    samples, so it does not become narrower.
 
     Examples
     --------
@@ -163,53 +161,34 @@ def cross_val_per_class_accuracy(
     overall      150      146    0.9733           0.9733
     """
     refuse_non_classifier(estimator)
-    labels = as_labels(y, "y")
-    scores = cross_validate(
-        CountingClassifier(estimator, n_parts=2 if return_train_score else 1),
-        X,
-        y,
-        groups=groups,
-        scoring=count_rows,
-        cv=cv,
-        n_jobs=n_jobs,
-        params=params,
-        return_train_score=return_train_score,
-        return_estimator=True,
-        return_indices=True,
-        error_score="raise",
-    )
-    counts = [fitted.counts_ for fitted in scores["estimator"]]
-    folds = Folds.of(labels, scores["indices"])
+    counting = CountingClassifier(estimator, n_parts=2 if return_train_score else 1)
+    arguments = {"groups": groups, "cv": cv, "n_jobs": n_jobs, "params": params}
+    fitted, folds = run_folds(counting, X, y, count_rows, return_train_score=return_train_score, **arguments)
+    test, *train = zip(*(fold.counts_ for fold in fitted), strict=True)
     lacking = check_missing_classes([folds.absent(rows) for rows in folds.train])
     if lacking is not None:
         warn(lacking.text, lacking.code)
-    table, accuracies, confusion = _pool([parts[0] for parts in counts], labels, folds.test)
-    train = _pool([parts[1] for parts in counts], labels, folds.train)[0] if return_train_score else None
-    mean = check_mean_over_folds(folds.counts([parts[0] for parts in counts]))
-    findings = tuple(finding for finding in (lacking, mean) if finding is not None)
-    return PerClassCrossValidation(table, accuracies, confusion, train, findings)
+    findings = tuple(found for found in (lacking, check_mean_over_folds(folds.counts(test))) if found is not None)
+    train_table = _pool(train[0], folds.labels, folds.train)[0] if train else None
+    return PerClassCrossValidation(*_pool(test, folds.labels, folds.test), train_table, findings)
 
 
 def _pool(
-    counts: list[pd.DataFrame], labels: npt.NDArray[Any], rows: Sequence[npt.NDArray[np.int64]]
+    counts: Sequence[pd.DataFrame], labels: npt.NDArray[Any], rows: Sequence[npt.NDArray[np.int64]]
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    """Return table, folds and confusion from the counts of each fold and the rows it counted."""
-    pairs = _pairs(counts, labels)
-    classes = pairs[0].classes
-    pooled = LabelPair(
-        classes,
-        len(classes),
-        np.concatenate([pair.true for pair in pairs]),
-        np.concatenate([pair.pred for pair in pairs]),
-        None,
-    )
+    """Return table, folds and confusion from the counts of each fold and the samples it counted."""
+    predicted = {f"the predictions of fold {i}": as_labels(part["pred"], "y_pred") for i, part in enumerate(counts)}
+    classes = sorted_union({"y": labels, **predicted})
+    pairs = [_pair(part, classes) for part in counts]
+    pooled = _pair(pd.concat(counts), classes)
     table = table_of_pair(pooled)
-    distinct = _support_of_rows(labels, classes, np.unique(np.concatenate(rows)))
+    tested = labels[np.unique(np.concatenate(rows))]
+    distinct = count(read_pair(tested, tested, classes)).with_total().support
     if not np.array_equal(distinct, table["support"]):
         low, high = wilson_interval(table["accuracy"].to_numpy() * distinct, distinct)
         table["low"], table["high"] = low, high
     folds = pd.DataFrame(
-        np.vstack([_fold_accuracies(pair) for pair in pairs]),
+        np.vstack([count(pair).with_total().accuracy for pair in pairs]),
         index=pd.RangeIndex(len(pairs), name="fold"),
         columns=table.index,
     )
@@ -221,25 +200,7 @@ def _pool(
     return table, folds, pd.DataFrame(confusion_counts(pooled), index=true, columns=pred)
 
 
-def _pairs(counts: list[pd.DataFrame], labels: npt.NDArray[Any]) -> list[LabelPair]:
-    """One encoded pair per fold, all over the same classes: those of `y`, and any other predicted."""
-    columns = [(as_labels(part["true"], "y"), as_labels(part["pred"], "y_pred")) for part in counts]
-    predicted = {f"the predictions of fold {i}": pred for i, (_, pred) in enumerate(columns)}
-    classes = sorted_union({"y": labels, **predicted})
-    return [
-        read_pair(true.repeat(part["n"]), pred.repeat(part["n"]), classes)
-        for part, (true, pred) in zip(counts, columns, strict=True)
-    ]
-
-
-def _fold_accuracies(pair: LabelPair) -> npt.NDArray[np.float64]:
-    counts = count(pair)
-    return rates(np.append(counts.correct, counts.correct.sum()), np.append(counts.support, counts.support.sum()))
-
-
-def _support_of_rows(
-    labels: npt.NDArray[Any], classes: npt.NDArray[Any], rows: npt.NDArray[np.int64]
-) -> npt.NDArray[np.int64]:
-    """Count the rows of each class among `rows`, then all of them."""
-    codes = np.searchsorted(classes, labels[rows])
-    return np.append(np.bincount(codes, minlength=len(classes)), len(rows))
+def _pair(part: pd.DataFrame, classes: npt.NDArray[Any]) -> LabelPair:
+    """Encode the samples that were counted, `n` of each pair of `true` and `pred`."""
+    times = part["n"].tolist()
+    return read_pair(part["true"].repeat(times), part["pred"].repeat(times), classes)

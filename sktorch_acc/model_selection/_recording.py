@@ -1,4 +1,4 @@
-"""Run somebody's scorers in every fold and bring back what they returned, or what raised instead."""
+"""Run the user's scorers in every fold and return their scores, or the exceptions that were raised."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-import pandas as pd
 from sklearn.utils.metadata_routing import get_routing_for_object
 
+from sktorch_acc._text import shorten
 from sktorch_acc.checks.folds import Stage
 from sktorch_acc.model_selection._counting import CountingClassifier
 
@@ -19,7 +19,7 @@ __all__ = ["Failure", "RecordingClassifier", "RecordingScorer"]
 
 @dataclass(frozen=True)
 class Failure:
-    """What raised in one fold: `error` is the type of the exception and the first line of its message."""
+    """An exception in one fold: `error` is its type and the first line of its message."""
 
     fold: int
     stage: Stage
@@ -28,7 +28,7 @@ class Failure:
 
 
 class RecordingClassifier(CountingClassifier):
-    """A counting classifier that notes what raises, so that the other folds are run too.
+    """A counting classifier that records exceptions, so that the other folds are run too.
 
     Interrupts are not caught.
     """
@@ -36,7 +36,6 @@ class RecordingClassifier(CountingClassifier):
     def fit(self, X: Any, y: Any, **params: Any) -> RecordingClassifier:
         self.failures_: list[Failure] = []
         self.scores_: Any = None  # dict of numbers by name, or a number
-        self.part_: pd.DataFrame | None = None
         try:
             super().fit(X, y, **params)
         except Exception as error:
@@ -44,20 +43,20 @@ class RecordingClassifier(CountingClassifier):
         return self
 
     def failed(self, stage: Stage, error: str, scorer: str | None = None) -> None:
-        """Note what raised."""
+        """Record an exception."""
         self.failures_.append(Failure(self.fold, stage, scorer, error))
 
 
 class RecordingScorer:
-    """The scorer that ``cross_validate`` is given: counts rows, then calls the user's scorer.
+    """The scorer passed to ``cross_validate``: counts predictions, then calls the user's scorer.
 
     Parameters
     ----------
     scorer : callable
-        From ``check_scoring``, with ``raise_exc=False``: one of several scorers that raises gives
-        the text of its traceback instead of a score.
+        From ``check_scoring``, with ``raise_exc=False``: if one of several scorers raises, its score
+        is the text of the traceback.
     name : str
-        What to call a scorer of one number.
+        The name of a scorer of one number.
     several : tuple of str
         The names of the scorers, if there are several.
     """
@@ -68,35 +67,35 @@ class RecordingScorer:
         self.several = several
 
     def __call__(self, fitted: RecordingClassifier, X: Any, y: Any, **params: Any) -> float:
-        """Count and score the test rows of one fold."""
+        """Count and score the test samples of one fold."""
         if fitted.failures_:
             return 0.0
         unpredicted = None
         try:
-            fitted.part_ = fitted.count(X, y)
+            fitted.count(X, y)
         except Exception as error:
             unpredicted = _told(error)
         for name, reason in self._score(fitted, X, y, params):
-            # A scorer that raises what predict raises: then it is predict that failed.
+            # If the scorer raises the same exception as predict, predict failed.
             if reason == unpredicted:
                 fitted.failed("predict", reason)
             else:
                 fitted.failed("score", reason, name)
         del fitted.estimator_
-        return 0.0  # cross_validate wants a number
+        return 0.0  # cross_validate requires a number
 
     def _score(self, fitted: RecordingClassifier, X: Any, y: Any, params: Any) -> list[tuple[str, str]]:
-        """Keep the scores, and return name and error of each scorer that gave none."""
+        """Store the scores, and return name and error of each scorer without a score."""
         try:
             scores = self.scorer(fitted.estimator_, X, y, **params)
-        except Exception as error:  # also before the first of several: one that needs a missing method
+        except Exception as error:  # of several scorers: raised before the first, for example for a missing method
             return [(name, _told(error)) for name in self.several or (self.name,)]
         if not isinstance(scores, dict):
-            fitted.scores_ = _unwrapped(scores)
-            if isinstance(fitted.scores_, numbers.Number):
-                return []
-            fitted.scores_ = None
-            return [(self.name, _no_number(scores))]
+            number = _unwrapped(scores)
+            if not isinstance(number, numbers.Number):
+                return [(self.name, _no_number(scores))]
+            fitted.scores_ = number
+            return []
         found = {name: _unwrapped(score) for name, score in scores.items()}
         fitted.scores_ = {name: score for name, score in found.items() if isinstance(score, numbers.Number)}
         lost = [(name, score) for name, score in found.items() if name not in fitted.scores_]
@@ -117,9 +116,7 @@ def _unwrapped(score: Any) -> Any:
 
 
 def _no_number(score: Any) -> str:
-    text = " ".join(repr(score).split())
-    shown = text if len(text) <= 60 else f"{text[:60]}..."
-    return f"ValueError: scoring must return a number, got {shown} ({type(score).__name__})"
+    return f"ValueError: scoring must return a number, got {shorten(repr(score), 60)} ({type(score).__name__})"
 
 
 def _told(error: BaseException) -> str:

@@ -1,4 +1,4 @@
-"""Modules that come with the library."""
+"""Modules of the library."""
 
 from sktorch_acc.modules.mlp import MLP
 

@@ -1,4 +1,4 @@
-"""The plain multilayer perceptron that ``TorchClassifier(module=None)`` trains."""
+"""The multilayer perceptron that ``TorchClassifier(module=None)`` trains."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ class MLP(nn.Module):
     Parameters
     ----------
     n_features : int
-        Columns of X.
+        Number of columns of X.
     out_features : int
-        Columns of the output: the number of classes, or 1 for a criterion on one column.
+        Number of outputs: the number of classes, or 1 for a criterion on one column.
     hidden_sizes : sequence of int, default=(64,)
-        Units of each hidden layer; ``()`` for a linear model.
+        Number of units of each hidden layer; ``()`` for a linear model.
     dropout : float, default=0.0
         Share of hidden units set to 0 in each training step.
 
@@ -32,11 +32,7 @@ class MLP(nn.Module):
     """
 
     def __init__(
-        self,
-        n_features: int,
-        out_features: int,
-        hidden_sizes: Sequence[int] = (64,),
-        dropout: float = 0.0,
+        self, n_features: int, out_features: int, hidden_sizes: Sequence[int] = (64,), dropout: float = 0.0
     ) -> None:
         super().__init__()
         layers: list[nn.Module] = []

@@ -1,1 +1,1 @@
-"""Who hears of a fit: skorch's and scikit-learn's callbacks, the table of epochs, the checks inside `fit`."""
+"""Observers of a fit: callbacks of skorch and scikit-learn, the table of epochs, the checks inside `fit`."""

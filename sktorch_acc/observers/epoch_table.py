@@ -1,4 +1,4 @@
-"""What ``verbose=1`` prints: one aligned line per epoch, under 80 columns, for notebooks and log files."""
+"""The table that ``verbose=1`` prints: an aligned line of fewer than 80 characters per epoch."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ _LABEL_WIDTH = 15
 
 
 class EpochTable(Observer):
-    """Print each epoch as it ends: losses, accuracies, the worst class and the seconds.
+    """Print a line at the end of each epoch: losses, accuracies, seconds and the worst class.
 
-    The worst class is that of the hold-out if there is one, else of the fitted rows.
+    The worst class is that of the validation samples if there are any, else of the fitted samples.
     """
 
     foreign = False
@@ -37,7 +37,7 @@ class EpochTable(Observer):
         self._printed = 0
 
     def epoch_end(self, fit: Fit, row: EpochRow) -> bool:
-        """Print the line; never stops the fit."""
+        """Print the line of the epoch; return False, as the fit is not to stop."""
         numbers = row.numbers()
         cells = [f"{row.epoch:>5}"]
         header = [f"{'epoch':>5}"]
@@ -59,7 +59,7 @@ class EpochTable(Observer):
 
 
 def _worst(row: EpochRow, labels: npt.NDArray[Any]) -> str:
-    """Return the accuracy and the label of the class that is predicted worst."""
+    """Return the accuracy and the label of the class with the lowest accuracy; "" if nothing was counted."""
     for measure in ("valid_acc", "train_acc", "train_acc_running"):
         if measure in row.counts:
             by_class = rates(*row.counts[measure])

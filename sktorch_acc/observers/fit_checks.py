@@ -1,7 +1,7 @@
-"""The cheap checks inside `fit`: of the data before epoch 1, of the result after the last epoch.
+"""The fast checks inside `fit`: of the data before epoch 1, and of the result after the last epoch.
 
-Each speaks at most once a fit. Nothing is measured for them: the result is judged by the counts that the
-loop recorded anyway.
+Each check reports at most once per fit. The checks of the result use the recorded counts, without further forward
+passes.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ import torch
 
 from sktorch_acc._rates import rates
 from sktorch_acc.checks.data import check_majority, check_scales, column_scales, normalises_input
+from sktorch_acc.checks.duplicates import check_ceiling, repeated_rows
+from sktorch_acc.checks.evaluation import check_norm_statistics
 from sktorch_acc.checks.learning import check_flat, long_enough
-from sktorch_acc.checks.mode import check_norm_statistics
-from sktorch_acc.checks.repeated import check_ceiling, repeated_rows
 from sktorch_acc.data import Examples, Rows
 from sktorch_acc.engine.history import EpochRow
 from sktorch_acc.engine.observer import Observer
@@ -26,17 +26,17 @@ from sktorch_acc.findings import Finding
 
 __all__ = ["FitChecks"]
 
-_NEAR = 0.02  # of the ceiling
-_CEILING = 0.95  # above, a ceiling is no news
+_NEAR = 0.02  # distance to the ceiling at which it is reported
+_CEILING = 0.95  # accuracy above which a ceiling is not reported
 
 
 class FitChecks(Observer):
-    """Warn of, or refuse, what the cheap checks find in a fit.
+    """Report the findings of the fast checks in a fit.
 
     Parameters
     ----------
     level : {"warn", "raise"}
-        Whether a finding is a warning or an error.
+        Whether to report a finding as an AccuracyWarning or as a SktorchAccError.
     names : sequence of str or None
         Names of the columns of X.
     """
@@ -47,16 +47,16 @@ class FitChecks(Observer):
         self._level, self._names = level, names
 
     def fit_begin(self, fit: Fit) -> None:
-        """Check the scales of the fitted samples (D4); tokens have none, and a first layer may normalise."""
+        """Check the scales of the features (D4), except for tokens and if the first layer normalises them."""
         rows = fit.fitted.rows
         if rows.dtype != torch.int64 and not normalises_input(fit.state.model.module):
-            self._say(check_scales(column_scales(_on_host(rows), self._names)))
+            self._report(check_scales(*column_scales(_on_host(rows), self._names)))
 
     def result(self, fit: Fit) -> None:
-        """Check the epoch that is held: the ceiling (D6), the majority (D7, F1), batch norm (E5)."""
+        """Check the epoch whose weights are kept: ceiling (D6), majority class (D7, F1), batch norm (E5)."""
         rows = fit.rows
         row = next((row for row in rows if row.epoch == fit.state.best_epoch), None)
-        if row is None:  # a callback brought back an epoch of an earlier fit, which has been judged
+        if row is None:  # a callback restored an epoch of an earlier fit, which was checked then
             return
         epochs, steps = len(rows), len(rows) * fit.n_steps
         counts = row.counts.get("train_acc") or row.counts.get("train_acc_running")
@@ -67,25 +67,25 @@ class FitChecks(Observer):
         if not long_enough(epochs, steps):
             return
         labels = fit.state.model.labels.classes.tolist()
-        self._say(
+        self._report(
             _lagging_norm(fit, row)
             or check_majority(correct, support, labels)
             or check_flat(correct, support, epochs, steps, labels)
         )
 
     def _ceiling(self, fitted: Examples, accuracy: float) -> None:
-        """Name the ceiling that identical rows set, where the accuracy has come near it (D6).
+        """Report the ceiling that identical rows with different labels set, if the accuracy is close to it (D6).
 
-        Far below it the ceiling explains nothing, and tables of categories have one by nature.
+        Far below the ceiling it is not what limits the accuracy, and most tables of categories have a ceiling.
         """
         if accuracy > _CEILING:
             return
         repeated = repeated_rows(_on_host(fitted.rows), fitted.targets.cpu().numpy())
         if accuracy >= repeated.ceiling - _NEAR:
-            self._say(check_ceiling(repeated))
+            self._report(check_ceiling(repeated))
 
-    def _say(self, finding: Finding | None) -> None:
-        """Warn at the user's line, or raise; information is left to `diagnose`."""
+    def _report(self, finding: Finding | None) -> None:
+        """Warn at the user's line, or raise an error; findings of severity "info" are left to `diagnose`."""
         if finding is None or finding.severity == "info":
             return
         if self._level == "raise":
@@ -94,16 +94,16 @@ class FitChecks(Observer):
 
 
 def _lagging_norm(fit: Fit, row: EpochRow) -> Finding | None:
-    """Compare the running accuracy, on batch statistics, with the exact one, on the running statistics (E5)."""
+    """Compare the running accuracy, with batch statistics, and the exact one, with running statistics (E5)."""
     both = [row.counts.get(name) for name in ("train_acc_running", "train_acc")]
     if None in both or not norm_layers(fit.state.model.module) or fit.eval_layers:
         return None
-    moving, held = (float(rates(c.sum(), s.sum())) for c, s in filter(None, both))
-    return check_norm_statistics(moving, held, len(fit.fitted))
+    running, exact = (float(rates(c.sum(), s.sum())) for c, s in filter(None, both))
+    return check_norm_statistics(running, exact, len(fit.fitted))
 
 
 def _on_host(rows: Rows) -> Any:
-    """Return rows as an array or a CSR matrix, in the dtype in which the module sees them."""
+    """Return rows as an array or a CSR matrix, in the dtype in which the module gets them."""
     dtype = torch.float32 if rows.dtype == torch.bfloat16 else rows.dtype
     if isinstance(rows.source, torch.Tensor):
         return rows.source.detach().to("cpu", dtype).numpy()

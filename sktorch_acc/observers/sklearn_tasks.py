@@ -1,6 +1,6 @@
-"""The adapter to scikit-learn's callback protocol, which is experimental: all of it is here.
+"""The adapter to scikit-learn's callback protocol, which is experimental and used in this module only.
 
-Tasks: one root ``fit``, and an ``epoch`` under it for each pass over the samples.
+A fit is the root task ``fit``; each epoch is a subtask ``epoch``.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ __all__ = ["CallbackSupportMixin", "SklearnTasks", "has_callbacks"]
 
 
 def has_callbacks(estimator: Any) -> bool:
-    """Whether callbacks were set on the estimator, or propagated to it by a meta-estimator."""
+    """Whether callbacks were set on the estimator, by the user or by a meta-estimator."""
     return bool(getattr(estimator, "_skl_callbacks", None))
 
 
 class SklearnTasks(Observer):
-    """Tell scikit-learn's callbacks about a fit and its epochs.
+    """Run scikit-learn's callbacks in a fit.
 
     Parameters
     ----------
     estimator : TorchClassifier
         The estimator that is fitted.
     X, y, sample_weight : object
-        As they were given to `fit`.
+        The arguments of `fit`.
     attributes : callable
-        Takes a fit and returns the attributes with which an estimator is fitted by it.
+        Takes a fit and returns the fitted attributes of the estimator.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class SklearnTasks(Observer):
         self._epoch: Any = None
 
     def fit_begin(self, fit: Fit) -> None:
-        """Open the root task; what is expensive is made only if a callback asks for it."""
+        """Begin the root task. Data that are expensive to compute are passed as functions."""
         X, y, sample_weight = self._given
 
         def fitted(values: Any) -> Any:
@@ -62,16 +62,16 @@ class SklearnTasks(Observer):
         self._root.call_on_fit_task_begin(**self._arguments)
 
     def epoch_begin(self, fit: Fit, epoch: int) -> None:
-        """Open the task of an epoch."""
+        """Begin the task of an epoch."""
         self._epoch = self._root.subcontext(task_name="epoch", max_subtasks=0)
         self._epoch.call_on_fit_task_begin(**self._arguments)
 
     def epoch_end(self, fit: Fit, row: EpochRow) -> bool:
-        """Close the task of an epoch; whether a callback asked to stop."""
+        """End the task of an epoch; return whether a callback requests to stop."""
         return self._close(self._epoch, fit)
 
     def published(self, fit: Fit) -> None:
-        """Close the root task: the fit is done and the estimator fitted."""
+        """End the root task; the estimator is fitted."""
         self._close(self._root, fit)
 
     def _close(self, task: Any, fit: Fit) -> bool:

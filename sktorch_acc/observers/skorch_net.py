@@ -1,8 +1,7 @@
-"""skorch's callbacks in a fit: the net that they see, and the observer that runs them.
+"""Run skorch's callbacks in a fit: the net that is passed to them, and the observer that calls them.
 
-The net is a view of a `TrainingState`; nothing is trained or predicted with it here. In it, targets are class
-indices: `classes_` is ``arange(n_classes)`` and `predict` returns indices. The estimator, which knows the
-labels, is what users talk to.
+The net is a view of a `TrainingState`; the library neither trains nor predicts with it. Its targets are class
+indices: `classes_` is ``arange(n_classes)``, and `predict` returns indices. The estimator converts labels.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from torch import nn
 
 from sktorch_acc._global_state import guarded_generators
 from sktorch_acc._params import check_names, nearest
-from sktorch_acc.data import DenseRows, Examples, Rows, SparseRows
+from sktorch_acc.data import Examples, Rows
 from sktorch_acc.engine.build import build_optimizer
 from sktorch_acc.engine.evaluate import each_output
 from sktorch_acc.engine.history import EpochRow
@@ -42,9 +41,9 @@ _TRAINED_ELSEWHERE = "This net belongs to a TorchClassifier: train it with the e
 
 
 def net_of(state: TrainingState) -> SkorchNet:
-    """Return a net that shows a state, with the callbacks of the settings that the state was built from."""
+    """Return a net for a state, with the callbacks of the settings that the state was built from."""
     net = SkorchNet(state)
-    with guarded_generators(state.model.device):  # a callback's initialize() may draw
+    with guarded_generators(state.model.device):  # initialize() of a callback may draw
         net.initialize()
     for row in state.rows:
         net.begin_epoch()
@@ -53,18 +52,18 @@ def net_of(state: TrainingState) -> SkorchNet:
 
 
 class SkorchNet(NeuralNetClassifier):
-    """A skorch classifier that shows a model in training.
+    """A skorch net that is a view of a model and its training state.
 
     Parameters
     ----------
     state : TrainingState
-        What is shown; an assignment to `module_`, `criterion_` or `optimizer_` goes there.
+        The state; assignments to `module_`, `criterion_` and `optimizer_` change it.
     """
 
     def __init__(self, state: TrainingState) -> None:
         settings, model = state.built_from, state.model
         passed = {n: v for n, v in settings.nested.items() if n.startswith(("optimizer__", "callbacks__"))}
-        if not settings.callbacks:  # taken away since; what was set for them may still be there
+        if not settings.callbacks:  # there may be parameters of callbacks that were removed
             passed = {n: v for n, v in passed.items() if not n.startswith("callbacks__")}
         self.state_ = state
         self._lowest: dict[str, float] = {}  # losses of the epochs so far
@@ -82,7 +81,7 @@ class SkorchNet(NeuralNetClassifier):
             **passed,
         )
 
-    # skorch learns of its parts when they are assigned inside initialize_*: they are assigned to themselves there.
+    # skorch registers an attribute when it is assigned inside initialize_*: there they are assigned to themselves.
 
     @property
     def module_(self) -> nn.Module:
@@ -106,7 +105,7 @@ class SkorchNet(NeuralNetClassifier):
     def optimizer_(self) -> torch.optim.Optimizer:
         """The optimizer of the state."""
         if self.state_.optimizer is None:
-            raise AttributeError("This net has no optimizer_: its state was not kept.")
+            raise AttributeError("This net has no optimizer_: the optimizer was not kept after the fit.")
         optimizer: torch.optim.Optimizer = self.state_.optimizer
         return optimizer
 
@@ -125,13 +124,13 @@ class SkorchNet(NeuralNetClassifier):
         return self
 
     def initialize_optimizer(self, triggered_directly: Any = None) -> SkorchNet:
-        """Take the optimizer of the state; a later call builds a new one."""
+        """Register the optimizer of the state; a later call builds a new one."""
         state = self.state_
         if self.initialized_:
             self.optimizer_ = build_optimizer(state.built_from, self.lr, state.model)
         elif state.optimizer is not None:
             self.optimizer_ = state.optimizer
-        else:  # its state was not kept; set_params(optimizer__...) is known all the same
+        else:  # the optimizer was not kept; it is registered so that set_params(optimizer__...) works
             self._register_attribute("optimizer_", None)
         return self
 
@@ -151,15 +150,15 @@ class SkorchNet(NeuralNetClassifier):
 
     @property
     def output_spec_(self) -> OutputSpec:
-        """What the module's output is."""
+        """The output spec of the model."""
         return self.state_.model.spec
 
     def fit(self, X: Any, y: Any = None, **fit_params: Any) -> SkorchNet:
-        """Refuse: the estimator trains the module."""
+        """Raise an error: only the estimator trains the module."""
         raise TypeError(_TRAINED_ELSEWHERE)
 
     def partial_fit(self, X: Any, y: Any = None, classes: Any = None, **fit_params: Any) -> SkorchNet:
-        """Refuse: the estimator trains the module."""
+        """Raise an error: only the estimator trains the module."""
         raise TypeError(_TRAINED_ELSEWHERE)
 
     def hears_batches(self) -> bool:
@@ -171,12 +170,12 @@ class SkorchNet(NeuralNetClassifier):
         )
 
     def begin_epoch(self) -> None:
-        """Begin an epoch in skorch's history."""
+        """Add an epoch to skorch's history."""
         self.on_epoch_begin(self)
 
     def record(self, row: EpochRow) -> None:
-        """Write an epoch into skorch's history under skorch's names."""
-        record = self.history[-1]  # a dict; record() and record_batch() look it up anew for every value
+        """Write the values of an epoch to skorch's history, under skorch's names."""
+        record = self.history[-1]  # a dict; record() and record_batch() would look it up for every value
         summary: dict[str, Any] = {}
         for phase, (n_samples, n_batches) in row.sizes.items():
             name = f"{phase}_loss"
@@ -199,36 +198,33 @@ class SkorchNet(NeuralNetClassifier):
         return loss(y_pred, targets if targets.is_floating_point() else loss.targets(targets))
 
     def rows(self, X: Any) -> Rows:
-        """Return what a callback passes as X (a skorch dataset, tensor, array or CSR matrix) as rows."""
+        """Return the rows of an X that a callback passes: a skorch dataset, tensor, array or CSR matrix."""
         if isinstance(X, torch.utils.data.Subset):
             whole, chosen = self.rows(X.dataset), np.asarray(X.indices, dtype=np.int64)
             return whole.take(chosen)
         if isinstance(X, Dataset):
             X = X.X
         model = self.state_.model
-        if scipy.sparse.issparse(X):
-            return SparseRows(X, model.dtype, model.device)
-        X = torch.as_tensor(X)
-        return DenseRows(X, X.dtype if X.dtype == torch.int64 else model.dtype, model.device)
+        return model.schema.rows(X if scipy.sparse.issparse(X) else torch.as_tensor(X)).on(model.device, model.dtype)
 
     def forward_iter(self, X: Any, training: bool = False, device: Any = "cpu") -> Iterator[torch.Tensor]:
-        """Yield outputs chunk by chunk, by the chunk rule of `predict`."""
+        """Yield the outputs in the same chunks as the estimator's `predict`."""
         outputs: list[torch.Tensor] = []
         each_output(self.module_, self.rows(X), lambda start, stop, output: outputs.append(output.to(device)))
         yield from outputs
 
     def predict_proba(self, X: Any) -> npt.NDArray[Any]:
-        """Return probabilities of shape (n_samples, n_classes)."""
+        """Return probabilities, of shape (n_samples, n_classes)."""
         chunks = [self.output_spec_.probabilities(output.detach()) for output in self.forward_iter(X)]
         return torch.cat(chunks).cpu().numpy()
 
     def predict(self, X: Any) -> npt.NDArray[np.int64]:
-        """Return class indices of shape (n_samples,)."""
+        """Return class indices, int64 of shape (n_samples,)."""
         chunks = [self.output_spec_.classes(output.detach()) for output in self.forward_iter(X)]
         return torch.cat(chunks).cpu().numpy()
 
     def __getstate__(self) -> dict[str, Any]:
-        return dict(self.__dict__)  # the state brings its tensors to the CPU
+        return dict(self.__dict__)  # TrainingState moves its tensors to the CPU
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -241,7 +237,7 @@ class SkorchObserver(BatchObserver):
     Parameters
     ----------
     net : SkorchNet or None
-        What the callbacks saw in earlier fits of the same estimator; None: a new one is made.
+        The net of earlier fits of the same estimator; None: a new one is made.
     """
 
     def __init__(self, net: SkorchNet | None) -> None:
@@ -250,7 +246,7 @@ class SkorchObserver(BatchObserver):
 
     @property
     def net(self) -> SkorchNet:
-        """The net that callbacks see; there is one from `fit_begin` on."""
+        """The net that is passed to the callbacks, from `fit_begin` on."""
         assert self._given is not None
         return self._given
 
@@ -260,7 +256,7 @@ class SkorchObserver(BatchObserver):
         return self.net.hears_batches()
 
     def fit_begin(self, fit: Fit) -> None:
-        """Make the data sets that callbacks get."""
+        """Make the data sets for the callbacks, and call ``on_train_begin``."""
         if self._given is None:
             self._given = net_of(fit.state)
         self.net.lr = fit.state.lr
@@ -269,37 +265,37 @@ class SkorchObserver(BatchObserver):
         self._notify(fit, "on_train_begin", X=train.X, y=train.y)
 
     def epoch_begin(self, fit: Fit, epoch: int) -> None:
-        """Notify."""
+        """Call ``on_epoch_begin``."""
         self._notify(fit, "on_epoch_begin", **self._data)
 
     def epoch_recorded(self, fit: Fit, row: EpochRow) -> None:
-        """Write the epoch into skorch's history before callbacks run, and remember its weights."""
+        """Write the epoch to skorch's history before callbacks run, and store a fingerprint of its weights."""
         fit.state.fingerprints[row.epoch] = fingerprint(fit.model.module)
         self.net.record(row)
 
     def epoch_end(self, fit: Fit, row: EpochRow) -> bool:
-        """Notify; a callback's stop is in the interrupts of the fit."""
+        """Call ``on_epoch_end``; a callback requests to stop by a KeyboardInterrupt, see `_notify`."""
         self._notify(fit, "on_epoch_end", **self._data)
         return False
 
     def fit_end(self, fit: Fit) -> list[int]:
-        """Notify; return what callbacks name as their best epoch."""
+        """Call ``on_train_end``; return the ``best_epoch_`` of the callbacks that have one."""
         train = self._data["dataset_train"]
         self._notify(fit, "on_train_end", X=train.X, y=train.y)
         named = [getattr(callback, "best_epoch_", None) for _, callback in self.net.callbacks_]
         return [epoch for epoch in named if epoch is not None]
 
     def batch_begin(self, fit: Fit, batch: Any, training: bool) -> None:
-        """Notify."""
+        """Call ``on_batch_begin``."""
         self._notify(fit, "on_batch_begin", batch=batch, training=training)
 
     def gradients(self, fit: Fit, batch: Any) -> None:
-        """Notify."""
+        """Call ``on_grad_computed``."""
         named = TeeGenerator(self.net.get_all_learnable_params())
         self._notify(fit, "on_grad_computed", named_parameters=named, batch=batch, training=True)
 
     def batch_end(self, fit: Fit, batch: Any, outcome: tuple[torch.Tensor, torch.Tensor], training: bool) -> None:
-        """Record a batch in skorch's history and notify."""
+        """Record the batch in skorch's history, and call ``on_batch_end``."""
         loss, y_pred = outcome
         prefix = "train" if training else "valid"
         self.net.history.record_batch(f"{prefix}_loss", loss.item())
@@ -307,7 +303,7 @@ class SkorchObserver(BatchObserver):
         self._notify(fit, "on_batch_end", batch=batch, training=training, loss=loss, y_pred=y_pred)
 
     def _notify(self, fit: Fit, hook: str, **arguments: Any) -> None:
-        """Call a hook of the net and of every callback; a stop that one asks for takes effect at the epoch's end."""
+        """Call a hook of the net and of every callback. A KeyboardInterrupt from a callback stops after the epoch."""
         getattr(self.net, hook)(self.net, **arguments)
         for _, callback in self.net.callbacks_:
             try:
@@ -323,18 +319,18 @@ def _dataset(examples: Examples | None) -> Any:
 
 
 def own_callbacks(settings: FitSettings) -> list[Any]:
-    """Return copies of the callbacks, so that training leaves the constructor's alone.
+    """Return copies of the callbacks, so that training does not change those of the constructor.
 
     Raises
     ------
     TypeError
-        If one is not a callback of skorch.
+        If an item is not a callback of skorch.
     ValueError
-        If ``callbacks__<name>__<parameter>`` names no callback, or no parameter of it.
+        If ``callbacks__<name>__<parameter>`` does not name a callback and one of its parameters.
     """
     own: list[Any] = []
     by_name: dict[str, Any] = {}
-    # One deepcopy for all: a callback may hold another (LoadInitState its Checkpoint).
+    # One deepcopy for all, because a callback may refer to another (LoadInitState to its Checkpoint).
     for item in copy.deepcopy(list(settings.callbacks or [])):
         named = isinstance(item, (tuple, list)) and len(item) == 2
         name, callback = item if named else (None, item)

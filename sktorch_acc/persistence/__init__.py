@@ -1,8 +1,9 @@
-"""Models in files: one zip of JSON and safetensors, written atomically, loaded without running anything it names.
+"""Model files: a zip archive of JSON and safetensors, from which no code is run.
 
-`archive` frames the file, `manifest` says what the JSON must look like, `values`, `labels` and `names` turn
-Python values into JSON and back, `weights` fills modules from tensors, `saving` and `loading` take an
-estimator apart and put it together. Pickle is not here: see `TorchClassifier.__getstate__`.
+`saving` stores a fitted estimator and `loading` builds one. `manifest` declares the entries of the JSON, `version_1`
+converts those of the older format, and `epochs`, `labels` and `weights` convert parts of a model to JSON or tensors
+and back. The archive, strict JSON and single values are in `sktorch_acc.storage`. For pickles see
+`TorchClassifier.__getstate__`.
 """
 
 from sktorch_acc.persistence.models import inspect_model, load_model, save_model

@@ -1,4 +1,4 @@
-"""The record of the epochs as JSON and tensors: counts as they are, so that rates come back to the last bit."""
+"""The record of the epochs as JSON and tensors. Counts are stored instead of rates, so that no bit is lost."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ __all__ = ["EPOCHS_SPEC", "epochs_from_json", "epochs_to_json"]
 
 EPOCHS_SPEC = {"numbers": "counts", "values": "object", "sizes": "object", "measures": "texts"}
 _PREFIX = "counts."
-_ABSENT = -1  # count of an epoch that did not measure
+_ABSENT = -1  # in the place of counts, for an epoch without the measure
 
 
 def epochs_to_json(rows: Sequence[EpochRow]) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
-    """Return the entry of the manifest, and the counts: int64 of shape (n_epochs, 2, n_classes) for each measure."""
+    """Return the entry of the manifest, and for each measure the counts, int64 of shape (n_epochs, 2, n_classes)."""
     names = dict.fromkeys(name for row in rows for name in row.values)
     phases = dict.fromkeys(phase for row in rows for phase in row.sizes)
     measures = dict.fromkeys(measure for row in rows for measure in row.counts)
@@ -46,17 +46,19 @@ def _counts(rows: Sequence[EpochRow], measure: str) -> torch.Tensor:
 
 
 def epochs_from_json(entry: dict[str, Any], tensors: Tensors, n_classes: int) -> list[EpochRow]:
-    """Return the rows that `epochs_to_json` described.
+    """Return the record that `epochs_to_json` converted.
 
     Raises
     ------
     ModelFileError
-        If the parts do not fit each other.
+        If an entry is invalid, or counts are missing or have another shape.
     """
     numbers, measures = entry["numbers"], entry["measures"]
     n_epochs = len(numbers)
     if numbers and (numbers[0] < 1 or numbers != list(range(numbers[0], numbers[0] + n_epochs))):
-        raise ModelFileError("manifest.json: epochs must have consecutive numbers from 1 or more.")
+        raise ModelFileError(
+            f"manifest.json: epochs must have consecutive numbers from 1 or more, but has {str(numbers[:5])[:60]}."
+        )
     for name, column in {**entry["values"], **entry["sizes"]}.items():
         if type(column) is not list or len(column) != n_epochs:
             raise ModelFileError(f"manifest.json: epochs must hold {n_epochs} values for {name[:40]!r}.")

@@ -1,4 +1,4 @@
-"""Labels as JSON: values and the dtype in which they came."""
+"""Labels as JSON: their values and their dtype."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _TYPES = {"b": (bool,), "i": (int,), "u": (int,), "f": (int, float), "U": (str,)
 
 
 def labels_to_json(classes: npt.NDArray[Any]) -> dict[str, Any]:
-    """Return ``{"dtype": ..., "values": [...]}``; dates and durations as integers in their unit.
+    """Return ``{"dtype": ..., "values": [...]}``; dates and durations are integers in their unit.
 
     Raises
     ------
     ModelFileError
-        If a label is something that JSON cannot hold.
+        If the labels are larger than 256 MiB, or have a dtype or a type that cannot be stored.
     """
     dtype = classes.dtype.str
     if not _DTYPE.fullmatch(dtype) or classes.nbytes > _MAX_BYTES:
@@ -46,15 +46,18 @@ def labels_to_json(classes: npt.NDArray[Any]) -> dict[str, Any]:
 
 
 def labels_from_json(dtype: str, values: list[Any]) -> npt.NDArray[Any]:
-    """Return the labels that `labels_to_json` described.
+    """Return the labels that `labels_to_json` converted.
 
     Raises
     ------
     ModelFileError
-        If they are no sorted, distinct labels of that dtype.
+        If the values are not sorted, distinct labels of that dtype.
     """
     if not _DTYPE.fullmatch(dtype) or not values:
-        raise ModelFileError(f"classes in manifest.json must be labels of a known dtype, but came as {dtype[:20]!r}.")
+        raise ModelFileError(
+            f"classes in manifest.json must be one or more labels of a known dtype, but has {len(values)} labels of "
+            f"dtype {dtype[:20]!r}."
+        )
     try:
         known = np.dtype(dtype)
     except (TypeError, ValueError) as err:
@@ -70,7 +73,7 @@ def labels_from_json(dtype: str, values: list[Any]) -> npt.NDArray[Any]:
         distinct = bool((classes[:-1] < classes[1:]).all()) and not (classes != classes).any()
         distinct = distinct and (known.kind != "f" or bool(np.isfinite(classes).all()))
     except (TypeError, ValueError, OverflowError) as err:
-        raise ModelFileError(f"classes in manifest.json are no labels of dtype {dtype}: {err}") from err
+        raise ModelFileError(f"classes in manifest.json are not labels of dtype {dtype}: {err}") from err
     if not distinct or (known.kind != "m" and known.kind != "M" and classes.tolist() != values):
         raise ModelFileError(f"classes in manifest.json are not sorted and distinct labels of dtype {dtype}.")
     return classes

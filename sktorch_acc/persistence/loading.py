@@ -1,9 +1,10 @@
-"""Put an estimator together from a verified manifest and verified tensors."""
+"""Build an estimator from a verified manifest and verified tensors."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,6 @@ from sktorch_acc._global_state import isolated
 from sktorch_acc.classifier import TorchClassifier
 from sktorch_acc.data import FeatureSchema, Labels
 from sktorch_acc.engine.build import build_criterion, build_module, build_optimizer
-from sktorch_acc.engine.history import history_frame
 from sktorch_acc.engine.model import Model
 from sktorch_acc.engine.settings import FitSettings
 from sktorch_acc.engine.state import TrainingState
@@ -24,7 +24,6 @@ from sktorch_acc.modules import MLP
 from sktorch_acc.outputs import OutputSpec, output_spec
 from sktorch_acc.persistence.epochs import epochs_from_json
 from sktorch_acc.persistence.labels import labels_from_json
-from sktorch_acc.persistence.manifest import Manifest
 from sktorch_acc.persistence.weights import build_and_fill, fill, settle_lazy_layers
 from sktorch_acc.storage.names import Names
 from sktorch_acc.storage.tensors import Tensors
@@ -33,8 +32,8 @@ from sktorch_acc.storage.values import Reader, number
 __all__ = ["rebuild"]
 
 _DTYPES = ("float16", "bfloat16", "float32", "float64")
-# How the caller gives the module back; what is more than a name cannot be found among `allow`.
-_GIVE_BACK = {
+# The argument of `load_model` that a message proposes, by kind. `allow` can hold classes and functions only.
+_PROPOSED = {
     "class": "module={}",
     "function": "module={}",
     "instance": "module={}(...)",
@@ -42,32 +41,37 @@ _GIVE_BACK = {
     "partial": "module=functools.partial({}, ...)",
 }
 _METHODS = ("fit", "partial_fit", "score")
-# State of torch's optimizers that is one number per parameter; all other state has the parameter's shape, but for
-# the state of these two, whose steps are no fused kernels and check shapes themselves.
+# In the state of torch's optimizers these values are scalars, and all others have the shape of their parameter. The
+# optimizers in _OTHER_SHAPES are exceptions: their steps use no fused kernels and check shapes themselves.
 _SCALARS = ("step", "eta", "mu", "mu_product")
 _OTHER_SHAPES = ("LBFGS", "Adafactor")
 
 
 def rebuild(
-    manifest: Manifest, tensors: Tensors, module: Any, allow: Iterable[Any], device: torch.device
+    manifest: SimpleNamespace, tensors: Tensors, module: Any, allow: Iterable[Any], device: torch.device
 ) -> TorchClassifier:
-    """Return the estimator that a file describes.
+    """Return the estimator of a model file.
 
     Parameters
     ----------
-    manifest, tensors : Manifest, mapping of str to Tensor
-        The two verified parts of the file.
+    manifest, tensors : SimpleNamespace, mapping of str to Tensor
+        The two parts of the file, verified.
     module : nn.Module class, factory, instance or None
-        What the caller gave to build the module with.
+        The argument of `load_model`.
     allow : iterable of classes and functions
-        What names in the file may stand for.
+        What names in the file may refer to.
     device : torch.device
-        Where the module is to be.
+        Device of the module.
+
+    Returns
+    -------
+    clf : TorchClassifier
+        Fitted.
 
     Raises
     ------
     ModelFileError
-        If the file contradicts itself, or needs what the caller did not give.
+        If entries of the file are invalid or contradict each other, or if `module` or `allow` lacks a class.
     """
     names = Names([*allow, module] if isinstance(module, type) else allow)
     reader = Reader(tensors, names)
@@ -89,8 +93,8 @@ def rebuild(
     return clf
 
 
-def _chosen_module(manifest: Manifest, module: Any, names: Names) -> Any:
-    """Return the constructor's `module`: the caller's, or None for the bundled one."""
+def _chosen_module(manifest: SimpleNamespace, module: Any, names: Names) -> Any:
+    """Return the parameter `module` of the estimator; None for the bundled MLP."""
     kind, name = manifest.module["kind"], manifest.module["name"]
     if kind == "bundled":
         if module is not None:
@@ -98,16 +102,16 @@ def _chosen_module(manifest: Manifest, module: Any, names: Names) -> Any:
                 "The file holds the bundled MLP (module=None), but load_model got a module. Leave module=None."
             )
         return None
-    if kind not in _GIVE_BACK or name is None:
+    if kind not in _PROPOSED or name is None:
         raise ModelFileError(f"manifest.json: module must name a class or a factory, but is {manifest.module!r:.80}.")
     found = module
     if module is None and kind in ("class", "function"):
         found = MLP if name == "sktorch_acc.modules.MLP" else names.allowed(name)
     if found is None:
-        what = _GIVE_BACK[kind].format(name.rpartition(":")[2].rpartition(".")[2])
+        what = _PROPOSED[kind].format(name.rpartition(":")[2].rpartition(".")[2])
         raise ModelFileError(
-            f"The model was trained with the {kind} {name!r}, which a model file cannot import. If you know it and "
-            f"want it, import it yourself and call load_model(path, {what})."
+            f"The model was trained with the {kind} {name!r}, which load_model does not import. If you trust it, "
+            f"import it and call load_model(path, {what})."
         )
     return found
 
@@ -116,7 +120,7 @@ def _chosen_module(manifest: Manifest, module: Any, names: Names) -> Any:
 
 
 def _state(
-    clf: TorchClassifier, manifest: Manifest, tensors: Tensors, reader: Reader, device: torch.device
+    clf: TorchClassifier, manifest: SimpleNamespace, tensors: Tensors, reader: Reader, device: torch.device
 ) -> TrainingState:
     settings = FitSettings.of(clf.get_params(deep=False), clf._nested)
     schema, labels = _schema(manifest), Labels(labels_from_json(**manifest.classes))
@@ -129,8 +133,8 @@ def _state(
     spec = output_spec(criterion, settings.output, len(labels.classes))
     if manifest.output != asdict(spec):
         raise ModelFileError(
-            f"manifest.json says that outputs are {manifest.output}, but its criterion, output and classes make that "
-            f"{spec}."
+            f"manifest.json: the stored outputs are {manifest.output}, but criterion, output and classes of the file "
+            f"give {asdict(spec)}."
         )
     dtype = _computing_dtype(manifest, device)
     module = _filled_module(settings, schema, spec, _part(tensors, "module."))
@@ -144,12 +148,15 @@ def _state(
 
 
 def _training_state(
-    settings: FitSettings, model: Model, manifest: Manifest, tensors: Tensors, reader: Reader
+    settings: FitSettings, model: Model, manifest: SimpleNamespace, tensors: Tensors, reader: Reader
 ) -> TrainingState:
-    """Return the state with its epochs and, where it was stored, that of the optimizer."""
+    """Return the training state, with the state of the optimizer if it was stored."""
     training = manifest.training
     if model.n_threads < 1 or (training["continued"] and manifest.optimizer is None):
-        raise ModelFileError("manifest.json: training contradicts itself (n_threads below 1, or no optimizer).")
+        raise ModelFileError(
+            "manifest.json: training must not have n_threads below 1, nor continued=true with no optimizer, but has "
+            f"n_threads={model.n_threads}, continued={training['continued']}."
+        )
     lr = number(training["lr"])
     optimizer = build_optimizer(settings, lr, model)
     if manifest.optimizer is not None:
@@ -178,11 +185,11 @@ def _is_of_torch(cls: Any) -> bool:
     return str(getattr(cls, "__module__", "")).startswith("torch.nn.")
 
 
-def _schema(manifest: Manifest) -> FeatureSchema:
+def _schema(manifest: SimpleNamespace) -> FeatureSchema:
     schema = FeatureSchema.from_state(manifest.schema)
     if schema.dtype not in ("float32", "float64") or not schema.row_shape or schema.row_shape[0] != manifest.n_features:
         raise ModelFileError(
-            f"manifest.json: the schema {manifest.schema} does not fit rows of {manifest.n_features} features."
+            f"manifest.json: the schema {manifest.schema} does not fit samples of {manifest.n_features} features."
         )
     names = manifest.feature_names
     if names is not None and len(names) != manifest.n_features:
@@ -190,7 +197,7 @@ def _schema(manifest: Manifest) -> FeatureSchema:
     return schema
 
 
-def _computing_dtype(manifest: Manifest, device: torch.device) -> torch.dtype:
+def _computing_dtype(manifest: SimpleNamespace, device: torch.device) -> torch.dtype:
     name = manifest.training["dtype"]
     if name not in _DTYPES:
         raise ModelFileError(f"manifest.json: dtype must be one of {_DTYPES}, but is {name[:20]!r}.")
@@ -205,7 +212,7 @@ def _filled_module(
     bundled = settings.module is None
     chosen = MLP if bundled else settings.module
     if bundled and (len(schema.row_shape) != 1 or len(given.get("hidden_sizes", ())) > len(stored)):
-        raise ModelFileError("manifest.json: the bundled MLP does not have the layers that the file claims.")
+        raise ModelFileError("manifest.json: the parameters of the bundled MLP do not fit the stored tensors.")
 
     def build() -> nn.Module:
         return build_module(chosen, given, schema.row_shape, spec.n_classes, spec.one_column is True)
@@ -225,7 +232,7 @@ def _restore_frozen(module: nn.Module, frozen: list[str]) -> None:
 
 
 def _check_optimizer_state(state: Any, optimizer: torch.optim.Optimizer) -> None:
-    """Refuse state whose shapes are not those of the parameters: fused kernels take them on trust."""
+    """Raise an error for state of other shapes than the parameters: fused kernels do not check them."""
     own = optimizer.state_dict()["param_groups"]
     groups = state.get("param_groups") if type(state) is dict else None
     if (
@@ -239,7 +246,7 @@ def _check_optimizer_state(state: Any, optimizer: torch.optim.Optimizer) -> None
     shapes = [tuple(p.shape) for group in optimizer.param_groups for p in group["params"]]
     for index, values in state["state"].items():
         if type(index) is not int or not 0 <= index < len(shapes) or type(values) is not dict:
-            raise ModelFileError(f"The state of the optimizer knows a parameter {str(index)[:20]} that there is not.")
+            raise ModelFileError(f"The state of the optimizer names parameter {str(index)[:20]}, which does not exist.")
         if type(optimizer).__name__ in _OTHER_SHAPES or not type(optimizer).__module__.startswith("torch.optim"):
             continue
         for name, value in values.items():
@@ -263,7 +270,7 @@ def _set_requests(clf: TorchClassifier, requests: Mapping[str, Any]) -> None:
                 getattr(clf, f"set_{method}_request")(**wanted)
 
 
-def _publish(clf: TorchClassifier, manifest: Manifest, state: TrainingState, reader: Reader) -> None:
+def _publish(clf: TorchClassifier, manifest: SimpleNamespace, state: TrainingState, reader: Reader) -> None:
     """Set the fitted attributes."""
     classes = state.model.labels.classes
     if len(manifest.class_count) != len(classes):
@@ -271,7 +278,6 @@ def _publish(clf: TorchClassifier, manifest: Manifest, state: TrainingState, rea
     clf.n_features_in_ = manifest.n_features
     if manifest.feature_names is not None:
         clf.feature_names_in_ = np.array(manifest.feature_names, dtype=object)
-    clf.history_ = history_frame(state.rows, classes)
     clf._state = state
     clf._net = _net(state, manifest, reader)
     clf.classes_ = classes
@@ -280,8 +286,8 @@ def _publish(clf: TorchClassifier, manifest: Manifest, state: TrainingState, rea
     clf.best_epoch_ = state.best_epoch
 
 
-def _net(state: TrainingState, manifest: Manifest, reader: Reader) -> Any:
-    """Return the net with what callbacks recorded; None where there were no callbacks."""
+def _net(state: TrainingState, manifest: SimpleNamespace, reader: Reader) -> Any:
+    """Return the net with the record of the callbacks; None for a model without callbacks."""
     if manifest.callback_record is None:
         return None
     record = reader.decode(manifest.callback_record, "net_.history")

@@ -1,8 +1,9 @@
-"""The public three: save a fitted `TorchClassifier`, load it, and look into a file without loading it."""
+"""Save a fitted `TorchClassifier`, load it, and read the contents of a file without loading the model."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from types import SimpleNamespace
 from typing import Any
 
 from sklearn.utils.validation import check_is_fitted
@@ -14,7 +15,7 @@ from sktorch_acc.exceptions import ModelFileError
 from sktorch_acc.persistence.epochs import epochs_from_json
 from sktorch_acc.persistence.labels import labels_from_json
 from sktorch_acc.persistence.loading import rebuild
-from sktorch_acc.persistence.manifest import VERSION, Manifest
+from sktorch_acc.persistence.manifest import check_weights, manifest_from_bytes
 from sktorch_acc.persistence.saving import contents
 from sktorch_acc.storage.archive import Source, read_entries, write_entries
 from sktorch_acc.storage.tensors import unpack
@@ -28,35 +29,38 @@ def save_model(clf: TorchClassifier, path: Source, *, with_optimizer: bool = Fal
     Parameters
     ----------
     clf : TorchClassifier
-        Fitted. A pipeline is saved with skops, see "Save, load, ship" in the documentation.
+        Fitted classifier. For a pipeline see "Save, load, ship" in the user guide.
     path : str, path-like or binary file
-        Where to. A path is replaced atomically: after a crash it holds the old model or the new one. A file
-        that was left half-written beside it (``.<name>.<random>.tmp``) can be deleted.
+        Where to save. An existing file is replaced atomically: after a crash it is the old model or the new one.
+        A temporary file (``.<name>.<random>.tmp``) that a crash leaves in the same folder can be deleted.
     with_optimizer : bool, default=False
-        Whether to store the state of the optimizer too, with which `partial_fit` and ``fit`` under
-        ``warm_start=True`` continue as if the model had not been saved. AdamW's is twice as large as the weights.
+        Whether to store the state of the optimizer, so that `partial_fit`, and `fit` with ``warm_start=True``,
+        continue as without saving. The state of AdamW is twice as large as the weights.
 
     Raises
     ------
     ModelFileError
-        If something of the estimator cannot be stored (a lambda as `module`, a criterion object, a callback
-        with a state, parameters changed since `fit`): the message names it and says what to do.
+        If a part of the estimator cannot be stored (a lambda as `module`, a criterion object, a callback with a
+        state, parameters changed since `fit`). The message names the part and says what to do.
     NotFittedError
         If `clf` is not fitted.
+    OSError
+        If the file cannot be written.
     TypeError
-        If `clf` is no TorchClassifier.
+        If `clf` is not a TorchClassifier.
 
     See Also
     --------
-    load_model : Load it.
-    inspect_model : Say what a file holds.
+    load_model : Load a saved model.
+    inspect_model : Return the contents of a file.
 
     Notes
     -----
-    The file is a zip of ``manifest.json`` (parameters, labels with their dtype, names of features, history,
-    versions, SHA-256 of the weights) and ``weights.safetensors``. What the module keeps outside its parameters
-    and buffers is not stored. After a `fit` without ``warm_start`` the next `partial_fit` starts with a new
-    optimizer, loaded or not: `with_optimizer` matters after `partial_fit` and under ``warm_start``.
+    The file is a zip archive of ``manifest.json`` (parameters, labels with their dtype, feature names, values of the
+    epochs, versions, SHA-256 of the weights) and ``weights.safetensors`` (parameters and buffers, counts of the
+    epochs). Attributes of the module that are neither parameters nor buffers are not stored. After a `fit` without
+    ``warm_start`` the next `partial_fit` starts with a new optimizer in any case: `with_optimizer` is of use after
+    `partial_fit` and with ``warm_start=True``.
 
     Examples
     --------
@@ -74,53 +78,58 @@ def save_model(clf: TorchClassifier, path: Source, *, with_optimizer: bool = Fal
     if not isinstance(clf, TorchClassifier):
         raise TypeError(
             f"save_model stores a fitted TorchClassifier, but got a {type(clf).__name__}. For a pipeline save "
-            "pipeline[:-1] with skops and pipeline[-1] with save_model: see 'Save, load, ship' in the documentation."
+            "pipeline[:-1] with skops and pipeline[-1] with save_model: see 'Save, load, ship' in the user guide."
         )
     check_is_fitted(clf)
     write_entries(path, contents(clf, with_optimizer))
 
 
 def load_model(path: Source, module: Any = None, *, allow: Iterable[Any] = (), device: Any = "auto") -> TorchClassifier:
-    """Load a classifier that `save_model` saved, without running anything that the file names.
+    """Load a classifier that `save_model` saved, without importing or running what the file names.
 
     Parameters
     ----------
     path : str, path-like or binary file
         The file.
     module : nn.Module class, factory or instance, default=None
-        What the model was trained with; it becomes the loaded estimator's `module`. A class or factory is called
-        with the ``module__`` parameters of the file and sizes from the data; an instance is deep-copied, and no
-        argument of the file reaches its constructor. None: the bundled MLP, or a class in `allow`.
+        The module that was trained; it becomes the parameter `module` of the loaded estimator. A class or factory
+        is called with the ``module__`` parameters and the sizes in the file. An instance is deep-copied; no value
+        of the file is passed to its constructor. None: the bundled MLP, or a class in `allow`.
     allow : iterable of classes and functions, default=()
-        Your own, for which names in the file may stand: a criterion, an optimizer, an activation given as a
-        parameter. Torch's layers, losses, optimizers and schedules need no permission.
+        Other classes and functions that the file may name: a criterion, an optimizer, an activation given as a
+        parameter. Layers, losses, optimizers and schedules of torch are always allowed.
     device : str or torch.device, default="auto"
-        Where the module goes. The parameter `device` stays what it was when the model was saved.
+        Device of the module; ``"auto"`` is the accelerator if there is one, else the CPU. The parameter `device` of
+        the estimator is the saved one.
 
     Returns
     -------
     clf : TorchClassifier
-        Fitted: on the same device it predicts the same bits as the one that was saved, and it can be trained on.
+        Fitted classifier, which can be trained further. On the same device its predictions equal those of the
+        saved one to the last bit.
 
     Raises
     ------
     ModelFileError
-        If the file is damaged, is no model file, contradicts itself or needs a class that was not given.
+        If the file is damaged or not a model file, if its entries contradict each other, or if it names a class
+        that was not passed.
     OSError
         If the file cannot be read.
+    TypeError
+        If `allow` holds something other than classes and functions.
     ValueError
-        If there is no such device.
+        If `device` is not available.
 
     See Also
     --------
     save_model : Save a model.
-    inspect_model : Say what a file holds, without its classes.
+    inspect_model : Return the contents of a file; no class is needed.
 
     Notes
     -----
-    Before a tensor is used, its checksum, name, shape and dtype are verified. Numbers in the file do reach
-    the constructor of a class that you pass: for a file from somebody you do not trust, pass an instance.
-    `clone` of a loaded estimator trains the `module` that was passed.
+    Files of format 1 and 2 can be loaded. Checksums, names, shapes and dtypes are verified before a tensor is used.
+    Numbers in the file are passed to the constructor of a class: for a file from an untrusted source, pass an
+    instance. A `clone` of the loaded estimator trains the `module` that was passed.
 
     Examples
     --------
@@ -141,7 +150,7 @@ def load_model(path: Source, module: Any = None, *, allow: Iterable[Any] = (), d
 
 
 def inspect_model(path: Source) -> dict[str, Any]:
-    """Say what a model file holds, without loading it and without its classes.
+    """Return the contents of a model file. The model is not loaded, and its classes are not needed.
 
     Parameters
     ----------
@@ -151,23 +160,24 @@ def inspect_model(path: Source) -> dict[str, Any]:
     Returns
     -------
     facts : dict
-        ``format_version`` (int), ``versions`` (of the libraries that wrote it), ``module`` (its kind, and the name
-        of the class or factory that `load_model` needs; None for the bundled one), ``parameters`` (as stored:
-        ``{"$name": ...}`` is a class or function), ``needs`` (names that must be in `allow`), ``classes`` (ndarray),
-        ``n_features``, ``feature_names`` (list or None), ``row_shape``, ``device`` and ``dtype`` (of training),
-        ``n_iter``, ``best_epoch``, ``history`` (DataFrame), ``optimizer`` (bool: whether its state is there),
-        ``tensors`` (dtype and shape by name) and ``sha256`` (of the weights).
+        ``format_version`` (int), ``versions`` (dict: versions of the libraries that wrote the file), ``module``
+        (dict: its kind, and the name of the class or factory that `load_model` needs, None for the bundled MLP),
+        ``parameters`` (dict, as stored: ``{"$name": ...}`` is a class or function), ``needs`` (list of the names
+        that must be in `allow`), ``classes`` (ndarray of shape (n_classes,)), ``n_features`` (int),
+        ``feature_names`` (list or None), ``row_shape`` (tuple: shape of one sample), ``device`` and ``dtype`` (str,
+        of the training), ``n_iter`` and ``best_epoch`` (int), ``history`` (DataFrame), ``optimizer`` (bool: whether
+        its state is stored), ``tensors`` (dict: dtype and shape by name) and ``sha256`` (str, of the weights).
 
     Raises
     ------
     ModelFileError
-        If the file is damaged or is no model file; its checksums are verified.
+        If the file is damaged or not a model file; the checksums are verified.
     OSError
         If the file cannot be read.
 
     See Also
     --------
-    load_model : Load it.
+    load_model : Load a saved model.
 
     Examples
     --------
@@ -184,7 +194,7 @@ def inspect_model(path: Source) -> dict[str, Any]:
     classes = labels_from_json(**manifest.classes)
     rows = epochs_from_json(manifest.epochs, unpack(weights, manifest.tensors), len(classes))
     return {
-        "format_version": VERSION,
+        "format_version": manifest.format_version,
         "versions": manifest.versions,
         "module": manifest.module,
         "parameters": manifest.parameters,
@@ -204,19 +214,19 @@ def inspect_model(path: Source) -> dict[str, Any]:
     }
 
 
-def _read(path: Source) -> tuple[Manifest, bytes]:
-    """Return the manifest of a file and its weights, whose checksums are verified."""
+def _read(path: Source) -> tuple[SimpleNamespace, bytes]:
+    """Return the manifest and the weights of a file, with verified checksums."""
     try:
         data, weights = read_entries(path)
     except MemoryError as err:
         raise ModelFileError("The file is larger than the memory of this machine.") from err
-    manifest = Manifest.from_bytes(data)
-    manifest.check_weights(weights)
+    manifest = manifest_from_bytes(data)
+    check_weights(manifest, weights)
     return manifest, weights
 
 
 def _foreign_names(value: Any) -> set[str]:
-    """Return the names in stored parameters that are not torch's."""
+    """Return the names in stored parameters that must be allowed."""
     if type(value) is list:
         return set().union(*map(_foreign_names, value))
     if type(value) is dict:

@@ -1,4 +1,4 @@
-"""Take a fitted estimator apart; whatever could not be put together again is named."""
+"""Convert a fitted estimator to a manifest and tensors; raise an error for parts that could not be loaded again."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from sktorch_acc.observers.sklearn_tasks import has_callbacks
 from sktorch_acc.outputs import output_spec
 from sktorch_acc.persistence.epochs import epochs_to_json
 from sktorch_acc.persistence.labels import labels_to_json
-from sktorch_acc.persistence.manifest import Manifest
+from sktorch_acc.persistence.manifest import manifest_to_bytes
 from sktorch_acc.persistence.weights import frozen_names, mismatch, tensors_of
 from sktorch_acc.storage.names import is_named, name_of
 from sktorch_acc.storage.tensors import pack, table_of
@@ -42,12 +42,12 @@ _KNOWN = {
 
 
 def contents(clf: TorchClassifier, with_optimizer: bool) -> tuple[bytes, bytes]:
-    """Return manifest and weights of a fitted estimator.
+    """Return the two parts of the model file of a fitted estimator: manifest and weights.
 
     Raises
     ------
     ModelFileError
-        If something of it cannot be stored.
+        If a part of the estimator cannot be stored.
     """
     state = clf._state
     model = state.model
@@ -64,7 +64,7 @@ def contents(clf: TorchClassifier, with_optimizer: bool) -> tuple[bytes, bytes]:
     record = writer.encode(list(clf.net_.history), "net_.history") if params["callbacks"] and clf.callbacks_ else None
     tensors |= writer.tensors
     weights = pack(tensors)
-    manifest = Manifest(
+    manifest = dict(
         versions=_versions(),
         module=module,
         parameters=parameters,
@@ -79,7 +79,7 @@ def contents(clf: TorchClassifier, with_optimizer: bool) -> tuple[bytes, bytes]:
         weights={"size": len(weights), "sha256": hashlib.sha256(weights).hexdigest()},
         extensions={},
     )
-    return manifest.to_bytes(), weights
+    return manifest_to_bytes(manifest), weights
 
 
 # ------------------------------------------------------------ what is stored
@@ -123,7 +123,7 @@ def _training(state: TrainingState, writer: Writer, *, continued: bool) -> dict[
 
 
 def _requests(clf: TorchClassifier) -> dict[str, dict[str, Any]]:
-    """Return the metadata routing that was asked for (``set_fit_request`` and so on)."""
+    """Return the metadata requests (``set_fit_request`` and so on)."""
     if "_metadata_request" not in vars(clf):
         return {}
     routing = clf.get_metadata_routing()
@@ -134,22 +134,22 @@ def _requests(clf: TorchClassifier) -> dict[str, dict[str, Any]]:
 def _optimizer_state(state: TrainingState, again: torch.optim.Optimizer, writer: Writer) -> dict[str, Any]:
     if state.optimizer is None:
         raise ModelFileError(
-            "with_optimizer=True, but this estimator has no optimizer any more: it was loaded without one. Save it "
-            "with_optimizer=False; partial_fit starts with a new optimizer."
+            "with_optimizer=True, but this estimator has no optimizer any more: it was loaded without one. Save with "
+            "with_optimizer=False; partial_fit then starts with a new optimizer."
         )
     if type(state.optimizer) is not type(again):
         raise ModelFileError(
-            f"optimizer is no longer {type(state.optimizer).__name__}, whose state was asked for. {_REFIT}"
+            f"optimizer is no longer {type(state.optimizer).__name__}, whose state is to be stored. {_REFIT}"
         )
     encoded: dict[str, Any] = writer.encode(state.optimizer.state_dict(), "the state of the optimizer")
     return encoded
 
 
-# ------------------------------------------------------------ what cannot be
+# ------------------------------------------------------------ what cannot be stored
 
 
 def _refuse_extras(clf: TorchClassifier, params: dict[str, Any]) -> None:
-    """Refuse what only a pickle would keep."""
+    """Raise an error for what only a pickle stores: a subclass, callbacks of scikit-learn, other attributes."""
     if type(clf) is not TorchClassifier:
         raise ModelFileError(
             f"save_model stores a TorchClassifier, not its subclass {type(clf).__name__}, which load_model could not "
@@ -157,7 +157,7 @@ def _refuse_extras(clf: TorchClassifier, params: dict[str, Any]) -> None:
         )
     if has_callbacks(clf):
         raise ModelFileError(
-            "set_callbacks gave the estimator callbacks, whose state a model file cannot hold. "
+            "The estimator has callbacks of scikit-learn (set_callbacks), whose state a model file cannot hold. "
             "Call clf.set_callbacks() before saving."
         )
     extra = sorted(set(vars(clf)) - set(params) - _KNOWN)
@@ -169,7 +169,7 @@ def _refuse_extras(clf: TorchClassifier, params: dict[str, Any]) -> None:
 
 
 def _module_entry(module: Any, trained: nn.Module) -> dict[str, Any]:
-    """Return how the module was given, and its name, under which the caller gives it back."""
+    """Return the kind of the parameter `module`, and the name of the class or function that `load_model` needs."""
     if module is None:
         return {"kind": "bundled", "name": None}
     if isinstance(module, nn.Module):
@@ -183,14 +183,14 @@ def _module_entry(module: Any, trained: nn.Module) -> dict[str, Any]:
     name = name_of(target)
     if name is None:
         raise ModelFileError(
-            "module is a lambda, which has no name by which load_model could ask for it. Write it as a function with "
-            "def and fit again, or pass the class and its arguments as module__<name>."
+            "module is a lambda, which cannot be stored by name. Write it as a function with def and fit again, or "
+            "pass the class and its arguments as module__<name>."
         )
     return {"kind": kind, "name": name}
 
 
 def _check_callbacks(callbacks: Any, clf: TorchClassifier) -> None:
-    """Refuse callbacks with a state of their own."""
+    """Raise an error for callbacks with a state."""
     for i, item in enumerate(callbacks or []):
         callback = item[1] if isinstance(item, (tuple, list)) else item
         if not (callback is None or isinstance(callback, type)):
@@ -207,15 +207,15 @@ def _check_callbacks(callbacks: Any, clf: TorchClassifier) -> None:
 
 
 _WITHOUT = (
-    "Predictions do not depend on callbacks: clf.set_params(callbacks=None) before saving, and set them again after "
-    "loading."
+    "Predictions do not depend on callbacks: call clf.set_params(callbacks=None) before saving, and set them again "
+    "after loading."
 )
 
 
 def _rebuilt(clf: TorchClassifier) -> torch.optim.Optimizer:
-    """Build around the same module what `load_model` would, so that no file is written that it refuses.
+    """Build what `load_model` will build, so that every file can be loaded; return the new optimizer.
 
-    Returns the optimizer.
+    The module is not built here: its parameters are compared in `_check_module`.
     """
     model, settings = clf._state.model, FitSettings.of(clf.get_params(deep=False), clf._nested)
     try:
@@ -245,10 +245,10 @@ def _check_module(module: Any, given: dict[str, Any], model: Model) -> None:
         with isolated(model.device), torch.device("meta"):
             again = build_module(cls, given, model.schema.row_shape, spec.n_classes, spec.one_column is True)
     except Exception:
-        return  # some modules cannot be built without memory; load_model finds out
+        return  # not every module can be built on the meta device; load_model builds it on the CPU
     difference = mismatch(again, {name: tuple(value.shape) for name, value in model.module.state_dict().items()})
     if difference:
         raise ModelFileError(f"module and module__* do not build module_ again ({difference}). {_REFIT}")
 
 
-_REFIT = "Fit again with the parameters as they are now, or put them back, before saving."
+_REFIT = "Before saving, fit again with the current parameters, or restore those of the fit."

@@ -1,4 +1,4 @@
-"""Model files of format 1: what their manifest says, in the words of the format of today."""
+"""Model files of format 1: the conversion of their manifest to the current format."""
 
 from __future__ import annotations
 
@@ -6,41 +6,13 @@ from typing import Any
 
 from sktorch_acc.exceptions import ModelFileError
 
-__all__ = ["SPEC_1", "upgraded"]
+__all__ = ["upgraded"]
 
-SPEC_1: dict[str, Any] = {
-    "versions": "strings by name",
-    "module": {"kind": "text", "name": "text or null"},
-    "parameters": "object",
-    "classes": {"dtype": "text", "values": "list"},
-    "class_count": "counts",
-    "n_features": "count",
-    "feature_names": "texts or null",
-    "door": {"row_shape": "counts", "integers": "flag", "dtype": "text"},
-    "meaning": {"kind": "text", "one_column": "flag or null", "n_classes": "count"},
-    "training": {
-        "device": "text",
-        "dtype": "text",
-        "seed": "count",
-        "lr": "number",
-        "n_threads": "count",
-        "n_iter": "count",
-        "best_epoch": "count",
-        "continued": "flag",
-    },
-    "history": {"epochs": "counts", "columns": "texts", "values": "list"},
-    "record": "list",
-    "requests": "object",
-    "optimizer": "object or null",
-    "tensors": "object",
-    "frozen": "texts",
-    "weights": {"size": "count", "sha256": "digest"},
-}
 _RENAMED = {"door": "schema", "meaning": "output"}
 
 
 def upgraded(entries: dict[str, Any]) -> dict[str, Any]:
-    """Return the entries of a manifest of format 1, checked against `SPEC_1`, as those of format 2.
+    """Return the entries of a manifest of format 1, as those of format 2.
 
     Raises
     ------
@@ -62,7 +34,7 @@ def upgraded(entries: dict[str, Any]) -> dict[str, Any]:
 
 
 def _epochs(history: dict[str, Any], record: list[Any]) -> dict[str, Any]:
-    """Return the record of the epochs: format 1 held rates, not counts."""
+    """Return the record of the epochs; format 1 has rates, not counts."""
     columns, epochs = history["columns"], history["epochs"]
     if len(history["values"]) != len(columns) or not all(
         type(column) is list and len(column) == len(epochs) for column in history["values"]
@@ -81,7 +53,7 @@ def _epochs(history: dict[str, Any], record: list[Any]) -> dict[str, Any]:
 
 
 def _size(row: dict[str, Any] | None, phase: str) -> list[int] | None:
-    """Return samples and batches of a phase, from what skorch's history says of an epoch."""
+    """Return the numbers of samples and batches of a phase, from an epoch of skorch's history."""
     if row is None or type(row.get(f"{phase}_batch_count")) is not int:
         return None
     sizes = [batch.get(f"{phase}_batch_size") for batch in row["batches"] if type(batch) is dict]
@@ -89,10 +61,10 @@ def _size(row: dict[str, Any] | None, phase: str) -> list[int] | None:
 
 
 def _unscheduled(optimizer: Any) -> Any:
-    """Return the state of an optimizer with the learning rates from before a schedule moved them."""
+    """Return the state of an optimizer with the learning rates before a schedule changed them."""
     groups = optimizer.get("param_groups") if type(optimizer) is dict else None
     if type(groups) is not list or not all(type(group) is dict for group in groups):
-        return optimizer  # refused later
+        return optimizer  # an error is raised later
     return {**optimizer, "param_groups": [_unscheduled_group(group) for group in groups]}
 
 

@@ -1,4 +1,4 @@
-"""Modules to tensors and back, with names and shapes verified before a value is used."""
+"""Convert modules to tensors and back; names and shapes are verified before a value is used."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from sktorch_acc.storage.tensors import Tensors
 
 __all__ = ["build_and_fill", "fill", "frozen_names", "mismatch", "settle_lazy_layers", "tensors_of"]
 
-_BUFFERS = "unsaved."  # buffers that the state dict leaves out
+_BUFFERS = "unsaved."  # buffers that are not in the state dict
 _LAZY = (nn.parameter.UninitializedParameter, nn.parameter.UninitializedBuffer)
 
 
 def tensors_of(module: nn.Module, prefix: str) -> dict[str, torch.Tensor]:
-    """Return a module's state dict, and under ``unsaved.`` the buffers that it leaves out.
+    """Return the state dict of a module, and under ``unsaved.`` the buffers that are not in it.
 
     Raises
     ------
     ModelFileError
-        If the state dict holds something that is no plain tensor.
+        If the state dict holds something other than plain tensors.
     """
     state = module.state_dict()
     others = {name: buffer for name, buffer in module.named_buffers() if name not in state}
     for name, value in {**state, **others}.items():
         if not isinstance(value, torch.Tensor) or value.layout is not torch.strided or value.is_quantized:
             raise ModelFileError(
-                f"{type(module).__name__} holds {name!r} in its state, a {type(value).__name__} that is no plain "
-                "tensor, which a model file cannot hold. Keep it in a buffer, or leave it out of the state dict."
+                f"{type(module).__name__} holds {name!r} in its state, a {type(value).__name__} that is not a plain "
+                "tensor, which a model file cannot hold. Register a plain tensor, or remove it from the state dict."
             )
     return {prefix + name: value for name, value in state.items()} | {
         f"{prefix}{_BUFFERS}{name}": buffer for name, buffer in others.items()
@@ -39,12 +39,12 @@ def tensors_of(module: nn.Module, prefix: str) -> dict[str, torch.Tensor]:
 
 
 def frozen_names(module: nn.Module) -> list[str]:
-    """Return the parameters that are not trained."""
+    """Return the names of the parameters that are not trained."""
     return [name for name, parameter in module.named_parameters() if not parameter.requires_grad]
 
 
 def mismatch(module: nn.Module, stored: Mapping[str, tuple[int, ...]]) -> str | None:
-    """Say how the state dict of a module differs from stored names and shapes; None if it does not."""
+    """Describe how the state dict of a module differs from stored names and shapes; None if it does not."""
     live = module.state_dict(keep_vars=True)
     missing = sorted(set(live) - set(stored))
     unknown = sorted(name for name in set(stored) - set(live) if not name.startswith(_BUFFERS))
@@ -57,35 +57,35 @@ def mismatch(module: nn.Module, stored: Mapping[str, tuple[int, ...]]) -> str | 
 
 
 def build_and_fill(build: Callable[[], nn.Module], stored: Tensors, what: str, *, own: bool) -> nn.Module:
-    """Build a module and give it the stored values.
+    """Build a module and set its values to those stored.
 
-    It is built without memory first: what a file claims about sizes costs nothing until it fits the tensors.
+    It is built on the meta device first, so that sizes in the file allocate memory only if they fit the tensors.
 
     Parameters
     ----------
     build : callable
-        Makes the module, on the CPU or under ``torch.device("meta")``.
+        Returns the module, on the CPU or on the meta device.
     stored : mapping of str to Tensor
         The tensors.
     what : str
-        Who it is, for errors.
+        Name of the module in messages.
     own : bool
-        Whether it is a class of ours or torch's: then it can be built without memory, or the file is wrong.
+        Whether the class is one of torch or of this library, which can all be built on the meta device.
 
     Raises
     ------
     ModelFileError
-        If it cannot be built, or its tensors are not those stored.
+        If the module cannot be built, or if it has other tensors than those stored.
     """
     shapes = {name: tuple(tensor.shape) for name, tensor in stored.items()}
     try:
         with torch.device("meta"):
-            sketch = build()
+            empty = build()
     except Exception as err:
         if own:
             raise ModelFileError(f"{what} cannot be built from the parameters in the file: {err}") from err
     else:
-        _refuse(mismatch(sketch, shapes), what)
+        _refuse(mismatch(empty, shapes), what)
     try:
         module = build()
     except Exception as err:
@@ -95,7 +95,7 @@ def build_and_fill(build: Callable[[], nn.Module], stored: Tensors, what: str, *
 
 
 def fill(module: nn.Module, stored: Tensors, what: str) -> None:
-    """Give a module the stored values, in their dtypes; parameters keep their identity.
+    """Set the values of a module to those stored, in the stored dtypes; its parameters stay the same objects.
 
     Raises
     ------
@@ -108,19 +108,19 @@ def fill(module: nn.Module, stored: Tensors, what: str) -> None:
         module.load_state_dict(state)
         live = module.state_dict(keep_vars=True)
         other = [value for name, value in live.items() if value.dtype != state[name].dtype]
-        if other:  # trained in another dtype than the class begins with
+        if other:  # the module was converted to another dtype after it was built
             for name, value in live.items():
                 value.data = value.data.to(state[name].dtype)
             module.load_state_dict(state)
     except Exception as err:
-        raise ModelFileError(f"{what} does not take the tensors of the file: {err}") from err
+        raise ModelFileError(f"The tensors in the file cannot be loaded into {what}: {err}") from err
     for name, tensor in stored.items():
         if name.startswith(_BUFFERS):
             _set_buffer(module, name.removeprefix(_BUFFERS), tensor, what)
 
 
 def _set_buffer(module: nn.Module, name: str, tensor: torch.Tensor, what: str) -> None:
-    """Set a buffer that is not in the state dict; its shape may depend on the rows that it saw last."""
+    """Set a buffer that is not in the state dict; its shape may depend on the last batch."""
     path, _, leaf = name.rpartition(".")
     owner = dict(module.named_modules()).get(path)
     if owner is None or leaf not in owner._buffers:
@@ -131,14 +131,14 @@ def _set_buffer(module: nn.Module, name: str, tensor: torch.Tensor, what: str) -
 def _refuse(difference: str | None, what: str) -> None:
     if difference:
         raise ModelFileError(
-            f"The tensors in the file are not those of {what}: {difference}. Give load_model the class (or an instance "
-            "of the same sizes) that was trained."
+            f"The tensors in the file are not those of {what}: {difference}. Pass load_model the class that was "
+            "trained, or an instance of the same sizes."
         )
 
 
 def settle_lazy_layers(module: nn.Module, row_shape: tuple[int, ...], dtype: torch.dtype) -> None:
-    """Let lazy layers, which have their values already, become what they are for: one forward pass."""
+    """Convert lazy layers, whose values are set already, to their final class by one forward pass."""
     if any(isinstance(layer, LazyModuleMixin) for layer in module.modules()):
         module.eval()
-        with torch.no_grad():  # a view of one element: a claimed row shape costs no memory
+        with torch.no_grad():  # a view of one element: a large shape in the file allocates no memory
             module(torch.zeros((), dtype=dtype).expand(2, *row_shape))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import KW_ONLY, dataclass
 from numbers import Integral
 from typing import Any
 
@@ -10,17 +11,8 @@ import pandas as pd
 
 from sktorch_acc._text import shorten
 from sktorch_acc.metrics import per_class_history
-from sktorch_acc.metrics._history import CURVES, history_of
-from sktorch_acc.plots._style import (
-    CLASS_COLORS,
-    GREY,
-    INK,
-    TRAIN,
-    VALID,
-    axes_for,
-    despine,
-    need_matplotlib,
-)
+from sktorch_acc.metrics._history import long_history
+from sktorch_acc.plots._style import CLASS_COLORS, GREY, INK, TRAIN, VALID, axes_for, despine, need_matplotlib
 
 __all__ = ["AccuracyCurveDisplay"]
 
@@ -32,10 +24,11 @@ _NAMES = {
 _DASHES = {("train", "exact"): "-", ("train", "running"): ":", ("valid", "exact"): "--"}
 
 
+@dataclass(eq=False, repr=False)
 class AccuracyCurveDisplay:
     """Accuracy after each epoch: training solid, running dotted, validation dashed.
 
-    Use :meth:`from_estimator` to make one.
+    Use :meth:`from_estimator` to create one.
 
     Parameters
     ----------
@@ -44,11 +37,11 @@ class AccuracyCurveDisplay:
     class_curves : DataFrame, default=None
         Accuracies of the classes, as :func:`~sktorch_acc.metrics.per_class_history` returns them.
     best_epoch : int, default=None
-        The epoch whose weights the estimator holds.
+        The epoch whose weights the estimator uses.
     majority : tuple of (label, float), default=None
-        The most frequent class of the fitted rows and its share: what always answering it scores.
+        The most frequent class of the fitted samples and its share: the accuracy of always predicting it.
     estimator_name : str, default=None
-        Name to show in the title.
+        Name in the title.
 
     Attributes
     ----------
@@ -61,7 +54,7 @@ class AccuracyCurveDisplay:
 
     See Also
     --------
-    sktorch_acc.metrics.per_class_history : The per-class figures.
+    sktorch_acc.metrics.per_class_history : The per-class accuracies.
 
     Examples
     --------
@@ -74,32 +67,18 @@ class AccuracyCurveDisplay:
     [('train', 'exact', None)]
     """
 
-    def __init__(
-        self,
-        curves: pd.DataFrame,
-        *,
-        class_curves: pd.DataFrame | None = None,
-        best_epoch: int | None = None,
-        majority: tuple[Any, float] | None = None,
-        estimator_name: str | None = None,
-    ) -> None:
-        self.curves = curves
-        self.class_curves = class_curves
-        self.best_epoch = best_epoch
-        self.majority = majority
-        self.estimator_name = estimator_name
+    curves: pd.DataFrame
+    _: KW_ONLY
+    class_curves: pd.DataFrame | None = None
+    best_epoch: int | None = None
+    majority: tuple[Any, float] | None = None
+    estimator_name: str | None = None
 
     @classmethod
     def from_estimator(
-        cls,
-        clf: Any,
-        *,
-        ax: Any = None,
-        per_class: bool = False,
-        name: str | None = None,
-        **plot_params: Any,
+        cls, clf: Any, *, ax: Any = None, per_class: bool = False, name: str | None = None, **plot_params: Any
     ) -> AccuracyCurveDisplay:
-        """Draw what a fitted estimator recorded; no data are needed and nothing is computed anew.
+        """Draw the accuracies that a fitted estimator recorded; no data are needed.
 
         Parameters
         ----------
@@ -108,7 +87,7 @@ class AccuracyCurveDisplay:
         ax : matplotlib Axes, default=None
             Axes to draw on; None: a new figure.
         per_class : bool, default=False
-            Draw the curves of each class too, without the running figures if there are exact ones.
+            Draw the curves of each class too, without the running ones if there are exact ones.
         name : str, default=None
             Name for the title; None: the estimator's class.
         **plot_params : dict
@@ -124,13 +103,13 @@ class AccuracyCurveDisplay:
         NotFittedError
             If `clf` is not fitted.
         ValueError
-            If `clf` keeps no `history_`, or its `history_` has no accuracy.
+            If `clf` has no `history_`, or its `history_` has no accuracy.
         """
         need_matplotlib(f"{cls.__name__}.from_estimator")
-        history = history_of(clf)
+        curves = long_history(clf, per_class=False).drop(columns="label")
         most = int(np.argmax(clf.class_count_))
         display = cls(
-            _overall_curves(history),
+            curves,
             class_curves=per_class_history(clf) if per_class else None,
             best_epoch=int(clf.best_epoch_),
             majority=(clf.classes_[most], float(clf.class_count_[most] / np.sum(clf.class_count_))),
@@ -146,9 +125,9 @@ class AccuracyCurveDisplay:
         ax : matplotlib Axes, default=None
             Axes to draw on; None: a new figure.
         n_highlighted : int, default=6
-            How many classes have a colour and a name, from 0 to 7. They are the ones with the lowest
-            accuracy at the best epoch, in validation if there is any; of the others, this one
-            accuracy is drawn as a thin grey line.
+            Number of classes with a colour and a name, from 0 to 7: those with the lowest accuracy at
+            the best epoch, on the validation samples if there are any. Of the other classes, only this
+            accuracy is drawn, as a thin grey line.
 
         Returns
         -------
@@ -158,7 +137,7 @@ class AccuracyCurveDisplay:
         Raises
         ------
         ValueError
-            If `n_highlighted` is not in [0, 7]: more colours cannot be told apart.
+            If `n_highlighted` is not in [0, 7]: more colours are hard to distinguish.
         """
         whole = isinstance(n_highlighted, Integral) and not isinstance(n_highlighted, bool)
         if not whole or not 0 <= n_highlighted <= len(CLASS_COLORS):
@@ -184,7 +163,7 @@ class AccuracyCurveDisplay:
             self._line((key[0], key[1], None), part, color=color, linewidth=2.0, zorder=4, label=name)
 
     def _draw_classes(self, curves: pd.DataFrame, n_highlighted: int) -> None:
-        """Colour the classes that are worst at the best epoch; the rest is a grey background."""
+        """Colour the classes with the lowest accuracy at the best epoch; draw the others in grey."""
         curves = _exact_if_any(curves)
         ranked = curves[curves["split"] == ("valid" if (curves["split"] == "valid").any() else "train")]
         order = self._worst_first(ranked)
@@ -202,13 +181,13 @@ class AccuracyCurveDisplay:
             self.ax_.plot([], [], color=GREY, linewidth=0.8, alpha=0.7, label=others)
 
     def _worst_first(self, ranked: pd.DataFrame) -> list[Any]:
-        """Order the classes by their accuracy at the best epoch; those without rows come last."""
+        """Order the classes by their accuracy at the best epoch; those without samples come last."""
         epoch = ranked["epoch"].max() if self.best_epoch is None else self.best_epoch
         at_best = ranked[ranked["epoch"] == epoch]
         return at_best.sort_values("accuracy", kind="stable")["label"].tolist()
 
     def _draw_marks(self) -> None:
-        """Draw the epoch whose weights are held, and what always answering one class would score."""
+        """Draw the best epoch, and the accuracy of always predicting the most frequent class."""
         if self.best_epoch is not None:
             self.ax_.axvline(self.best_epoch, color=GREY, linewidth=1, zorder=1)
             self.ax_.annotate(
@@ -221,13 +200,13 @@ class AccuracyCurveDisplay:
             self.ax_.axhline(share, color=GREY, linewidth=1, linestyle="-.", zorder=1, label=name)
 
     def _line(self, key: tuple[str, str, Any], part: pd.DataFrame, **style: Any) -> None:
-        marker = "o" if len(part) == 1 else None  # one epoch makes no line
+        marker = "o" if len(part) == 1 else None  # a single point is not visible as a line
         (self.lines_[key],) = self.ax_.plot(
             part["epoch"], part["accuracy"], linestyle=_DASHES[key[:2]], marker=marker, markersize=4, **style
         )
 
     def _label(self, *, beside: bool) -> None:
-        """Name axes and curves; the legend stands beside the curves only where nothing else can be there."""
+        """Label axes and curves; the legend is beside the curves only in a figure of its own."""
         from matplotlib.ticker import MaxNLocator
 
         ax = self.ax_
@@ -250,33 +229,11 @@ class AccuracyCurveDisplay:
 
 
 def _exact_if_any(long: pd.DataFrame) -> pd.DataFrame:
-    """Leave out running figures unless there are no others: three lines a class are too many."""
+    """Leave out running accuracies unless there are no others: three lines per class are too many."""
     exact = long[long["measure"] == "exact"]
     return exact if (exact["split"] == "train").any() else long
 
 
 def _curves_of(long: pd.DataFrame, *keys: str) -> list[tuple[Any, pd.DataFrame]]:
-    """Split a long table into its curves, in the order in which they first occur."""
+    """Split a long table into its curves, in order of first occurrence."""
     return list(long.groupby(list(keys), sort=False))
-
-
-def _overall_curves(history: pd.DataFrame) -> pd.DataFrame:
-    """Return the overall columns of `history_` in long form."""
-    parts = [
-        pd.DataFrame(
-            {
-                "epoch": history.index.to_numpy(),
-                "split": split,
-                "measure": measure,
-                "accuracy": history[column].to_numpy(),
-            }
-        )
-        for column, (split, measure) in CURVES.items()
-        if column in history
-    ]
-    if not parts:
-        raise ValueError(
-            "history_ has no accuracy: fitted with train_accuracy=None. "
-            f"Columns: {list(history.columns)}. Fit with train_accuracy='exact' or 'running'."
-        )
-    return pd.concat(parts, ignore_index=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import KW_ONLY, dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -16,21 +17,22 @@ __all__ = ["PerClassAccuracyDisplay"]
 
 
 class CrossValidated(Protocol):
-    """The part of ``PerClassCrossValidation`` that is drawn."""
+    """The attributes of ``PerClassCrossValidation`` that are drawn."""
 
     @property
     def table(self) -> pd.DataFrame:
-        """Per-class table over all test rows."""
+        """Per-class table over all test samples."""
 
     @property
     def folds(self) -> pd.DataFrame:
         """Accuracy by fold and class."""
 
 
+@dataclass(eq=False, repr=False)
 class PerClassAccuracyDisplay:
     """Accuracy of each class as bars, the worst class on top.
 
-    Use :meth:`from_estimator`, :meth:`from_predictions` or :meth:`from_cross_validation` to make one.
+    Use :meth:`from_estimator`, :meth:`from_predictions` or :meth:`from_cross_validation` to create one.
 
     Parameters
     ----------
@@ -41,7 +43,7 @@ class PerClassAccuracyDisplay:
         Accuracies of the folds of a cross-validation, with the labels of `table` as columns; they are
         drawn as dots.
     estimator_name : str, default=None
-        Name to show in the title.
+        Name in the title.
 
     Attributes
     ----------
@@ -50,16 +52,16 @@ class PerClassAccuracyDisplay:
     figure_ : matplotlib Figure
         Figure of the axes.
     bars_ : matplotlib BarContainer
-        The bars, from the worst class to the best; classes without rows come last.
+        The bars, from the worst class to the best; classes without samples come last.
     text_ : list of matplotlib Text
-        Correct and all rows of each class, in the order of the bars.
+        Correct predictions and support of each class, in the order of the bars.
     line_ : matplotlib Line2D
         Line at the overall accuracy.
 
     See Also
     --------
-    sktorch_acc.metrics.per_class_accuracy_table : The figures.
-    sklearn.metrics.ConfusionMatrixDisplay : Which classes are taken for which.
+    sktorch_acc.metrics.per_class_accuracy_table : The values.
+    sklearn.metrics.ConfusionMatrixDisplay : Which classes are confused with which.
 
     Examples
     --------
@@ -72,12 +74,10 @@ class PerClassAccuracyDisplay:
     ['1 of 2', '1 of 1']
     """
 
-    def __init__(
-        self, table: pd.DataFrame, *, folds: pd.DataFrame | None = None, estimator_name: str | None = None
-    ) -> None:
-        self.table = table
-        self.folds = folds
-        self.estimator_name = estimator_name
+    table: pd.DataFrame
+    _: KW_ONLY
+    folds: pd.DataFrame | None = None
+    estimator_name: str | None = None
 
     @classmethod
     def from_estimator(
@@ -167,7 +167,7 @@ class PerClassAccuracyDisplay:
     def from_cross_validation(
         cls, result: CrossValidated, *, name: str | None = None, ax: Any = None, **plot_params: Any
     ) -> PerClassAccuracyDisplay:
-        """Draw the accuracy of each class over the test rows of all folds; one dot per fold.
+        """Draw the accuracy of each class over the test samples of all folds; one dot per fold.
 
         Parameters
         ----------
@@ -194,9 +194,9 @@ class PerClassAccuracyDisplay:
         Parameters
         ----------
         ax : matplotlib Axes, default=None
-            Axes to draw on; None: a new figure, as high as the classes need.
+            Axes to draw on; None: a new figure, with a height for all classes.
         bar_kwargs : dict, default=None
-            Passed to ``matplotlib.axes.Axes.barh``, over the defaults.
+            Passed to ``matplotlib.axes.Axes.barh``; overrides the defaults.
 
         Returns
         -------
@@ -215,7 +215,7 @@ class PerClassAccuracyDisplay:
         return self
 
     def _draw_bars(self, rows: pd.DataFrame, bar_kwargs: dict[str, Any]) -> None:
-        """Bars, whiskers and counts; a class whose whole interval lies below overall stands out."""
+        """Draw bars, whiskers and counts; a class whose interval is below the overall accuracy is orange."""
         accuracy = rows["accuracy"].to_numpy()
         below = rows["high"].to_numpy() < self.table["accuracy"].iloc[-1]
         style = {"height": 0.68, "color": np.where(below, VALID, TRAIN), "alpha": 0.75, "zorder": 2}
@@ -225,18 +225,10 @@ class PerClassAccuracyDisplay:
         for end in ("low", "high"):
             self.ax_.plot(rows[end], places, "|", color=INK, markersize=5, zorder=4)
         counts = zip(places, rows["correct"], rows["support"], strict=True)
+        beside = {"xycoords": ("axes fraction", "data"), "xytext": (6, 0), "textcoords": "offset points"}
+        text = {"va": "center", "color": INK, "fontsize": "small", "annotation_clip": False}
         self.text_ = [
-            self.ax_.annotate(
-                f"{correct} of {support}" if support else "no rows",
-                (1, place),
-                xycoords=("axes fraction", "data"),
-                xytext=(6, 0),
-                textcoords="offset points",
-                va="center",
-                color=INK,
-                fontsize="small",
-                annotation_clip=False,
-            )
+            self.ax_.annotate(f"{correct} of {support}" if support else "no samples", (1, place), **beside, **text)
             for place, correct, support in counts
         ]
 
@@ -258,11 +250,11 @@ class PerClassAccuracyDisplay:
         ax.grid(axis="x", color=GREY, alpha=0.25, zorder=0)
         despine(ax, "top", "right", "left")
         ax.tick_params(axis="y", length=0)
-        notes = ["orange: all of it below overall"] if (rows["high"] < overall["accuracy"]).any() else []
+        notes = ["orange: interval below overall"] if (rows["high"] < overall["accuracy"]).any() else []
         notes += ["dots: folds"] if self.folds is not None else []
         note = f"\n({'; '.join(notes)})" if notes else ""
         ax.set_xlabel(f"accuracy within the class, with interval{note}", color=INK)
         name = "" if self.estimator_name is None else f"{shorten(self.estimator_name, 40)}: "
-        rights = f"{overall['correct']} of {overall['support']} rows"
-        title = f"{name}{overall['accuracy']:.3f} overall (dashed), {rights}"
+        counts = f"{overall['correct']} of {overall['support']} samples"
+        title = f"{name}{overall['accuracy']:.3f} overall (dashed), {counts}"
         ax.set_title(title, loc="left", fontsize="medium", color=INK)

@@ -1,28 +1,19 @@
-"""What both Displays share: colours and axes."""
+"""Colours and axes of both Displays."""
 
 from __future__ import annotations
 
 from typing import Any
 
-__all__ = [
-    "CLASS_COLORS",
-    "GREY",
-    "INK",
-    "TRAIN",
-    "VALID",
-    "axes_for",
-    "despine",
-    "need_matplotlib",
-]
+__all__ = ["CLASS_COLORS", "GREY", "INK", "TRAIN", "VALID", "axes_for", "despine", "need_matplotlib"]
 
-# Okabe and Ito (2008), "Color universal design": told apart with any common colour blindness.
+# Okabe and Ito (2008), "Color universal design": distinguishable with the common forms of colour blindness.
 TRAIN, VALID = "#0072B2", "#D55E00"  # blue, vermilion
 CLASS_COLORS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 GREY, INK = "#8C8C8C", "#404040"
 
 
 def need_matplotlib(owner: str) -> None:
-    """Say what to install before anything is computed."""
+    """Raise before anything is computed if matplotlib is missing."""
     try:
         import matplotlib  # noqa: F401
     except ImportError as err:
@@ -30,7 +21,7 @@ def need_matplotlib(owner: str) -> None:
 
 
 def axes_for(owner: str, ax: Any, size: tuple[float, float]) -> Any:
-    """Return the axes to draw on: those given, or those of a new figure; then pyplot is used."""
+    """Return the given axes, or those of a new pyplot figure."""
     need_matplotlib(owner)
     if ax is not None:
         return ax
@@ -40,7 +31,7 @@ def axes_for(owner: str, ax: Any, size: tuple[float, float]) -> Any:
 
 
 def despine(ax: Any, *sides: str) -> None:
-    """Hide the named sides of the frame and grey the rest."""
+    """Hide the named sides of the frame and draw the others in grey."""
     for side, spine in ax.spines.items():
         spine.set_visible(side not in sides)
         spine.set_color(GREY)

@@ -1,1 +1,1 @@
-"""Values, tensors and files without pickle: what model files, and later checkpoints, are written with."""
+"""Write and read values, tensors and files without pickle."""

@@ -1,8 +1,8 @@
-"""The file itself: a zip of two stored entries, every byte of which is accounted for.
+"""The file format: a zip archive of two entries, of which every byte is verified.
 
-Nothing is compressed, so that a file costs what it weighs. Names, sizes and checksums leave no choice about
-the bytes around the entries: a reader computes them again and compares, so that a file with an entry, a path, a
-link, a comment or a flipped bit too many is refused.
+The entries are not compressed, so that reading a file takes no more memory than its size. The names, sizes and
+checksums of the entries determine all other bytes. The reader computes these bytes and compares them, so that a file
+with another entry, path, link or comment, or with a changed bit, is refused.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ _CENTRAL = struct.Struct("<4s6H3L5H2L")
 _END = struct.Struct("<4s4H2LH")
 _END64 = struct.Struct("<4sQ2H2L4Q")
 _LOCATOR = struct.Struct("<4sLQL")
-_MAX_DIRECTORY = 64 * 2**10  # ours takes 130 bytes
-_FULL = 0xFFFFFFFF  # "see the zip64 record"
+_MAX_DIRECTORY = 64 * 2**10  # bytes; that of a model file takes 130
+_FULL = 0xFFFFFFFF  # means that the value is in the zip64 record
 _DATE = 1 << 5 | 1  # 1980-01-01: the same content gives the same file
 _MODE = (stat.S_IFREG | 0o644) << 16
 
@@ -50,7 +50,7 @@ class _Entry:
 
 
 def _frame(entries: Sequence[_Entry]) -> tuple[list[bytes], bytes]:
-    """Return the header before each entry, and the directory after the last."""
+    """Return the header before each entry, and the bytes after the last entry."""
     headers, directory, offset = [], b"", 0
     for entry in entries:
         name, large = entry.name.encode(), entry.size >= _FULL
@@ -82,12 +82,15 @@ def write_entries(target: Source, contents: Sequence[bytes]) -> None:
     Raises
     ------
     ModelFileError
-        If the manifest is larger than a reader accepts.
+        If the manifest is larger than `read_entries` accepts.
+    OSError
+        If the file cannot be written.
     """
     if len(contents[0]) > MAX_MANIFEST:
         raise ModelFileError(
-            f"The manifest would take {len(contents[0])} bytes, but at most {MAX_MANIFEST} are read back. Most of it "
-            "is history_ or classes_: shorten the history with clf.history_ = clf.history_.tail(1)."
+            f"The manifest would take {len(contents[0])} bytes, but at most {MAX_MANIFEST} can be loaded. Large parts "
+            "are classes_, history_ and what callbacks recorded in net_.history; clf.net_.history.clear() deletes the "
+            "latter."
         )
     entries = [_Entry(name, len(data), zlib.crc32(data)) for name, data in zip(NAMES, contents, strict=True)]
     headers, tail = _frame(entries)
@@ -100,7 +103,7 @@ def write_entries(target: Source, contents: Sequence[bytes]) -> None:
 
 
 def _replace(path: Path, parts: Iterable[bytes]) -> None:
-    """Write a new file beside `path`, make it durable, and put it in the place of `path`."""
+    """Write a temporary file in the folder of `path`, flush it to disk, and rename it to `path`."""
     new = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
     try:
         with open(new, "xb") as file:
@@ -117,7 +120,7 @@ def _replace(path: Path, parts: Iterable[bytes]) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make a rename durable, where the system lets folders be opened."""
+    """Flush a rename to disk, on systems where a folder can be opened."""
     with suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:
@@ -130,19 +133,19 @@ def _sync_folder(folder: Path) -> None:
 
 
 def read_entries(source: Source) -> tuple[bytes, bytes]:
-    """Return manifest and weights of a file whose every byte is as `write_entries` writes it.
+    """Return the manifest and the weights of a file, with every byte verified.
 
     Raises
     ------
     ModelFileError
-        If it is not such a file; the message says what is wrong with it.
+        If the file is not as `write_entries` writes it; the message says what is wrong.
     OSError
         If the file cannot be read.
     """
     with _opened(source) as file:
         size = file.seek(0, os.SEEK_END)
         entries = _directory(file, size)
-        _refuse_strangers(entries)
+        _check_entries(entries)
         entries.sort(key=lambda entry: NAMES.index(entry.name))
         content_size = sum(entry.size for entry in entries)
         headers, tail = _frame(entries) if content_size < size else ([], b"")
@@ -163,7 +166,7 @@ _AGAIN = "It is damaged, or save_model did not write it: save the model again."
 
 @contextmanager
 def _opened(source: Source) -> Any:
-    """Open a path for the body; take a binary file as it is."""
+    """Open a path; yield a binary file as it is."""
     if isinstance(source, (str, os.PathLike)):
         with open(source, "rb") as file:
             yield file
@@ -182,7 +185,7 @@ def _read_exactly(file: IO[bytes], start: int, size: int) -> bytes:
 
 
 def _directory(file: IO[bytes], size: int) -> list[_Entry]:
-    """Return what the zip's directory lists, whatever it is."""
+    """Return the entries that the directory of the zip lists, unverified."""
     end_at = size - _END.size
     end = _read_exactly(file, end_at, _END.size) if end_at >= 0 else b""
     if end[:4] != b"PK\5\6" or end[-2:] != b"\0\0":
@@ -194,7 +197,7 @@ def _directory(file: IO[bytes], size: int) -> list[_Entry]:
         *_, length, start = _END64.unpack(_read_exactly(file, record_at, _END64.size))
     if length > _MAX_DIRECTORY or start + length > size:
         raise ModelFileError(
-            f"The zip's directory claims {length} bytes at byte {start} of {size}; that of a model file takes about "
+            f"The zip's directory declares {length} bytes at byte {start} of {size}; that of a model file takes about "
             f"130. {_AGAIN}"
         )
     data, entries, at = _read_exactly(file, start, length), [], 0
@@ -207,16 +210,16 @@ def _directory(file: IO[bytes], size: int) -> list[_Entry]:
 def _not_an_archive(beginning: bytes) -> str:
     if beginning[:1] == b"\x80":
         return (
-            "The file is a pickle, which runs code when it is loaded: load_model never unpickles. If you made it "
-            "yourself, joblib.load(path) gives the estimator, and save_model writes it anew."
+            "The file is a pickle, which runs code when it is loaded: load_model does not unpickle. If you trust it, "
+            "load it with joblib.load(path) and save the estimator with save_model."
         )
     if beginning[:2] == b"PK":
         return "The file begins as a zip but does not end as one: it is truncated or damaged. Copy or save it again."
-    return f"The file is not a model file: it begins with {beginning!r}. Give load_model what save_model wrote."
+    return f"The file is not a model file: it begins with {beginning!r}. Pass a file that save_model wrote."
 
 
 def _central(data: bytes, at: int) -> tuple[_Entry, int]:
-    """Return the directory's entry at an offset, and the offset of the next."""
+    """Return the entry of the directory at an offset, and the offset of the next entry."""
     if data[at : at + 4] != b"PK\1\2" or at + _CENTRAL.size > len(data):
         raise ModelFileError(f"The zip's directory cannot be read from its byte {at} on. {_AGAIN}")
     fields = _CENTRAL.unpack_from(data, at)
@@ -230,8 +233,8 @@ def _central(data: bytes, at: int) -> tuple[_Entry, int]:
     return _Entry(name, size, crc, stored, method, flags, mode >> 16), stop
 
 
-def _refuse_strangers(entries: Sequence[_Entry]) -> None:
-    """Refuse a directory that lists anything but the two entries, each once, stored and plain."""
+def _check_entries(entries: Sequence[_Entry]) -> None:
+    """Raise an error unless the directory lists the two entries, each once, as uncompressed regular files."""
     names = [entry.name for entry in entries]
     for entry in entries:
         fault = _fault(entry)
@@ -247,11 +250,11 @@ def _refuse_strangers(entries: Sequence[_Entry]) -> None:
         raise ModelFileError(f"manifest.json declares {size} bytes; at most {MAX_MANIFEST} are read.")
 
 
-_ONLY = f"A model file holds {NAMES[0]} and {NAMES[1]}, each once, and nothing else: it was not written by save_model."
+_ONLY = f"A model file holds {NAMES[0]} and {NAMES[1]}, each once. save_model did not write this file."
 
 
 def _fault(entry: _Entry) -> str | None:
-    """Say what is wrong with an entry; None if nothing is."""
+    """Describe what is wrong with an entry; None if it is valid."""
     parts = entry.name.replace("\\", "/").split("/")
     if ".." in parts or parts[0] == "" or ":" in parts[0]:
         return "a path that leaves the archive"

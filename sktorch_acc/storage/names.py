@@ -1,7 +1,7 @@
-"""Classes and functions by name: a file holds names, the caller holds the objects.
+"""Classes and functions by name: a file contains names, and the caller passes the objects.
 
-Nothing is imported because a file names it. A name without a colon is one of torch's own classes, from a table
-made of torch's namespaces; ``package.module:Name`` is looked for among what the caller allows.
+A name from a file is never imported. A name without a colon is a class of torch or of this library, from a table;
+``package.module:Name`` is looked up among the objects that the caller allows.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from sktorch_acc.modules import MLP
 __all__ = ["Names", "is_named", "name_of"]
 
 
-# What may stand in a place that is called while loading, with arguments from the file: no layer that is as large
-# as a number says.
+# The classes that are allowed for parameters that are called while loading, with arguments from the file. Layers are
+# not: a number in the file would determine their size.
 _ROLES: dict[str, tuple[str, type, str]] = {
     "criterion": ("torch.nn.modules.loss", nn.Module, "a loss of torch"),
     "optimizer": ("torch.optim", torch.optim.Optimizer, "an optimizer of torch"),
@@ -31,7 +31,7 @@ _ROLES: dict[str, tuple[str, type, str]] = {
 
 @functools.cache
 def _table() -> dict[str, type]:
-    """Return what may be named without being allowed: layers, losses, optimizers, schedules, our modules."""
+    """Return the classes that are always allowed: torch's layers, losses, optimizers and schedules, and the MLP."""
     homes: tuple[tuple[str, Any, type], ...] = (
         ("torch.nn", nn, nn.Module),
         ("torch.optim", torch.optim, torch.optim.Optimizer),
@@ -61,12 +61,17 @@ def name_of(value: Any) -> str | None:
 
 
 class Names:
-    """What the names in a file may stand for.
+    """The objects that names in a file may refer to.
 
     Parameters
     ----------
     allow : iterable of classes and functions
-        The caller's own.
+        The argument of `load_model`.
+
+    Raises
+    ------
+    TypeError
+        If `allow` holds something else.
     """
 
     def __init__(self, allow: Iterable[Any]) -> None:
@@ -79,9 +84,9 @@ class Names:
                 self._allowed[name] = value
 
     def allowed(self, name: str) -> Any:
-        """Return the caller's object of a name; None if there is none.
+        """Return the allowed object with a name; None if there is none.
 
-        A class that was saved from a script (``__main__:Net``) is found under its name alone.
+        For a class that was saved from a script (``__main__:Net``) the module is not compared.
         """
         if name in self._allowed:
             return self._allowed[name]
@@ -92,12 +97,12 @@ class Names:
         return None
 
     def resolve(self, name: str, where: str) -> Any:
-        """Return the object of a name, for the parameter `where`.
+        """Return the object with a name, for the parameter `where`.
 
         Raises
         ------
         ModelFileError
-            If it is neither torch's and of the right kind, nor allowed.
+            If it is neither allowed nor a class of torch of the right kind.
         """
         home, base, kind = _ROLES.get(where, ("", object, "a class of torch"))
         found, own = self.allowed(name), _table().get(name)
@@ -106,7 +111,7 @@ class Names:
         if found is None:
             short = name.rpartition(":")[2].rpartition(".")[2]
             raise ModelFileError(
-                f"{where} is {name!r}, which is not {kind} and was not allowed. A model file cannot import: if you "
-                f"know it and want it, import it yourself and pass it as load_model(..., allow=[{short}])."
+                f"{where} is {name!r}, which is not {kind} and was not allowed. load_model does not import it: if "
+                f"you trust it, import it and pass load_model(..., allow=[{short}])."
             )
         return found

@@ -1,4 +1,4 @@
-"""What JSON must look like to be believed: a small language of specs, and the check."""
+"""Check the types of JSON values against a spec."""
 
 from __future__ import annotations
 
@@ -39,15 +39,15 @@ _PREDICATES: dict[str, Any] = {
 
 
 def check(value: Any, spec: Any, where: str) -> None:
-    """Refuse a value that is not what `spec` says.
+    """Raise an error for a value that does not match `spec`.
 
-    A spec is one of the names of `_PREDICATES`, perhaps followed by "or null"; a dict of specs describes an object
-    with exactly these keys, a list of one spec a list of such values.
+    A spec is one of the names in `_PREDICATES`, optionally followed by "or null", or a dict of specs for an object
+    with exactly these keys.
 
     Raises
     ------
     ModelFileError
-        If it is something else; `where` names the place.
+        If the value does not match; `where` is the place that the message names.
     """
     if isinstance(spec, dict):
         if type(value) is not dict or set(value) != set(spec):

@@ -1,4 +1,4 @@
-"""Strict JSON: one way to write it, and nothing read that could surprise."""
+"""Strict JSON: written in one form, and read without NaN, duplicate keys or deep nesting."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ _MAX_DEPTH = 200
 
 
 def parse(data: bytes) -> Any:
-    """Parse strict JSON: UTF-8, no NaN, no infinity, no key twice, and bounds on size and depth.
+    """Parse strict JSON: UTF-8 without NaN, infinity or duplicate keys, and of limited size and depth.
 
     Raises
     ------
     ModelFileError
-        If it is not that.
+        If `data` is not strict JSON.
     """
     limit_containers(data)
     try:
@@ -37,18 +37,18 @@ def parse(data: bytes) -> Any:
 
 
 def write(entries: Any) -> bytes:
-    """Return the JSON: ASCII, indented by one, the same on every machine."""
+    """Return ASCII JSON, indented by one space; the same on every machine."""
     data = json.dumps(entries, indent=1, ensure_ascii=True, allow_nan=False).encode("ascii")
     limit_containers(data)
     return data
 
 
 def limit_containers(data: bytes) -> None:
-    """Refuse more lists and objects than memory is meant for."""
+    """Raise an error for more lists and objects than may be loaded into memory."""
     if data.count(b"[") + data.count(b"{") > _MAX_CONTAINERS:
         raise ModelFileError(
             f"The manifest holds more than {_MAX_CONTAINERS} lists and objects: most of them are batches that "
-            "callbacks recorded in net_.history. clf.net_.history.clear() forgets them; history_ stays."
+            "callbacks recorded in net_.history. clf.net_.history.clear() deletes them; history_ is kept."
         )
 
 
@@ -63,7 +63,7 @@ def _limit_depth(value: Any) -> None:
 
 
 def _refuse_constant(text: str) -> float:
-    raise ValueError(f"{text} is no number of JSON")
+    raise ValueError(f"{text} is not a number of JSON")
 
 
 def _finite(text: str) -> float:
@@ -77,5 +77,5 @@ def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     entries = dict(pairs)
     if len(entries) != len(pairs):
         names = [name for name, _ in pairs]
-        raise ValueError(f"{next(name for name in names if names.count(name) > 1)[:40]!r} is there twice")
+        raise ValueError(f"{next(name for name in names if names.count(name) > 1)[:40]!r} is a duplicate key")
     return entries

@@ -1,4 +1,4 @@
-"""Tensors to safetensors and back, with names, dtypes and shapes verified before a value is used."""
+"""Convert tensors to safetensors and back; names, dtypes and shapes are verified before a value is used."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Tensors = Mapping[str, torch.Tensor]
 
 
 def table_of(tensors: Tensors) -> dict[str, Any]:
-    """Return dtype and shape of every tensor."""
+    """Return the dtype and the shape of every tensor."""
     return {
         name: {"dtype": str(tensor.dtype).removeprefix("torch."), "shape": list(tensor.shape)}
         for name, tensor in tensors.items()
@@ -24,12 +24,12 @@ def table_of(tensors: Tensors) -> dict[str, Any]:
 
 
 def pack(tensors: Tensors) -> bytes:
-    """Return tensors as safetensors, on the CPU; shared memory is written once per name.
+    """Return tensors as the bytes of a safetensors file; tensors that share memory are each stored in full.
 
     Raises
     ------
     ModelFileError
-        If a tensor has a dtype that safetensors does not know.
+        If safetensors cannot store a tensor.
     """
     seen: set[int] = set()
     plain = {}
@@ -45,12 +45,12 @@ def pack(tensors: Tensors) -> bytes:
 
 
 def unpack(data: bytes, table: Mapping[str, Any]) -> dict[str, torch.Tensor]:
-    """Return the tensors in `data`, verified against the manifest's table.
+    """Return the tensors in `data`, verified against the table of the manifest.
 
     Raises
     ------
     ModelFileError
-        If they are no safetensors, or others than the table says.
+        If `data` cannot be read, or holds other tensors than the table lists.
     """
     try:
         tensors = safetensors.torch.load(data)
@@ -59,7 +59,7 @@ def unpack(data: bytes, table: Mapping[str, Any]) -> dict[str, torch.Tensor]:
     if table_of(tensors) != table:
         odd = sorted(set(tensors) ^ set(table)) or [name for name in tensors if table_of(tensors)[name] != table[name]]
         raise ModelFileError(
-            f"weights.safetensors does not hold the tensors that manifest.json lists: {odd[:5]} differ. They belong to "
-            "another model."
+            f"weights.safetensors does not hold the tensors that manifest.json lists: {odd[:5]} differ. The two "
+            "parts are not from one model."
         )
     return tensors

@@ -1,6 +1,7 @@
-"""Parameters as JSON: what JSON has no word for is a one-key object that begins with a dollar sign.
+"""Convert values to JSON and back. A type that JSON does not have is an object with one key, such as ``$tuple``.
 
-Tensors and arrays go into the safetensors part and leave their name; classes and functions leave theirs.
+Tensors and arrays are stored in the safetensors part; the JSON refers to them by name. Classes and functions are
+stored by name.
 """
 
 from __future__ import annotations
@@ -26,32 +27,38 @@ _NONFINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 
 
 def plain_number(value: float) -> float | str:
-    """Return a float as JSON can hold it: NaN and infinity by name."""
+    """Return a float in a form that JSON can hold: NaN and infinity as strings."""
     return value if math.isfinite(value) else str(value)
 
 
 def number(value: Any) -> float:
-    """Return the float that `plain_number` stored."""
+    """Return the float that `plain_number` converted.
+
+    Raises
+    ------
+    ModelFileError
+        If `value` is not such a number.
+    """
     if type(value) is float or (type(value) is int and abs(value) < 2**1000):
         return float(value)
     if type(value) is str and value in _NONFINITE:
         return _NONFINITE[value]
-    raise ModelFileError(f"A number was expected in manifest.json, but {str(value)[:40]!r} came.")
+    raise ModelFileError(f"A number was expected in manifest.json, but got {str(value)[:40]!r}.")
 
 
 class Writer:
-    """Turns values into JSON, and keeps their tensors aside."""
+    """Convert values to JSON, and collect their tensors in `tensors`."""
 
     def __init__(self) -> None:
         self.tensors: dict[str, torch.Tensor] = {}
 
     def encode(self, value: Any, where: str, depth: int = 0) -> Any:
-        """Return a value as JSON can hold it; `where` names it in the error.
+        """Return a value in a form that JSON can hold; `where` is its name in messages.
 
         Raises
         ------
         ModelFileError
-            If it cannot be stored; the message says what to do.
+            If the value cannot be stored; the message says what to do.
         """
         if isinstance(value, np.generic) and value.dtype.kind in "biufU" and value.dtype.char != "g":
             value = value.item()
@@ -60,7 +67,7 @@ class Writer:
         if type(value) is float:
             return value if math.isfinite(value) else {"$float": str(value)}
         if isinstance(value, (torch.Tensor, np.ndarray)):
-            return self._aside(value, where)
+            return self._collect(value, where)
         if isinstance(value, torch.dtype):
             return {"$dtype": str(value).removeprefix("torch.")}
         if isinstance(value, torch.device):
@@ -80,11 +87,13 @@ class Writer:
         items = [self.encode(item, f"{where}[{i}]", depth) for i, item in enumerate(value)]
         return items if type(value) is list else {"$tuple": items}
 
-    def _aside(self, value: Any, where: str) -> dict[str, str]:
+    def _collect(self, value: Any, where: str) -> dict[str, str]:
         kind = "$tensor"
         if isinstance(value, np.ndarray):
             if value.dtype.kind not in "biuf" or value.dtype.char == "g":
-                raise ModelFileError(f"{where} is an array of dtype {value.dtype}: only arrays of numbers are stored.")
+                raise ModelFileError(
+                    f"{where} is an array of dtype {value.dtype}: only arrays of numbers and bools can be stored."
+                )
             kind, value = "$array", torch.from_numpy(np.ascontiguousarray(value.astype(value.dtype.newbyteorder("="))))
         name = f"value.{len(self.tensors)}"
         self.tensors[name] = value
@@ -94,8 +103,8 @@ class Writer:
         name = name_of(value)
         if name is None:
             raise ModelFileError(
-                f"{where} is a lambda, which has no name by which load_model could ask for it. Write it as a "
-                "function with def, or pass a class and its parameters."
+                f"{where} is a lambda, which cannot be stored by name. Write it as a function with def, or pass a "
+                "class and its parameters."
             )
         return name
 
@@ -108,9 +117,9 @@ def _refusal(value: Any, where: str) -> str:
     if isinstance(value, functools.partial):
         return f"{start} Pass the class as {where} and its arguments as {where}__<name>."
     if where.startswith("net_.history"):
-        return f"{start} A callback recorded it: clf.net_.history.clear() forgets it; history_ stays."
+        return f"{start} A callback recorded it: clf.net_.history.clear() deletes it; history_ is kept."
     if isinstance(value, np.random.RandomState):
-        return f"{start} Predictions do not depend on it: clf.set_params(random_state=None) or an int, then save."
+        return f"{start} Predictions do not depend on it: call clf.set_params(random_state=None) before saving."
     return (
         f"{start} Numbers, strings, lists, tuples, dicts, arrays, tensors, classes and functions can be stored: "
         "change it with set_params, or pickle the estimator."
@@ -118,26 +127,26 @@ def _refusal(value: Any, where: str) -> str:
 
 
 class Reader:
-    """Turns JSON back into values.
+    """Convert JSON to values.
 
     Parameters
     ----------
     tensors : mapping of str to Tensor
         The tensors of the file.
     names : Names
-        What names stand for.
+        The objects that names refer to.
     """
 
     def __init__(self, tensors: Mapping[str, torch.Tensor], names: Names) -> None:
         self._tensors, self._names = tensors, names
 
     def decode(self, value: Any, where: str, depth: int = 0) -> Any:
-        """Return the value that `Writer.encode` stored.
+        """Return the value that `Writer.encode` converted.
 
         Raises
         ------
         ModelFileError
-            If it is none, or names what the caller did not allow.
+            If the JSON is invalid, or contains a name that is not allowed.
         """
         if depth > 2 * _DEPTH:
             raise ModelFileError(f"{where} is nested more than {_DEPTH} levels deep.")
@@ -179,14 +188,14 @@ class Reader:
     def _dtype(self, content: Any, where: str) -> torch.dtype:
         dtype = _DTYPES.get(self._text(content, where))
         if dtype is None:
-            raise ModelFileError(f"{where} is {content!r}, which is no dtype of torch.")
+            raise ModelFileError(f"{where} is {content!r}, which is not a dtype of torch.")
         return dtype
 
     def _device(self, content: Any, where: str) -> torch.device:
         try:
             return torch.device(self._text(content, where))
         except RuntimeError as err:
-            raise ModelFileError(f"{where} is {content!r}, which is no device of torch.") from err
+            raise ModelFileError(f"{where} is {content!r}, which is not a device of torch.") from err
 
 
 _KEYS = (str, int, float, type(None))

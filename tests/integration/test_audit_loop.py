@@ -1,4 +1,4 @@
-"""A loop is watched while it runs: each mistake is named by its code, and the loop does what it did."""
+"""A loop is monitored while it runs: each error is reported with its code, and the loop does the same as before."""
 
 import ast
 import copy
@@ -17,8 +17,9 @@ import torch
 from torch import nn
 
 from sktorch_acc import AccuracyCounter, audit_loop
-from tests.mistakes import X, Y, mlp
-from tests.mistakes_in_loops import CLEAN, MISTAKES, Forwards, Metric, batches, count, parts, step
+from tests.mistakes.common import X, Y, mlp
+from tests.mistakes.loops import CLEAN, MISTAKES, batches, count, parts, step
+from tests.mistakes.loops.metrics import Forwards, Metric
 from tests.modules import DropNorm
 
 SCRIPTS = Path(__file__).parent / "scripts"
@@ -26,7 +27,7 @@ CE = nn.CrossEntropyLoss()
 
 
 @pytest.mark.parametrize("case", MISTAKES)
-def test_a_mistake_in_a_loop_is_named_by_its_code_and_no_other(case):
+def test_a_mistake_in_a_loop_is_reported_with_its_code_and_no_other(case):
     code, loop = MISTAKES[case]
     diagnosis = loop().diagnosis
     assert diagnosis.codes == [code], diagnosis
@@ -44,7 +45,7 @@ def test_nothing_is_found_in_a_clean_loop(case):
 
 
 def audited(script):
-    """Run a script with its loop, and all that follows, inside the block; return what it leaves."""
+    """Run a script with its loop, and all that follows, under audit; return its global names."""
     tree = ast.parse((SCRIPTS / f"{script}.py").read_text())
     trains = lambda node: isinstance(node, ast.For) and ("step()" in ast.unparse(node) or "train(" in ast.unparse(node))  # noqa: E731
     start = [trains(node) for node in tree.body].index(True)
@@ -57,7 +58,7 @@ def audited(script):
     return names
 
 
-# What `audit_loop` can see of the mistaken scripts; the others are for the figure or for `diagnose`.
+# What `audit_loop` can find in the scripts; the rest is for `explain_accuracy` and `diagnose`.
 IN_SCRIPTS = {
     "mistake_mean_of_batches": [],
     "mistake_optimizer_of_another_model": ["ACC-F2"],
@@ -65,7 +66,7 @@ IN_SCRIPTS = {
 
 
 @pytest.mark.parametrize("script", sorted(path.stem for path in SCRIPTS.glob("*.py")))
-def test_a_script_is_blamed_for_its_own_mistake_alone(script):
+def test_only_the_error_of_a_script_is_reported(script):
     assert audited(script)["audit"].diagnosis.codes == IN_SCRIPTS.get(script, [])
 
 
@@ -73,7 +74,7 @@ def test_a_script_is_blamed_for_its_own_mistake_alone(script):
 
 
 class Remembers(nn.Module):
-    """Everything that a forward pass can move: running statistics, a counter, generators."""
+    """Everything that a forward pass can change: running statistics, a counter, generators."""
 
     def __init__(self):
         super().__init__()
@@ -100,14 +101,14 @@ class StopError(Exception):
 
 
 def train(audit, optimizer, raises=None, accumulate=1, closure=False, metric=None):
-    """A loop with everything in it; returns what must be the same with and without an audit."""
+    """Run a loop with everything in it; return what must be the same with and without an audit."""
     torch.manual_seed(0)
     random.seed(0)
     np.random.seed(0)  # noqa: NPY002
     model, criterion = Remembers(), nn.CrossEntropyLoss()
     optimizer = optimizer(model.parameters())
     metric = AccuracyCounter(3) if metric is None else metric
-    figures, losses = [], []
+    accuracies, losses = [], []
 
     def backward(x, y):
         loss = criterion(model(x), y)
@@ -116,7 +117,7 @@ def train(audit, optimizer, raises=None, accumulate=1, closure=False, metric=Non
 
     caught = None
     try:
-        with audit(model, optimizer, criterion=criterion, metric=metric) as watch:
+        with audit(model, optimizer, criterion=criterion, metric=metric) as monitor:
             for _ in range(2):
                 model.train()
                 metric.reset()
@@ -134,19 +135,19 @@ def train(audit, optimizer, raises=None, accumulate=1, closure=False, metric=Non
                 with torch.inference_mode():
                     for x, y in batches(48):
                         metric.update(model(x), y)
-                figures.append(float(metric.compute()))
-                if watch is not None:
-                    watch.epoch(figures[-1])
+                accuracies.append(float(metric.compute()))
+                if monitor is not None:
+                    monitor.epoch(accuracies[-1])
     except (StopError, KeyboardInterrupt, GeneratorExit) as err:
         caught = err
     assert caught is raises
-    assert_nothing_is_left(model, optimizer, criterion, metric)
+    assert_no_hook_is_left(model, optimizer, criterion, metric)
     return {
         "weights": bits(model.state_dict()),
         "gradients": [None if p.grad is None else bits(p.grad) for p in model.parameters()],
         "optimizer": bits(optimizer.state_dict()),
         "modes": [layer.training for layer in model.modules()],
-        "figures": (figures, losses),
+        "accuracies": (accuracies, losses),
         "metric": bits(vars(metric)),
         "torch": bits(torch.get_rng_state()),
         "numpy": str(np.random.get_state()),  # noqa: NPY002
@@ -154,7 +155,7 @@ def train(audit, optimizer, raises=None, accumulate=1, closure=False, metric=Non
     }
 
 
-def assert_nothing_is_left(model, optimizer, criterion, metric):
+def assert_no_hook_is_left(model, optimizer, criterion, metric):
     for module in (*model.modules(), criterion):
         assert not module._forward_hooks
         assert not module._forward_pre_hooks
@@ -167,21 +168,21 @@ def assert_nothing_is_left(model, optimizer, criterion, metric):
     assert not {"update", "compute", "reset", "forward"} & vars(metric).keys()
 
 
-def unwatched(*_, **__):
+def unaudited(*_, **__):
     return nullcontext()
 
 
 class Draws(Metric):
-    """A metric of a part of the rows, which it draws; it starts anew from a generator too."""
+    """A metric of a random part of the samples, whose reset draws too."""
 
     def reset(self):
         super().reset()
         self.offset = random.random()
 
     def update(self, outputs, targets):
-        rows = torch.randperm(len(outputs))[: np.random.randint(1, len(outputs))]  # noqa: NPY002
-        self.right += ((outputs if outputs.ndim == 1 else outputs.argmax(dim=1))[rows] == targets[rows]).sum()
-        self.rows += len(rows)
+        drawn = torch.randperm(len(outputs))[: np.random.randint(1, len(outputs))]  # noqa: NPY002
+        self.correct += ((outputs if outputs.ndim == 1 else outputs.argmax(dim=1))[drawn] == targets[drawn]).sum()
+        self.samples += len(drawn)
 
 
 OPTIMIZERS = {
@@ -203,36 +204,36 @@ HOW = {
 
 @pytest.mark.parametrize("how", HOW)
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_a_loop_does_the_same_bits_with_and_without_an_audit(optimizer, how):
+def test_a_loop_is_bit_identical_with_and_without_an_audit(optimizer, how):
     make = lambda: {k: v() if isinstance(v, type) else v for k, v in HOW[how].items()}  # noqa: E731
-    watched = train(audit_loop, OPTIMIZERS[optimizer], **make())
-    assert watched == train(unwatched, OPTIMIZERS[optimizer], **make())
+    audited_state = train(audit_loop, OPTIMIZERS[optimizer], **make())
+    assert audited_state == train(unaudited, OPTIMIZERS[optimizer], **make())
 
 
-def test_a_closure_does_the_same_bits():
+def test_a_closure_is_bit_identical_with_and_without_an_audit():
     lbfgs = lambda p: torch.optim.LBFGS(p, lr=0.1, max_iter=3)  # noqa: E731
-    assert train(audit_loop, lbfgs, closure=True) == train(unwatched, lbfgs, closure=True)
+    assert train(audit_loop, lbfgs, closure=True) == train(unaudited, lbfgs, closure=True)
 
 
-def test_batches_that_a_copy_of_the_metric_is_asked_for_move_no_generator():
+def test_the_copy_of_the_metric_changes_no_generator():
     def updated(audit):
         torch.manual_seed(0)
         random.seed(0)
         np.random.seed(0)  # noqa: NPY002
         model, optimizer = parts()
         metric = Draws()
-        with audit(model, optimizer, metric=metric) as watch:
+        with audit(model, optimizer, metric=metric) as monitor:
             for i in range(6):
                 metric.update(torch.tensor([0.2, 0.7, 0.3, 2.0 * (i % 2)]), torch.tensor([1, 0, 1, 0]))
-        asked = None if watch is None else sum(watch._metric._asked.values())
-        return asked, (bits(torch.get_rng_state()), str(np.random.get_state()), random.getstate())  # noqa: NPY002
+        tried = None if monitor is None else sum(monitor._metric._tried.values())
+        return tried, (bits(torch.get_rng_state()), str(np.random.get_state()), random.getstate())  # noqa: NPY002
 
-    asked, generators = updated(audit_loop)
-    assert asked == 6
-    assert generators == updated(unwatched)[1]
+    tried, generators = updated(audit_loop)
+    assert tried == 6
+    assert generators == updated(unaudited)[1]
 
 
-def test_two_audits_of_one_loop_see_the_same_and_change_nothing():
+def test_two_audits_of_one_loop_agree_and_change_nothing():
     audits = []
 
     def twice(*args, **kwargs):
@@ -242,8 +243,8 @@ def test_two_audits_of_one_loop_see_the_same_and_change_nothing():
         stack.__class__ = type("Both", (ExitStack,), {"__enter__": lambda self: self})
         return stack
 
-    watched = train(twice, OPTIMIZERS["Adam"])
-    assert watched == train(unwatched, OPTIMIZERS["Adam"])
+    audited_state = train(twice, OPTIMIZERS["Adam"])
+    assert audited_state == train(unaudited, OPTIMIZERS["Adam"])
     assert audits[0].diagnosis == audits[1].diagnosis
 
 
@@ -257,13 +258,13 @@ def test_the_inner_audit_may_end_last():
     metric.update(model(X), Y)
     assert second._metric._seen == 240
     second.__exit__(None, None, None)
-    assert vars(metric).keys() == {"right", "rows"}
+    assert vars(metric).keys() == {"correct", "samples"}
     metric.reset()
     metric.update(model(X), Y)
-    assert metric.rows == 240
+    assert metric.samples == 240
 
 
-def test_copies_made_in_the_loop_are_not_watched():
+def test_copies_made_in_the_loop_are_not_monitored():
     model, optimizer = parts(DropNorm(6, 3))
     metric = AccuracyCounter(3)
     with audit_loop(model, optimizer, criterion=CE, metric=metric) as audit:
@@ -287,18 +288,18 @@ def test_copies_made_in_the_loop_are_not_watched():
             other.update(torch.eye(3), torch.arange(3))
             assert other.compute() == 1.0
         assert metric.support.sum() == 240
-        passes = audit._watcher.graphs.made
+        passes = audit._monitor.graphs.made
         assert all(not other._optimizer_step_post_hooks for other in optimizers)
     assert passes == 2 * len(batches())
 
 
 def tensors_of(rows):
-    """Tensors of so many rows that are alive, whoever holds them."""
+    """Number of tensors with so many rows that are alive."""
     gc.collect()
     return sum(issubclass(type(thing), torch.Tensor) and thing.shape[:1] == (rows,) for thing in gc.get_objects())
 
 
-def test_an_audit_keeps_neither_model_nor_rows():
+def test_an_audit_keeps_neither_model_nor_data():
     model, optimizer = parts()
     criterion, metric = nn.CrossEntropyLoss(), AccuracyCounter(3)
     assert tensors_of(37) == 0
@@ -308,7 +309,7 @@ def test_an_audit_keeps_neither_model_nor_rows():
             z = step(model, optimizer, x, y, criterion)[0]
             metric.update(z, y)
             del x, y, z
-        assert tensors_of(37) == 2  # the rows of the last batch, and its targets
+        assert tensors_of(37) == 2  # the last batch and its targets
         audit.epoch(0.5)
     held = [weakref.ref(thing) for thing in (model, *model.parameters(), optimizer, criterion, metric)]
     del model, optimizer, criterion, metric
@@ -321,7 +322,7 @@ def test_an_audit_keeps_neither_model_nor_rows():
 
 
 def compiled_loop(audit, how):
-    """A loop of which a part is compiled as a whole, so that nothing in it may break the graph."""
+    """A loop with a part that is compiled without graph breaks."""
     model, optimizer = parts(DropNorm(6, 3))
     criterion = nn.CrossEntropyLoss()
     whole = {"fullgraph": True, "backend": "eager"}
@@ -329,28 +330,28 @@ def compiled_loop(audit, how):
     loss_of = lambda x, y: criterion(called(x), y)  # noqa: E731
     loss_of = torch.compile(loss_of, **whole) if how == "function" else loss_of
     torch.manual_seed(0)
-    with audit(called if how == "module" else model, optimizer, criterion=criterion) as watch:
+    with audit(called if how == "module" else model, optimizer, criterion=criterion) as monitor:
         for _ in range(2):
             for x, y in batches()[:-1]:
                 optimizer.zero_grad()
                 loss_of(x, y).backward()
                 optimizer.step()
             count(called)
-    return watch, bits(model.state_dict())
+    return monitor, bits(model.state_dict())
 
 
 @pytest.mark.parametrize(("how", "codes"), [("function", []), ("module", ["ACC-E4"])])
-def test_compiled_parts_of_a_loop_are_compiled_as_without_the_audit(how, codes):
-    compiled_loop(unwatched, how)  # what torch does the first time in a process moves its generator
+def test_compiled_parts_of_a_loop_are_the_same_without_the_audit(how, codes):
+    compiled_loop(unaudited, how)  # the first time in a process changes torch's generator
     torch.compiler.reset()
     audit, weights = compiled_loop(audit_loop, how)
     torch.compiler.reset()
-    assert weights == compiled_loop(unwatched, how)[1]
-    assert audit.diagnosis.codes == codes  # inside of what is compiled nothing is seen
+    assert weights == compiled_loop(unaudited, how)[1]
+    assert audit.diagnosis.codes == codes  # compiled code is not monitored
     assert audit.diagnosis.subject.endswith("1 epoch, 14 steps")
 
 
-def test_a_module_that_is_watched_cannot_be_scripted_and_the_error_says_so():
+def test_a_monitored_module_cannot_be_scripted_and_the_error_says_so():
     model, optimizer = parts()
     with audit_loop(model, optimizer), warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -362,11 +363,11 @@ def test_a_module_that_is_watched_cannot_be_scripted_and_the_error_says_so():
         assert torch.equal(traced(X), model(X))
 
 
-# ------------------------------------------------------------------ odd modules, and what goes wrong
+# ------------------------------------------------------------------ unusual modules, and errors
 
 
-class Odd(nn.Module):
-    """Returns what it is told to make of its logits."""
+class Returns(nn.Module):
+    """Returns a function of its logits."""
 
     def __init__(self, makes):
         super().__init__()
@@ -387,9 +388,9 @@ class Odd(nn.Module):
         (lambda z: "text", lambda out: torch.zeros(32, 3, requires_grad=True)),
     ],
 )
-def test_modules_that_return_anything_are_watched(makes, logits):
+def test_modules_that_return_other_things_than_tensors_are_monitored(makes, logits):
     torch.manual_seed(0)
-    model = Odd(makes)
+    model = Returns(makes)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     with audit_loop(model, optimizer, criterion=CE) as audit:
         for x, y in batches()[:-1]:
@@ -399,7 +400,7 @@ def test_modules_that_return_anything_are_watched(makes, logits):
     assert audit.diagnosis.codes == (["ACC-F2"] if lost else ["ACC-F6"])
 
 
-def test_targets_of_any_size_are_watched():
+def test_targets_of_any_size_are_monitored():
     model, optimizer = parts()
     ignoring = nn.CrossEntropyLoss(ignore_index=-(2**40))
     with audit_loop(model, optimizer, criterion=ignoring) as audit:
@@ -409,7 +410,7 @@ def test_targets_of_any_size_are_watched():
     assert audit.diagnosis.codes == []
 
 
-def test_a_metric_that_raises_is_given_back():
+def test_a_metric_that_raises_is_restored():
     class Refuses(Metric):
         def update(self, outputs, targets):
             raise StopError
@@ -418,10 +419,10 @@ def test_a_metric_that_raises_is_given_back():
     metric = Refuses()
     with pytest.raises(StopError), audit_loop(model, optimizer, metric=metric):
         metric.update(model(X), Y)
-    assert vars(metric).keys() == {"right", "rows"}
+    assert vars(metric).keys() == {"correct", "samples"}
 
 
-def test_a_method_of_the_instance_is_put_back():
+def test_a_method_of_the_instance_is_restored():
     metric, model = Metric(), mlp()
     own = metric.update
     metric.update = own
@@ -429,15 +430,15 @@ def test_a_method_of_the_instance_is_put_back():
         assert metric.update is not own
         metric.update(model(X), Y)
     assert metric.update is own
-    assert metric.rows == 240
+    assert metric.samples == 240
 
 
-def test_a_loop_that_cannot_be_watched_runs_as_without_the_audit():
+def test_a_loop_runs_to_its_end_if_the_audit_fails():
     class Broken(dict):
         def values(self):
             raise StopError("no values")
 
-    model = Odd(lambda z: Broken(logits=z))
+    model = Returns(lambda z: Broken(logits=z))
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     before = model.layer.weight.detach().clone()
     with audit_loop(model, optimizer) as audit:
@@ -447,12 +448,12 @@ def test_a_loop_that_cannot_be_watched_runs_as_without_the_audit():
             optimizer.step()
             audit.epoch()
     assert not torch.equal(before, model.layer.weight)
-    with pytest.raises(RuntimeError, match="could not be watched") as caught:
+    with pytest.raises(RuntimeError, match="The audit failed") as caught:
         _ = audit.diagnosis
     assert isinstance(caught.value.__cause__, StopError)
 
 
-def test_what_was_seen_before_an_error_is_told():
+def test_what_was_seen_before_an_error_is_reported():
     model, optimizer = parts()
     audit = audit_loop(model, optimizer, criterion=CE)
 
@@ -470,7 +471,7 @@ def test_what_was_seen_before_an_error_is_told():
     assert audit.diagnosis.subject == "Sequential in a loop of 1 epoch, 8 steps"
 
 
-def test_an_evaluation_after_the_loop_is_no_epoch():
+def test_an_evaluation_after_the_loop_is_not_an_epoch():
     model, optimizer = parts()
     with audit_loop(model, optimizer, criterion=CE) as audit:
         for x, y in batches():
@@ -480,7 +481,7 @@ def test_an_evaluation_after_the_loop_is_no_epoch():
     assert audit.diagnosis.subject == "Sequential in a loop of 1 epoch, 8 steps"
 
 
-def test_several_mistakes_are_told_together_errors_first():
+def test_several_findings_are_reported_together_errors_first():
     model, optimizer = parts(DropNorm(6, 3))
     metric = AccuracyCounter(3)
     kept = []
@@ -502,12 +503,12 @@ def test_several_mistakes_are_told_together_errors_first():
     assert all(finding.advice for finding in diagnosis.findings)
     messages = {finding.code: finding.message for finding in diagnosis.findings}
     assert "Gradients are being accumulated; call zero_grad(): in 23 of 24 steps" in messages["ACC-F6"]
-    assert "The metric has seen 720 rows but the epoch has 240: reset it each epoch." in messages["ACC-A6"]
+    assert "The metric has seen 720 samples but the epoch has 240: it is not reset" in messages["ACC-A6"]
     assert "Module still in eval mode at the start of epoch 2: 16 steps were" in messages["ACC-E4"]
     assert "'BatchNorm1d', 'Dropout'" in messages["ACC-E4"]
 
 
-# ------------------------------------------------------------------ the answer, and what is refused
+# ------------------------------------------------------------------ arguments
 
 
 def in_a_block(epoch):
@@ -528,9 +529,9 @@ def scripted():
         return torch.jit.script(nn.Linear(2, 2))
 
 
-@pytest.mark.parametrize("figure", [None, 0, 1, 0.5, 54.3, torch.tensor(0.5), np.float32(0.5), np.array(0.5)])
-def test_figures_of_every_kind_are_taken(figure):
-    assert in_a_block(lambda audit: audit.epoch(figure)).diagnosis.codes == []
+@pytest.mark.parametrize("accuracy", [None, 0, 1, 0.5, 54.3, torch.tensor(0.5), np.float32(0.5), np.array(0.5)])
+def test_accuracies_of_every_type_are_accepted(accuracy):
+    assert in_a_block(lambda audit: audit.epoch(accuracy)).diagnosis.codes == []
 
 
 @pytest.mark.parametrize(
@@ -546,9 +547,9 @@ def test_figures_of_every_kind_are_taken(figure):
         (lambda: audit_loop(*parts(), criterion="ce"), TypeError, "criterion must be a loss"),
         (lambda: audit_loop(*parts(), metric=AccuracyCounter), TypeError, "AccuracyCounter: a class, not an object"),
         (lambda: audit_loop(*parts(), metric=count), TypeError, "function: without update, compute, reset"),
-        (lambda: audit_loop(*parts()).epoch(0.5), RuntimeError, "belongs into the block"),
-        (lambda: in_a_block(lambda audit: None).epoch(0.5), RuntimeError, "belongs into the block"),
-        (lambda: audit_loop(*parts()).diagnosis, RuntimeError, "Nothing was watched yet"),
+        (lambda: audit_loop(*parts()).epoch(0.5), RuntimeError, "inside the block"),
+        (lambda: in_a_block(lambda audit: None).epoch(0.5), RuntimeError, "inside the block"),
+        (lambda: audit_loop(*parts()).diagnosis, RuntimeError, "Nothing was monitored yet"),
         (lambda: in_a_block(lambda audit: None).__enter__(), RuntimeError, "used before"),
         (lambda: in_a_block(lambda audit: audit.__enter__()), RuntimeError, "used before"),
         (lambda: in_a_block(lambda audit: audit.epoch("0.5")), TypeError, "0-d tensor or None, but got a str"),
@@ -559,6 +560,6 @@ def test_figures_of_every_kind_are_taken(figure):
         (lambda: in_a_block(lambda audit: audit.epoch(-0.1)), ValueError, "at least 0"),
     ],
 )
-def test_what_cannot_be_watched_is_refused(call, error, message):
+def test_what_cannot_be_monitored_raises(call, error, message):
     with pytest.raises(error, match=message):
         call()

@@ -1,4 +1,4 @@
-"""Each mistake is built for real, in somebody's loop or in an estimator, and exactly its code is named."""
+"""Each error is built for real, in a training loop or an estimator, and exactly its code is reported."""
 
 import copy
 import pickle
@@ -16,7 +16,8 @@ from torch.utils.data import (
 )
 
 from sktorch_acc import TorchClassifier, diagnose, overfit_check
-from tests.mistakes import (
+from tests.mistakes.common import TWO, X, Y, mlp, of_module
+from tests.mistakes.data import (
     CLEAN_DATA,
     CLEAN_LOADERS,
     CLEAN_OUTPUTS,
@@ -24,15 +25,10 @@ from tests.mistakes import (
     FRAME,
     LOADERS,
     OUTPUTS,
-    TWO,
-    X,
-    Y,
     loader,
-    mlp,
-    of_module,
     unscaled,
 )
-from tests.mistakes_in_fits import CLEAN_ESTIMATORS, CLEAN_LOOPS, ESTIMATORS, LOOPS, fitted, of_fitted
+from tests.mistakes.fits import CLEAN_ESTIMATORS, CLEAN_LOOPS, ESTIMATORS, LOOPS, fitted, of_fitted
 from tests.modules import DropNorm
 
 CE = nn.CrossEntropyLoss()
@@ -43,23 +39,23 @@ def joined(**tables):
 
 
 MISTAKES = joined(loader=LOADERS, output=OUTPUTS, data=DATA, estimator=ESTIMATORS, loop=LOOPS)
-RIGHT = joined(
+CLEAN = joined(
     loader=CLEAN_LOADERS, output=CLEAN_OUTPUTS, data=CLEAN_DATA, estimator=CLEAN_ESTIMATORS, loop=CLEAN_LOOPS
 )
 
 
 @pytest.mark.parametrize("case", MISTAKES)
 @pytest.mark.filterwarnings("ignore:Converting a tensor with requires_grad")
-def test_a_mistake_is_named_by_its_code_and_no_other(case):
+def test_a_mistake_is_reported_with_its_code_and_no_other(case):
     code, made = MISTAKES[case]
     diagnosis = made()
     assert diagnosis.codes == [code], diagnosis
     assert f"[{code}]" in str(diagnosis)
 
 
-@pytest.mark.parametrize("case", RIGHT)
-def test_nothing_is_found_where_nothing_is_wrong(case):
-    diagnosis = RIGHT[case]()
+@pytest.mark.parametrize("case", CLEAN)
+def test_nothing_is_found_in_correct_code(case):
+    diagnosis = CLEAN[case]()
     assert diagnosis.findings == (), diagnosis
     assert str(diagnosis).endswith("nothing found.")
 
@@ -68,7 +64,7 @@ def test_nothing_is_found_where_nothing_is_wrong(case):
 
 
 class Remembers(nn.Module):
-    """Everything that a forward pass can move: running statistics, a counter, caches, generators."""
+    """Everything that a forward pass can change: running statistics, a counter, caches, generators."""
 
     def __init__(self, fails_after=10**6):
         super().__init__()
@@ -81,7 +77,7 @@ class Remembers(nn.Module):
     def forward(self, x):
         self.calls += 1
         if self.calls > self.fails_after:
-            raise ArithmeticError("the module gives up")
+            raise ArithmeticError("the module fails")
         self.sizes.append(len(x))
         self.seen += 1
         self.last = x.mean(dim=0)
@@ -90,7 +86,7 @@ class Remembers(nn.Module):
 
 
 def fingerprint(model, optimizer, data):
-    """All bits that diagnose must not move."""
+    """All bits that diagnose must not change."""
     tensors = {f"{k}={v.dtype}": v.detach().numpy().tobytes() for k, v in model.state_dict().items()}
     grads = {n: None if p.grad is None else (id(p.grad), p.grad.numpy().tobytes()) for n, p in model.named_parameters()}
     return {
@@ -117,7 +113,7 @@ def loop_in_the_middle(fails_after=10**6):
         trained_by.zero_grad()
         CE(model(X[rows]), Y[rows]).backward()
         trained_by.step()
-    model.layers[1].eval()  # a layer in a mode of its own
+    model.layers[1].eval()  # a layer in another mode
     model.fails_after = model.calls + fails_after
     del model.cached
     data = DataLoader(TensorDataset(X, Y), batch_size=40, shuffle=True, generator=torch.Generator().manual_seed(3))
@@ -125,7 +121,7 @@ def loop_in_the_middle(fails_after=10**6):
 
 
 @pytest.mark.parametrize("calls", range(12))
-def test_a_loop_goes_on_as_if_nobody_had_looked_also_if_the_module_raises(calls):
+def test_diagnose_changes_nothing_also_if_the_module_raises(calls):
     model, optimizer, data = loop_in_the_middle(fails_after=calls)
     before = fingerprint(model, optimizer, data)
     try:
@@ -135,7 +131,7 @@ def test_a_loop_goes_on_as_if_nobody_had_looked_also_if_the_module_raises(calls)
     assert fingerprint(model, optimizer, data) == before
 
 
-def test_the_memory_test_changes_nothing():
+def test_overfit_check_changes_nothing():
     model, optimizer, data = loop_in_the_middle()
     before = fingerprint(model, optimizer, data)
     assert overfit_check(model, X, Y).codes == []
@@ -157,10 +153,15 @@ def test_an_estimator_is_not_changed(settings):
     assert not hasattr(unfitted, "n_features_in_")
 
 
-# ------------------------------------------------------------------ the answer, and what is refused
+def test_what_fit_would_refuse_is_a_finding_of_both_functions():
+    frozen = TorchClassifier(mlp().requires_grad_(False))
+    assert diagnose(frozen, X, Y).codes == overfit_check(frozen, X, Y).codes == ["ACC-F2"]
 
 
-def test_errors_come_first_and_every_form_says_the_same():
+# ------------------------------------------------------------------ the diagnosis, and invalid arguments
+
+
+def test_errors_come_first_in_every_form():
     rows, model = unscaled(), mlp(3, nn.Softmax(dim=1))
     diagnosis = of_module(model, rows, Y, loader=loader(drop_last=True))
     assert diagnosis.codes == ["ACC-C1", "ACC-A3", "ACC-D4"]
@@ -169,7 +170,7 @@ def test_errors_come_first_and_every_form_says_the_same():
     assert frame.columns.tolist() == ["code", "severity", "message", "advice"]
     assert frame["code"].tolist() == diagnosis.codes
     text, html = str(diagnosis), diagnosis._repr_html_()
-    assert text.startswith("Diagnosis of Sequential on 240 rows: 3 findings.")
+    assert text.startswith("Diagnosis of Sequential on 240 samples: 3 findings.")
     assert all(finding.message in text for finding in diagnosis.findings)
     assert html.count("<tr>") == 4
     assert of_module(mlp()).to_frame().columns.tolist() == frame.columns.tolist()
@@ -196,7 +197,7 @@ def test_the_column_is_named():
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
-        (lambda: diagnose("model", X, Y), TypeError, "nn.Module or a TorchClassifier is needed, but got a str"),
+        (lambda: diagnose("model", X, Y), TypeError, "Expected an nn.Module or a TorchClassifier, but got a str"),
         (
             lambda: diagnose(make_pipeline(StandardScaler(), TorchClassifier()), X, Y),
             TypeError,
@@ -204,15 +205,15 @@ def test_the_column_is_named():
         ),
         (lambda: diagnose(StandardScaler(), X, Y), TypeError, "got a StandardScaler"),
         (lambda: diagnose(mlp(), X, Y, loader=[1]), TypeError, "DataLoader, but got a list"),
-        (lambda: diagnose(mlp(), X, Y[:9]), ValueError, "240 rows of X and 9 of y"),
+        (lambda: diagnose(mlp(), X, Y[:9]), ValueError, "X has 240 and y has 9"),
         (lambda: diagnose(mlp(), X, np.full(240, "fox")), ValueError, r"numpy.unique\(y"),
-        (lambda: diagnose(mlp(), X[:0], Y[:0]), ValueError, "no rows"),
+        (lambda: diagnose(mlp(), X[:0], Y[:0]), ValueError, "no samples"),
         (lambda: diagnose(nn.LazyLinear(3), X, Y), ValueError, "lazy layers"),
         (lambda: diagnose(mlp(), X[:, :2], Y), RuntimeError, "shapes cannot be multiplied"),
         (lambda: overfit_check(nn.LazyLinear(3), X, Y), ValueError, "lazy layers"),
         (lambda: overfit_check("model", X, Y), TypeError, "got a str"),
     ],
 )
-def test_what_cannot_be_examined_is_refused(call, error, message):
+def test_what_cannot_be_examined_raises(call, error, message):
     with pytest.raises(error, match=message):
         call()

@@ -13,7 +13,7 @@ from torch import nn
 from sktorch_acc import TorchClassifier
 from sktorch_acc._global_state import split_seed
 from sktorch_acc.data import stratified_holdout
-from tests.modules import DropNorm, Ensemble, Images, LogProbabilities, OneLogit, OneProbability
+from tests.modules import DropNorm, Ensemble, Floats, Images, LogProbabilities, OneLogit, OneProbability
 
 N = 60
 X, INDICES = make_classification(N, 6, n_informative=4, n_classes=3, random_state=0)
@@ -142,6 +142,42 @@ class Reloads(Callback):
 def test_weights_that_come_back_at_an_epochs_end_are_recognised():
     clf = TorchClassifier(DropNorm, max_epochs=4, callbacks=[Reloads], lr=0.05, random_state=0).fit(X, Y)
     assert clf.best_epoch_ == 2
+    assert_exact(clf, X, Y)
+
+
+class BringsBack(Callback):
+    """Bring back the weights of epoch 2, which are those of epoch 1, and name an epoch as the best."""
+
+    def __init__(self, named):
+        self.named = named
+
+    def on_epoch_end(self, net, **kwargs):
+        if len(net.history) == 1:
+            self.first_ = copy.deepcopy(net.module_.state_dict())
+        if len(net.history) == 2:
+            self.second_ = copy.deepcopy(net.module_.state_dict())
+
+    def on_train_end(self, net, **kwargs):
+        net.module_.load_state_dict(self.second_)
+        if self.named is not None:
+            self.best_epoch_ = self.named
+
+
+@pytest.mark.parametrize(("named", "expected"), [(1, 1), (2, 2), (None, 2), (3, 2)])
+def test_of_epochs_with_equal_weights_the_one_that_a_callback_names_is_the_best(named, expected):
+    clf = TorchClassifier(
+        Floats,
+        max_epochs=4,
+        lr=0.05,
+        lr_scheduler=torch.optim.lr_scheduler.LambdaLR,
+        lr_scheduler__lr_lambda=lambda epoch: 0.0 if epoch == 1 else 1.0,  # nothing moves in epoch 2
+        callbacks=[BringsBack(named)],
+        random_state=0,
+    ).fit(X, Y)
+    callback = clf.callbacks_[0][1]
+    assert all(torch.equal(value, callback.second_[name]) for name, value in callback.first_.items())
+    assert clf.n_iter_ == 4
+    assert clf.best_epoch_ == expected
     assert_exact(clf, X, Y)
 
 
@@ -300,7 +336,7 @@ def test_a_thousand_classes():
 @pytest.mark.parametrize(
     "settings", [{}, {"validation_fraction": 0.2}, {"module": LogProbabilities, "criterion": nn.NLLLoss}]
 )
-def test_with_weights_that_do_not_move_the_running_figure_is_the_exact_one(settings):
+def test_with_weights_that_do_not_change_the_running_accuracy_is_the_exact_one(settings):
     clf = TorchClassifier(**settings, lr=1e-30, max_epochs=3, batch_size=7, random_state=0)
     clf.fit(X, Y)
     history = clf.history_

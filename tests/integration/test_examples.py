@@ -1,4 +1,4 @@
-"""Every example runs as a script and leaves its picture."""
+"""Every example runs as a script and writes a plot."""
 
 import runpy
 import sys
@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.py"))
 
 
 @pytest.mark.parametrize("script", EXAMPLES, ids=lambda script: script.stem)
-def test_it_runs_and_leaves_a_picture(script, tmp_path, monkeypatch, capsys):
+def test_it_runs_and_writes_a_plot(script, tmp_path, monkeypatch, capsys):
     import matplotlib.pyplot as plt
 
     before = plt.get_backend()
@@ -21,10 +23,10 @@ def test_it_runs_and_leaves_a_picture(script, tmp_path, monkeypatch, capsys):
     finally:
         plt.close("all")
         plt.switch_backend(before)
-    (picture,) = tmp_path.iterdir()
-    assert picture.suffix == ".png"
-    assert picture.stat().st_size > 10_000
-    assert f"picture: {picture}" in capsys.readouterr().out
+    (plot,) = tmp_path.iterdir()
+    assert plot.suffix == ".png"
+    assert plot.stat().st_size > 10_000
+    assert f"plot: {plot}" in capsys.readouterr().out
 
 
 def test_there_are_some():

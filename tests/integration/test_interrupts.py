@@ -71,7 +71,7 @@ def test_in_the_first_epoch_nothing_is_fitted():
     assert not hasattr(clf, "classes_")
 
 
-def test_in_a_continued_fit_it_goes_back_to_where_that_began():
+def test_a_fit_that_continues_restores_the_weights_it_began_with():
     clf = classifier(max_epochs=1, warm_start=True, module__at=7).fit(X, Y)
     before = clf.predict_proba(X)
     with pytest.raises(KeyboardInterrupt):
@@ -137,6 +137,7 @@ def test_a_handler_of_the_users_own_decides_what_a_signal_means(where, monkeypat
     assert clf.n_iter_ == 6
 
 
+@pytest.mark.slow
 def test_in_a_child_process_during_epoch_three(tmp_path):
     script = tmp_path / "child.py"
     script.write_text(

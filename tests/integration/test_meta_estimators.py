@@ -175,6 +175,7 @@ def test_a_column_transformer_feeds_it_a_mixed_table(flowers):
     assert make_pipeline(columns, classifier()).fit(X, y).score(X, y) > 0.9
 
 
+@pytest.mark.slow
 def test_cross_validate_in_two_workers_returns_the_estimators(flowers):
     X, y = flowers
     serial = cross_validate(scaled(), X, y, cv=3, return_estimator=True, error_score="raise")

@@ -16,6 +16,7 @@ from sklearn.preprocessing import StandardScaler
 from sktorch_acc import TorchClassifier
 from tests.modules import DropNorm
 
+torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))])  # with the first optimizer of a process torch sets a variable
 GRID = {"torchclassifier__lr": [0.001, 0.003, 0.01, 0.03], "torchclassifier__module__hidden": [4, 8]}
 
 
@@ -79,6 +80,7 @@ def test_a_search_does_not_depend_on_the_global_generators():
 
 
 @pytest.mark.parametrize("n_threads", ["auto", 1, 2])
+@pytest.mark.slow
 def test_workers_of_joblib_train_the_same_models_as_one_process(n_threads):
     X, y = load_iris(return_X_y=True)
     clf = TorchClassifier(DropNorm, max_epochs=3, n_threads=n_threads, random_state=0)
@@ -86,6 +88,7 @@ def test_workers_of_joblib_train_the_same_models_as_one_process(n_threads):
     assert cross_val_score(clf, X, y, cv=3, n_jobs=2, error_score="raise").tolist() == serial.tolist()
 
 
+@pytest.mark.slow
 def test_a_worker_uses_no_more_threads_than_it_was_given():
     """joblib divides the cores among its workers: inside one, torch has one thread on two cores."""
     from joblib import Parallel, delayed
@@ -95,7 +98,7 @@ def test_a_worker_uses_no_more_threads_than_it_was_given():
 
 
 def threads_in_fit(n_threads):
-    """Fit, and tell the threads used by the session, those available, and those before and after."""
+    """Fit; return the threads of the model, those available, and those before and after."""
     X, y = load_iris(return_X_y=True)
     before = torch.get_num_threads()
     clf = TorchClassifier(max_epochs=1, n_threads=n_threads, random_state=0).fit(X, y)

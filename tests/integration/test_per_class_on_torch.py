@@ -49,7 +49,7 @@ def test_a_label_unseen_in_fit_has_a_row_with_accuracy_zero():
     assert table.loc["intern", ["support", "correct", "accuracy"]].tolist() == [4, 0, 0.0]
 
 
-def test_the_long_history_has_every_figure():
+def test_the_long_history_has_every_accuracy():
     clf = classifier(validation_fraction=0.2).fit(X, Y)
     long = per_class_history(clf)
     assert len(long) == 5 * 3 * 3

@@ -1,4 +1,4 @@
-"""Per-class scorers wherever scikit-learn takes `scoring=`."""
+"""Per-class scorers in the functions of scikit-learn with an argument `scoring`."""
 
 import numpy as np
 import pandas as pd
@@ -76,7 +76,7 @@ def test_cross_validate_gives_the_recalls_of_scikit_learn(clf, form):
 
 
 @pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("n_jobs", [None, 2])
+@pytest.mark.parametrize("n_jobs", [None, pytest.param(2, marks=pytest.mark.slow)])
 def test_folds_without_a_class_keep_its_key_and_score_nan(form, n_jobs):
     clf = DummyClassifier()
     scores = cross_validate(clf, X, y, cv=KFold(3), scoring=FORMS[form](y), n_jobs=n_jobs, error_score="raise")
@@ -85,7 +85,7 @@ def test_folds_without_a_class_keep_its_key_and_score_nan(form, n_jobs):
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_a_class_that_a_fold_has_on_neither_side_scores_nan(form):
+def test_a_class_that_a_fold_lacks_in_training_and_test_scores_nan(form):
     scores = cross_validate(DummyClassifier(), X, y, cv=TimeSeriesSplit(2), scoring=FORMS[form](y), error_score="raise")
     assert np.isnan(scores["test_acc[tech]"]).tolist() == [True, False]
 
@@ -119,7 +119,7 @@ def test_scorers_mix_with_those_of_scikit_learn():
 
 
 @pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("n_jobs", [None, 2])
+@pytest.mark.parametrize("n_jobs", [None, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_search_refits_by_one_class(form, n_jobs):
     search = GridSearchCV(
         make_pipeline(StandardScaler(), GaussianNB()),
@@ -136,8 +136,8 @@ def test_a_search_refits_by_one_class(form, n_jobs):
 
 
 @pytest.mark.filterwarnings("ignore:One or more of the test scores are non-finite:UserWarning")
-def test_a_fold_without_the_class_does_not_decide_a_search():
-    # Of the two folds, the second tests no row of tech: the mean over both is NaN for every candidate.
+def test_a_fold_without_the_class_does_not_affect_a_search():
+    # The second of two folds has no sample of tech: the mean over both is NaN for every candidate.
     rows = np.arange(150)
     cv = [(rows[::2], rows[1::2]), (rows[50:], rows[:50])]
     grid = {"strategy": ["most_frequent", "constant"], "constant": ["tech"]}
@@ -201,8 +201,8 @@ def test_a_scoring_monitor_records_the_worst_class():
     assert last == per_class_accuracy_score(y, clf.predict(X)).min()
 
 
-def test_permutation_importance_says_which_feature_hurts_a_class():
-    # Only column 0 tells tech from the rest.
+def test_permutation_importance_finds_the_feature_of_a_class():
+    # Only column 0 separates tech from the other classes.
     rng = np.random.default_rng(0)
     Z = np.column_stack([numbers == 2, numbers == 1, rng.normal(size=150)]).astype(float)
     clf = LogisticRegression().fit(Z, y)
@@ -228,7 +228,7 @@ def test_permutation_importance_says_which_feature_hurts_a_class():
     ],
     ids=FORMS,
 )
-def test_weights_are_routed_to_the_scorers_that_ask(routing, scoring):
+def test_weights_are_routed_to_the_scorers_that_request_them(routing, scoring):
     weight = np.random.default_rng(0).integers(0, 4, 150).astype(float)
     clf = GaussianNB().set_fit_request(sample_weight=True)
     cv = StratifiedKFold(3)
@@ -242,7 +242,7 @@ def test_weights_are_routed_to_the_scorers_that_ask(routing, scoring):
     assert search.cv_results_["split0_test_acc[tech]"].tolist() == [scores["test_acc[tech]"][0]]
 
 
-def test_weights_are_not_routed_to_scorers_that_do_not_ask(routing):
+def test_weights_are_not_routed_to_scorers_that_do_not_request_them(routing):
     clf = GaussianNB().set_fit_request(sample_weight=True)
     scoring = PerClassAccuracyScoring(y).set_score_request(sample_weight=False)
     weight = np.linspace(0, 1, 150)

@@ -106,6 +106,7 @@ def test_setting_a_state_leaves_the_state_alone():
     assert "_versions" in state
 
 
+@pytest.mark.slow
 def test_a_pickle_predicts_the_same_bits_in_a_new_process(tmp_path):
     clf = small(TwoLayers, n_threads=1)
     joblib.dump((clf, X), tmp_path / "clf.joblib")

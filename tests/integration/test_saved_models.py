@@ -43,6 +43,7 @@ np.savez(sys.argv[2], proba=clf.predict_proba(np.load(sys.argv[3])), classes=clf
     ids=["the same", "ASCII and the farthest time zone", "weights_only"],
 )
 @pytest.mark.filterwarnings("ignore:X does not have valid feature names")
+@pytest.mark.slow
 def test_a_new_process_predicts_the_same_bits(tmp_path, settings):
     X = pd.DataFrame(table(), columns=["ä", "b", "c", "d"])
     dates = np.array(["2026-03-29T02:30", "2026-10-25T02:30", "2027-01-01T00:00"], dtype="M8[m]")
@@ -73,6 +74,7 @@ def _fork(work):
 
 
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+@pytest.mark.slow
 def test_a_kill_at_a_hundred_moments_leaves_the_old_model_or_the_new_one(tmp_path):
     path, X = tmp_path / "model.sktorch", table()
     models = [small(TwoLayers, X, random_state=seed, module__hidden=1000) for seed in (0, 1)]
@@ -101,8 +103,8 @@ def test_a_kill_at_a_hundred_moments_leaves_the_old_model_or_the_new_one(tmp_pat
     assert list(tmp_path.glob(".model.sktorch.*.tmp")), "no kill came while a file was being written"
 
 
-def test_the_first_format_loads_for_ever():
-    """Do not write these files anew: that people have such files is what is tested.
+def test_files_of_format_1_can_be_loaded():
+    """Do not regenerate these files: they stand for the files that users have.
 
     Weights and rows are multiples of powers of two, so that the logits are exact on every machine.
     """

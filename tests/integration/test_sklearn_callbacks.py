@@ -1,4 +1,4 @@
-"""scikit-learn's callbacks: native progress, the oracle of our figures, stopping, teardown."""
+"""scikit-learn's callbacks: progress, accuracies equal to those of `ScoringMonitor`, stopping, teardown."""
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ Y = np.array(["fox", "cat", "dog"])[INDICES]
 
 
 class Recorder:
-    """A callback that writes down what it hears."""
+    """A callback that records its calls."""
 
     def __init__(self, stop_after=None):
         self.events, self.stop_after = [], stop_after
@@ -51,7 +51,7 @@ def test_a_fit_is_a_task_with_an_epoch_task_each():
 @pytest.mark.parametrize(
     "settings", [{}, {"validation_fraction": 0.2}, {"early_stopping": True, "validation_fraction": 0.2}]
 )
-def test_the_scoring_monitor_gives_the_same_figures_every_epoch_and_class(settings):
+def test_the_scoring_monitor_gives_the_same_accuracies_every_epoch_and_class(settings):
     scoring = {"train_acc": "accuracy"}
     for label in ("cat", "dog", "fox"):
         scoring[f"train_acc[{label}]"] = make_scorer(recall_score, labels=[label], average="macro")
@@ -117,6 +117,7 @@ def test_under_a_search_the_bar_of_each_candidates_fit_advances_by_epoch(estimat
     assert Counts.epochs == (2 * 2 + 1) * 3
 
 
+@pytest.mark.slow
 def test_the_bar_is_drawn_under_a_search_in_two_processes(capfd):
     search = GridSearchCV(classifier(), {"lr": [0.01, 0.1]}, cv=2, n_jobs=2, error_score="raise")
     search.set_callbacks(ProgressBar()).fit(X, Y)

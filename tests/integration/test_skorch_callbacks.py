@@ -28,7 +28,7 @@ def recorded(clf, name):
 
 
 @pytest.mark.parametrize("use_caching", [True, False])
-def test_epoch_scoring_on_the_holdout_gives_our_figure(use_caching):
+def test_epoch_scoring_on_the_holdout_gives_our_accuracy(use_caching):
     clf = fit(cb.EpochScoring("accuracy", lower_is_better=False, use_caching=use_caching, name="theirs"))
     assert recorded(clf, "theirs") == clf.history_["valid_acc"].tolist()
     best = [row["theirs_best"] for row in clf.net_.history]
@@ -36,12 +36,12 @@ def test_epoch_scoring_on_the_holdout_gives_our_figure(use_caching):
     assert all(isinstance(flag, bool) for flag in best)
 
 
-def test_epoch_scoring_on_train_with_caching_gives_the_running_figure():
+def test_epoch_scoring_on_train_with_caching_gives_the_running_accuracy():
     clf = fit(cb.EpochScoring("accuracy", lower_is_better=False, on_train=True, name="theirs"))
     assert recorded(clf, "theirs") == clf.history_["train_acc_running"].tolist()
 
 
-def test_epoch_scoring_on_train_without_caching_gives_the_exact_figure():
+def test_epoch_scoring_on_train_without_caching_gives_the_exact_accuracy():
     clf = fit(cb.EpochScoring("accuracy", lower_is_better=False, on_train=True, use_caching=False, name="theirs"))
     assert recorded(clf, "theirs") == clf.history_["train_acc"].tolist()
 

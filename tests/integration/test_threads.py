@@ -25,6 +25,7 @@ def test_small_steps_take_one_thread_and_large_ones_what_torch_would_use():
     assert chosen(64, SMALL) == torch.get_num_threads()
 
 
+@pytest.mark.slow
 def test_workers_of_joblib_do_not_use_more_threads_than_their_share(monkeypatch):
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
         monkeypatch.delenv(name, raising=False)

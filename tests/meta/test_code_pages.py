@@ -1,4 +1,4 @@
-"""The pages of docs/codes are what the catalogue makes, and the catalogue knows every code that can be named."""
+"""The pages of docs/codes are those of the catalogue, which has every code of the package."""
 
 import importlib.util
 import re
@@ -33,6 +33,7 @@ def made(maker):
         return maker.all_files()
 
 
+@pytest.mark.slow
 def test_the_pages_are_those_that_the_generator_makes(made):
     written = {path.name: path.read_text(encoding="utf-8") for path in (DOCS / "codes").glob("*.md")}
     assert sorted(written) == sorted(made)
@@ -40,7 +41,8 @@ def test_the_pages_are_those_that_the_generator_makes(made):
     assert different == [], "run: python docs/make_codes.py"
 
 
-def test_the_wrong_code_is_named_and_the_right_code_is_not(maker, made):
+@pytest.mark.slow
+def test_the_wrong_code_gives_the_catalogue_code_and_the_right_code_none(maker, made):
     for page in maker.PAGES:
         wrong, right = made[f"ACC-{page.code}.md"].split("## Right")
         outputs = [re.search(r"It prints\n\n```text\n(.*?)\n```", half, re.DOTALL).group(1) for half in (wrong, right)]
@@ -48,7 +50,7 @@ def test_the_wrong_code_is_named_and_the_right_code_is_not(maker, made):
         assert "ACC-" not in outputs[1], page.code
 
 
-def test_every_code_that_the_package_can_name_has_a_page(maker):
+def test_every_code_of_the_package_has_a_page(maker):
     sources = "".join(path.read_text(encoding="utf-8") for path in ROOT.rglob("*.py"))
     named = set(re.findall(r"[\"\[]ACC-([A-H]\d+)[\"\]]", sources))
     assert named - {page.code for page in maker.PAGES} == set()

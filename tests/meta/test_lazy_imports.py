@@ -13,6 +13,7 @@ PACKAGE = Path(sktorch_acc.__file__).parent
 
 
 @pytest.mark.parametrize("room", ["metrics", "plots", "model_selection"])
+@pytest.mark.slow
 def test_importing_a_room_for_any_classifier_leaves_torch_and_matplotlib_unloaded(room):
     code = (
         f"import sys, sktorch_acc.{room}; "

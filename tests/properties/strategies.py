@@ -1,4 +1,4 @@
-"""What the properties are tried on: labels of every kind, in every container."""
+"""Strategies for the property tests: labels of every kind, in every container."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -67,7 +67,7 @@ def labelled_with_subset(draw: st.DrawFn) -> tuple[Labelled, list[Any]]:
 
 @st.composite
 def labelled_with_counts(draw: st.DrawFn) -> tuple[Labelled, list[int]]:
-    """Labels, and how often each row is repeated; 0 removes it, at least one row stays."""
+    """Labels, and how often each sample is repeated; 0 removes it, at least one sample stays."""
     data = draw(labelled())
     n = len(data.true)
     counts = draw(st.lists(st.integers(0, 3), min_size=n, max_size=n).filter(any))

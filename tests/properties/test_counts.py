@@ -1,4 +1,4 @@
-"""Counts do not depend on how rows are cut or ordered, and equal scikit-learn's."""
+"""Counts do not depend on batches or order, and equal scikit-learn's."""
 
 import numpy as np
 import torch
@@ -12,10 +12,10 @@ from sktorch_acc import AccuracyCounter
 @st.composite
 def problems(draw):
     n_classes = draw(st.integers(2, 6))
-    n_rows = draw(st.integers(1, 60))
+    n_samples = draw(st.integers(1, 60))
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    targets = torch.as_tensor(rng.integers(0, n_classes, n_rows))
-    scores = torch.as_tensor(rng.standard_normal((n_rows, n_classes)).round(1))
+    targets = torch.as_tensor(rng.integers(0, n_classes, n_samples))
+    scores = torch.as_tensor(rng.standard_normal((n_samples, n_classes)).round(1))
     return n_classes, scores, targets
 
 

@@ -31,6 +31,7 @@ def test_the_accuracy_is_always_true(seed, form):
 
 
 @given(seed=seeds, form=st.sampled_from(FORMS))
+@pytest.mark.slow
 def test_the_formula_of_the_loop_is_listed_and_two_decimals_are_never_certain(seed, form):
     outputs, targets, batch_size, _ = problem_of(seed)
     _, values = loop_values(outputs, targets, batch_size)
@@ -99,6 +100,7 @@ def first_among_unique():
 
 
 @pytest.mark.parametrize("form", ["{:.4f}", "{:.6f}"])
+@pytest.mark.slow
 def test_a_value_that_no_other_loop_prints_is_named(first_among_unique, form):
     flags = [flag for (precision, _), found in first_among_unique.items() if precision == form for flag in found]
     assert np.mean(flags) >= 0.97

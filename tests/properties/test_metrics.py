@@ -1,4 +1,4 @@
-"""Claims about per-class figures that hold for any labels."""
+"""Properties of per-class accuracies that hold for any labels."""
 
 import numpy as np
 import pandas as pd
@@ -28,7 +28,7 @@ def test_within_class_accuracy_equals_recall_of_scikit_learn(data: Labelled):
 
 
 @given(labelled_with_subset())
-def test_a_subset_of_labels_gives_the_same_figures_in_its_own_order(case):
+def test_a_subset_of_labels_gives_the_same_accuracies_in_its_own_order(case):
     data, labels = case
     expected = recall_score(data.true, data.pred, labels=labels, average=None, zero_division=np.nan)
     assert same(per_class_accuracy_score(data.y_true, data.y_pred, labels=labels), expected)
@@ -54,7 +54,7 @@ def test_overall_row_equals_accuracy_score_and_class_counts_sum_to_it(data: Labe
 
 
 @given(labelled_with_subset())
-def test_table_counts_what_a_loop_over_the_rows_counts(case):
+def test_table_counts_equal_those_of_a_loop_over_the_samples(case):
     data, labels = case
     table = per_class_accuracy_table(data.y_true, data.y_pred, labels=labels)
     rest = sorted({*data.true, *data.pred} - set(labels))
@@ -82,7 +82,7 @@ def test_table_is_in_the_sorted_order_of_all_labels(data: Labelled):
 
 
 @given(labelled(), st.randoms(use_true_random=False))
-def test_order_of_rows_changes_nothing(data: Labelled, random):
+def test_order_of_samples_changes_nothing(data: Labelled, random):
     order = list(range(len(data.true)))
     random.shuffle(order)
     shuffled = per_class_accuracy_table([data.true[i] for i in order], [data.pred[i] for i in order])
@@ -90,7 +90,7 @@ def test_order_of_rows_changes_nothing(data: Labelled, random):
 
 
 @given(labelled_with_subset())
-def test_permuting_the_labels_permutes_the_figures(case):
+def test_permuting_the_labels_permutes_the_accuracies(case):
     data, labels = case
     table = per_class_accuracy_table(data.y_true, data.y_pred, labels=labels)
     turned = per_class_accuracy_table(data.y_true, data.y_pred, labels=labels[::-1])
@@ -99,7 +99,7 @@ def test_permuting_the_labels_permutes_the_figures(case):
 
 
 @given(labelled_with_counts())
-def test_integer_weights_equal_repeated_rows(case):
+def test_integer_weights_equal_repeated_samples(case):
     data, counts = case
     true, pred = np.repeat(data.true, counts), np.repeat(data.pred, counts)
     labels = sorted({*data.true, *data.pred})
@@ -113,7 +113,7 @@ def test_integer_weights_equal_repeated_rows(case):
 
 
 @given(labelled(), st.integers(0, 2**31))
-def test_weighted_figures_agree_with_scikit_learn(data: Labelled, seed):
+def test_weighted_accuracies_agree_with_scikit_learn(data: Labelled, seed):
     weight = np.random.default_rng(seed).uniform(0.1, 3, len(data.true))
     labels = sorted(set(data.true))
     expected = recall_score(data.true, data.pred, labels=labels, average=None, sample_weight=weight)
@@ -143,7 +143,7 @@ def test_constant_weights_change_no_accuracy(data: Labelled, weight):
 
 
 @given(labelled())
-def test_worst_class_is_the_minimum_over_classes_with_rows(data: Labelled):
+def test_worst_class_is_the_minimum_over_classes_with_samples(data: Labelled):
     expected = min(oracles.within(data.true, data.pred, label) for label in set(data.true))
     assert worst_class_accuracy_score(data.y_true, data.y_pred) == expected
 

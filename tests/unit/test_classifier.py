@@ -142,7 +142,7 @@ def test_the_list_of_wrong_values_is_complete():
             ValueError,
             r"monitor='valid_acc\[rare\]' is NaN in the first epoch.*no row of that class",
         ),
-        ({"validation_fraction": 0.001}, ValueError, "holds out no row"),
+        ({"validation_fraction": 0.001}, ValueError, "holds out no sample"),
         ({"optimizer": nn.Linear}, TypeError, "optimizer=Linear must make a torch optimizer"),
         ({"optimizer": lambda parameters, lr: 3}, TypeError, "must make a torch optimizer, but made a int"),
         ({"lr_scheduler": torch.optim.lr_scheduler.StepLR}, TypeError, "StepLR cannot be built.*lr_scheduler__<name>"),
@@ -212,7 +212,7 @@ def test_unseen_labels_count_as_wrong_with_one_warning():
     y = Y.copy().astype(object)
     y[:3] = "lynx"
     with pytest.warns(
-        AccuracyWarning, match=r"not seen in fit: \['lynx'\] \(3 of 40 rows, counted as wrong\)"
+        AccuracyWarning, match=r"not seen in fit: \['lynx'\] \(3 of 40 samples, counted as wrong\)"
     ) as caught:
         score = clf.score(X, y)
     assert len(caught) == 1
@@ -282,6 +282,7 @@ def test_labels_of_any_kind_come_back_as_they_were(kind):
         assert clf.classes_.dtype.kind == expected[kind]
 
 
+@pytest.mark.slow
 def test_sorted_labels_are_stratified():
     data = load_iris()
     clf = TorchClassifier(lr=0.01, max_epochs=40, random_state=0)
@@ -302,7 +303,7 @@ def test_images_and_another_size_at_predict():
     assert clf.module_.layers[0].in_channels == 1
     assert clf.score(images, digits.target[:300]) > 0.9
     with pytest.raises(
-        ValueError, match=r"shape \(1, 1, 9, 9\), but TorchClassifier was fitted on rows of shape \(1, 8, 8\)"
+        ValueError, match=r"shape \(1, 1, 9, 9\), but TorchClassifier was fitted on samples of shape \(1, 8, 8\)"
     ):
         clf.predict(np.ones((1, 1, 9, 9)))
 

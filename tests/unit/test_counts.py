@@ -1,4 +1,4 @@
-"""`AccuracyCounter`: what it takes, what it refuses, and that it never waits."""
+"""`AccuracyCounter`: what it accepts and refuses, and that it does not synchronise."""
 
 import math
 import pickle
@@ -36,8 +36,8 @@ def test_an_empty_batch_counts_nothing():
 
 
 @pytest.mark.parametrize("confusion", [False, True])
-def test_update_never_waits_for_the_device(confusion):
-    """On the meta device there is nothing to wait for: whatever reads a value raises there."""
+def test_update_does_not_synchronise_with_the_device(confusion):
+    """On the meta device everything that reads a value raises."""
     counter = AccuracyCounter(3, confusion=confusion, device="meta")
     counter.update(torch.empty(8, 3, device="meta"), torch.empty(8, dtype=torch.int64, device="meta"))
     counter.update(torch.empty(8, dtype=torch.int64, device="meta"), torch.empty(8, dtype=torch.int64, device="meta"))
@@ -72,16 +72,16 @@ SCORES, TARGETS = torch.zeros(4, 3), torch.zeros(4, dtype=torch.int64)
         (SCORES, TARGETS[:, None], r"ACC-B1.*targets\.reshape\(-1\)"),
         (SCORES, torch.zeros(4, 3, dtype=torch.int64), r"ACC-B3.*argmax\(dim=1\)"),
         (SCORES, TARGETS.float(), r"targets\.long\(\)"),
-        (SCORES, torch.zeros(4, 2, 2), "One target per row"),
+        (SCORES, torch.zeros(4, 2, 2), "one target per sample"),
     ],
 )
-def test_anything_else_is_refused_with_the_line_to_write_instead(scores, targets, message):
+def test_anything_else_is_refused_with_the_code_to_write_instead(scores, targets, message):
     with pytest.raises(ValueError, match=message):
         AccuracyCounter(3).update(scores, targets)
 
 
 @pytest.mark.parametrize("confusion", [False, True])
-def test_targets_out_of_range_are_reported_when_the_result_is_asked_for(confusion):
+def test_targets_out_of_range_are_reported_when_the_result_is_computed(confusion):
     counter = AccuracyCounter(3, confusion=confusion)
     counter.update(torch.tensor([0, 1, 2, 2]), torch.tensor([-1, 1, 3, 2]))
     for ask in (counter.compute, counter.per_class):
@@ -100,7 +100,7 @@ def test_counters_of_other_shape_do_not_merge():
         AccuracyCounter(3).merge(AccuracyCounter(2))
 
 
-def test_confusion_is_there_only_if_it_was_counted():
+def test_confusion_exists_only_if_it_was_counted():
     with pytest.raises(AttributeError, match="confusion=True"):
         _ = AccuracyCounter(3).confusion
 
@@ -119,7 +119,7 @@ def test_gradients_are_not_kept():
     assert not counter._counts.requires_grad
 
 
-def test_a_row_with_nan_scores_is_wrong_and_no_class():
+def test_a_sample_with_nan_scores_is_wrong_and_has_no_class():
     counter = AccuracyCounter(2, confusion=True)
     counter.update(torch.tensor([[torch.nan, 1.0], [1.0, torch.nan], [1.0, 0.0]]), torch.tensor([0, 1, 0]))
     assert counter.correct.tolist() == [1, 0]
@@ -127,7 +127,7 @@ def test_a_row_with_nan_scores_is_wrong_and_no_class():
     assert counter.confusion.tolist() == [[1, 0], [0, 0]]
 
 
-def test_a_counter_first_used_in_inference_mode_goes_on_outside_of_it():
+def test_a_counter_first_used_in_inference_mode_can_be_used_outside_of_it():
     counter = AccuracyCounter(3)
     with torch.inference_mode():
         counter.update(torch.eye(3), torch.arange(3))

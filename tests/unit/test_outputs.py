@@ -1,4 +1,4 @@
-"""What outputs mean: classes from outputs, never from rounded probabilities."""
+"""The output spec: classes are computed from outputs, never from rounded probabilities."""
 
 import pytest
 import torch
@@ -8,7 +8,7 @@ from sktorch_acc.outputs import OutputSpec, output_spec
 
 
 def test_the_class_is_the_argmax_of_the_output_not_of_rounded_probabilities():
-    """Two large logits whose float32 probabilities are both rounded to the same figure."""
+    """Two large logits whose float32 probabilities are both rounded to the same value."""
     z = torch.tensor([[0.0, 1e-9, -1.0]], dtype=torch.float64)
     spec = OutputSpec("logits", False, 3)
     assert spec.classes(z).item() == 1
@@ -61,7 +61,7 @@ def test_an_ensemble_is_the_mean_of_its_members_probabilities():
     assert torch.allclose(spec.decision(z), mean.log())
 
 
-def test_the_decision_of_two_classes_is_one_figure_positive_for_the_second():
+def test_the_decision_of_two_classes_is_one_value_positive_for_the_second():
     z = torch.tensor([[1.0, 3.0], [2.0, 0.5]])
     assert OutputSpec("logits", False, 2).decision(z).tolist() == [2.0, -1.5]
     assert OutputSpec("logits", True, 2).decision(torch.tensor([[0.3]])).tolist() == pytest.approx([0.3])

@@ -1,4 +1,4 @@
-"""Double-underscore parameters: what an error says about a misspelt one."""
+"""Nested parameters: the message about a misspelt one."""
 
 import pytest
 from torch import nn

@@ -1,4 +1,4 @@
-"""`check_torch_classifier`: passes what is right, and names the check that catches what is not."""
+"""`check_torch_classifier` passes correct modules, and names the check that a wrong module fails."""
 
 import itertools
 
@@ -58,7 +58,7 @@ RIGHT = {
 
 
 @pytest.mark.parametrize("check", itertools.chain(*(own(*case) for case in RIGHT.values())))
-def test_a_right_estimator_passes(check):
+def test_a_correct_estimator_passes(check):
     check()
 
 
@@ -70,10 +70,12 @@ def test_scikit_learns_checks_are_among_them(module):
     assert ("check_sample_weight_equivalence_on_dense_data" in names) == (module is Doubles)
 
 
+@pytest.mark.slow
 def test_all_checks_run_on_the_users_own_module_in_one_call():
     check_torch_classifier(TorchClassifier(Doubles, lr=0.01, max_epochs=15))
 
 
+@pytest.mark.slow
 def test_binary_criteria_get_the_binary_checks():
     check_torch_classifier(TorchClassifier(OneLogit, criterion=nn.BCEWithLogitsLoss, lr=0.2, max_epochs=40))
 
@@ -109,7 +111,7 @@ class CountsLooks(nn.Linear):
 
 
 class Flips(CountsLooks):
-    """Says the opposite at every other look."""
+    """Inverts its output in every other evaluation."""
 
     def forward(self, X):
         return super().forward(X) * (-1) ** int(self.looks)
@@ -121,7 +123,7 @@ class NoPickle(nn.Linear):
 
 
 class Draws(nn.Linear):
-    """Draws from a generator that no seed of ours reaches."""
+    """Draws from a generator that `random_state` does not seed."""
 
     def forward(self, X):
         return super().forward(X) * (1 + torch.rand(1, generator=GENERATOR))

@@ -1,6 +1,6 @@
-"""What a loop does while it runs.
+"""Monitor a training loop while it runs.
 
-`hooks` are taken off again and change nothing; `watching` turns them into counts, with `gradients`, `graphs`,
-`modes` and, for a metric object, `metering`; `passed` is what is known of one forward pass; `figures` compares
-the counts with what the loop reports; `audit` holds the public function.
+`hooks` observe without changing anything and can be removed; `monitor` counts what they see, with
+`gradients`, `graphs`, `modes` and, for a metric object, `metering`; `reported` compares the counts with the
+accuracies that the loop reports; `audit` holds the public function.
 """

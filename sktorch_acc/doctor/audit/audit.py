@@ -1,9 +1,8 @@
-"""`audit_loop`: watch a loop of one's own while it runs, and name what only then can be seen."""
+"""`audit_loop`: monitor a training loop while it runs, and report the problems that show only then."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from types import TracebackType
 from typing import Any
 
@@ -11,13 +10,13 @@ import numpy as np
 import torch
 from torch import nn
 
-from sktorch_acc.checks.counting import check_metric_reset, check_readings
+from sktorch_acc._text import class_name
+from sktorch_acc.checks.evaluation import check_kept_graphs
 from sktorch_acc.checks.learning import check_optimizer, check_stale_gradients, check_steps_taken
-from sktorch_acc.checks.mode import check_kept_graphs, check_left_in_evaluation
-from sktorch_acc.doctor.audit.figures import of_the_figures
 from sktorch_acc.doctor.audit.hooks import Hooks
-from sktorch_acc.doctor.audit.metering import MetricWatch
-from sktorch_acc.doctor.audit.watching import Watcher
+from sktorch_acc.doctor.audit.metering import MetricMonitor
+from sktorch_acc.doctor.audit.monitor import LoopMonitor
+from sktorch_acc.doctor.audit.reported import check_reported
 from sktorch_acc.doctor.diagnosis.subject import refuse_lazy
 from sktorch_acc.findings import Diagnosis, Finding, errors_first
 
@@ -25,26 +24,27 @@ __all__ = ["LoopAudit", "audit_loop"]
 
 
 def audit_loop(model: Any, optimizer: Any, *, criterion: Any = None, metric: Any = None) -> LoopAudit:
-    """Watch a training loop while it runs, and name its mistakes afterwards.
+    """Monitor a training loop while it runs, and report its problems afterwards.
 
-    For use in a ``with`` statement around the loop, which stays as it is. What is watched: gradients that
+    For use in a ``with`` statement around the loop, which needs no other change. It reports gradients that
     are not cleared (F6), steps in evaluation mode (E4), graphs that are kept (E9), a metric that is never
-    reset (A6) or that guesses what it is given (A12), figures of earlier epochs (A6), of the batch just
-    fitted (E3) or of a moving model (E2, A1), and steps that move nothing (F2).
+    reset (A6) or that guesses whether it is given logits (A12), accuracies over earlier epochs (A6), on
+    batches just fitted (E3), with changing weights (E2) or averaged over batches (A1), and steps that
+    change nothing (F2).
 
     Parameters
     ----------
     model : nn.Module
         The module that the loop calls.
     optimizer : torch.optim.Optimizer
-        What moves its parameters. Of two that take turns, one is watched by each audit.
+        The optimizer of its parameters. With several optimizers, use one audit for each.
     criterion : nn.Module, callable or None, default=None
-        The loss. CrossEntropyLoss, NLLLoss, BCEWithLogitsLoss and BCELoss say which rows are right, and that
-        is what the figures given to `LoopAudit.epoch` are compared with. With any other, a function or None
-        no figure can be explained; everything else works.
+        The loss. For CrossEntropyLoss, NLLLoss, BCEWithLogitsLoss and BCELoss the audit counts correct
+        predictions and compares the accuracies given to `LoopAudit.epoch` with these counts. With another
+        loss, a function or None it does not; everything else works.
     metric : object or None, default=None
         The metric object of the loop, with `update`, `compute` and `reset`: an `AccuracyCounter`, one of
-        torchmetrics, or your own. A copy of it is asked for the figures of some single batches.
+        torchmetrics, or your own. A copy of it computes the accuracy of some single batches.
 
     Returns
     -------
@@ -54,23 +54,24 @@ def audit_loop(model: Any, optimizer: Any, *, criterion: Any = None, metric: Any
     Raises
     ------
     TypeError
-        If `model` is no nn.Module, `optimizer` no torch optimizer or one without ``super().__init__()``,
-        `criterion` not callable, or `metric` has not the three methods; or a module is scripted.
+        If `model` is not an nn.Module, `optimizer` is not a torch optimizer or did not call
+        ``super().__init__()``, `criterion` is not callable, `metric` lacks one of the three methods, or a
+        module is scripted.
     ValueError
-        If the module has lazy layers that were never run.
+        If the module has uninitialized lazy layers.
 
     See Also
     --------
-    diagnose : Name the mistakes in a module, its loss and its data.
-    explain_accuracy : Name the wrong formula behind a figure that a loop printed.
+    diagnose : Report problems of a module, its loss and its data.
+    explain_accuracy : Find the wrong formula behind a printed accuracy.
 
     Notes
     -----
-    Weights, gradients, generators and the state of the optimizer are the same bits as without the audit, and
-    after the block, also one that raised, no hook is left. Kept are counts and the last batch. What it costs
-    is about one argmax per batch and two calls of a hook for each parameter (of at most 32). Under
-    ``torch.compile`` no hook does anything, so that the graph is the same, and what is inside is not seen;
-    ``torch.jit.script(model)`` fails inside the block.
+    Weights, gradients, generators and the state of the optimizer are bit-identical to a loop without the
+    audit. All hooks are removed after the block, also if it raises. The audit keeps counts and the last batch.
+    It costs about one argmax per batch and two hook calls for each of at most 32 parameters. Hooks do nothing
+    under ``torch.compile``, so compiled code is unchanged and not monitored; ``torch.jit.script(model)`` fails
+    inside the block.
 
     Examples
     --------
@@ -94,7 +95,7 @@ def audit_loop(model: Any, optimizer: Any, *, criterion: Any = None, metric: Any
 
 
 class LoopAudit:
-    """What `audit_loop` returns: a context manager that watches a loop.
+    """What `audit_loop` returns: a context manager that monitors a loop.
 
     Parameters
     ----------
@@ -104,7 +105,7 @@ class LoopAudit:
     Attributes
     ----------
     diagnosis : Diagnosis
-        What was found so far, and after the block for good.
+        What was found so far; after the block, the final result.
 
     Examples
     --------
@@ -122,18 +123,19 @@ class LoopAudit:
         _refuse(model, optimizer, criterion)
         self._given: tuple[Any, ...] | None = (model, optimizer, criterion)
         self._name = type(model).__name__
-        self._metric = None if metric is None else MetricWatch(metric)
+        self._metric = None if metric is None else MetricMonitor(metric)
         self._hooks = Hooks()
-        self._watcher: Watcher | None = None
+        self._monitor: LoopMonitor | None = None
         self._with_graph = False
-        self._at_end: list[Finding] = []
+        self._at_end: Finding | None = None
+        self._final: Diagnosis | None = None
 
     def __enter__(self) -> LoopAudit:
-        if self._given is None or self._watcher is not None:
-            raise RuntimeError("This audit was used before: make a new one with audit_loop(...) for each loop.")
+        if self._given is None or self._monitor is not None:
+            raise RuntimeError("This audit was used before: call audit_loop(...) again for each loop.")
         try:
             model, optimizer, criterion = self._given
-            self._watcher = Watcher(model, optimizer, criterion, self._hooks)
+            self._monitor = LoopMonitor(model, optimizer, criterion, self._hooks)
             if self._metric is not None:
                 self._metric.wrap()
         except BaseException:
@@ -142,38 +144,38 @@ class LoopAudit:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, err: BaseException | None, at: TracebackType | None) -> None:
-        assert self._watcher is not None
+        assert self._monitor is not None
         assert self._given is not None
         model, optimizer, _ = self._given
         try:
-            self._hooks.guard(self._end, self._watcher, model, optimizer, err is None)
+            self._hooks.guard(self._end, self._monitor, model, optimizer, err is None)
         finally:
             self._stop()
 
     def epoch(self, accuracy: Any = None) -> None:
-        """Say that an epoch is over, and what the loop reports for it.
+        """Mark the end of an epoch, and pass the accuracy that the loop reports for it.
 
-        To be called once for each epoch, at its end.
+        Call it once for each epoch, at its end.
 
         Parameters
         ----------
         accuracy : float, 0-d tensor or array, or None, default=None
-            The figure, as a fraction or in percent, not rounded if possible.
+            As a fraction or in percent, not rounded if possible.
 
         Raises
         ------
         RuntimeError
             Outside of the ``with`` block.
         TypeError
-            If `accuracy` is no number.
+            If `accuracy` is not a number.
         ValueError
             If it is NaN, infinite or negative.
         """
-        if self._watcher is None or self._given is None:
-            raise RuntimeError("epoch() belongs into the block: with audit_loop(...) as audit: ... audit.epoch(...)")
-        figure = _figure(accuracy)
+        if self._monitor is None:
+            raise RuntimeError("Call epoch() inside the block: with audit_loop(...) as audit: ... audit.epoch(...)")
+        number = _as_number(accuracy)
         self._with_graph |= isinstance(accuracy, torch.Tensor) and accuracy.requires_grad
-        self._hooks.guard(self._watcher.end_epoch, figure)
+        self._hooks.guard(self._monitor.end_epoch, number)
         if self._metric is not None:
             self._metric.end_epoch()
 
@@ -189,59 +191,50 @@ class LoopAudit:
         Raises
         ------
         RuntimeError
-            If the block was not entered yet, or watching failed, which did not disturb the loop.
+            If the block was not entered yet, or the audit failed, which does not affect the loop.
         """
-        watcher = self._watcher
-        if watcher is None:
-            raise RuntimeError("Nothing was watched yet: put the loop into `with audit_loop(...) as audit:`.")
         if self._hooks.error is not None:
-            raise RuntimeError("The loop could not be watched to its end; it ran as without the audit.") from (
-                self._hooks.error
-            )
-        found = {f.code: f for f in [*of_the_figures(watcher.epochs), *self._of_what_was_seen(watcher), *self._at_end]}
-        epochs, steps = _number(watcher.n_epochs, "epoch"), _number(watcher.gradients.steps, "step")
-        subject = f"{self._name} in a loop of {epochs}, {steps}"
-        return Diagnosis(errors_first(found.values()), subject)
+            raise RuntimeError("The audit failed; the loop ran as without it.") from self._hooks.error
+        found = self._final if self._monitor is None else self._diagnosis(self._monitor)
+        if found is None:
+            raise RuntimeError("Nothing was monitored yet: put the loop inside `with audit_loop(...) as audit:`.")
+        return found
 
-    def _of_what_was_seen(self, watcher: Watcher) -> Iterator[Finding]:
-        left, gradients = watcher.modes.found(), watcher.gradients
-        findings = [
-            check_stale_gradients(gradients.stale_steps, gradients.steps),
-            None if left is None else check_left_in_evaluation(left.epoch, left.step, left.steps, left.layers),
-            check_kept_graphs(watcher.graphs.kept, watcher.graphs.made, self._with_graph),
+    def _diagnosis(self, monitor: LoopMonitor) -> Diagnosis:
+        found = [
+            check_reported(monitor.epochs),
+            check_stale_gradients(monitor.gradients.stale_steps, monitor.gradients.steps),
+            monitor.modes.check(),
+            check_kept_graphs(monitor.graphs.kept, monitor.graphs.made, self._with_graph),
+            *([] if self._metric is None else self._metric.checks()),
+            self._at_end,
         ]
-        if self._metric is not None:
-            readings = self._metric.readings
-            findings += [
-                check_metric_reset(*self._metric.worst),
-                check_readings(readings["logits"], readings["probabilities"], readings["neither"]),
-            ]
-        yield from (finding for finding in findings if finding is not None)
+        by_code = {finding.code: finding for finding in found if finding is not None}
+        epochs, steps = _counted(monitor.n_epochs, "epoch"), _counted(monitor.gradients.steps, "step")
+        return Diagnosis(errors_first(by_code.values()), f"{self._name} in a loop of {epochs}, {steps}")
 
-    def _end(self, watcher: Watcher, model: nn.Module, optimizer: torch.optim.Optimizer, finished: bool) -> None:
-        """Ask, while module and optimizer are at hand, whether anything moved; a loop that raised is not asked.
+    def _end(self, monitor: LoopMonitor, model: nn.Module, optimizer: torch.optim.Optimizer, finished: bool) -> None:
+        """Make the final diagnosis, and check whether anything was trained while module and optimizer are there.
 
-        An optimizer over a part of the module and something else, such as a temperature, is right if that part is
-        trained.
+        An optimizer over a part of the module and something else, such as a temperature, is correct if that
+        part is trained. Missing steps are not reported of a loop that raised.
         """
-        gradients = watcher.gradients
-        found = None
+        gradients = monitor.gradients
+        monitor.graphs.count_unused()
         if gradients.steps and not gradients.may_train(model.parameters()):
-            found = check_optimizer(model, optimizer)
-        if found is None and finished:
-            found = check_steps_taken(gradients.backwards, gradients.steps, not gradients.nothing_moved())
-        self._at_end = [] if found is None else [found]
-        if finished and watcher.began:
-            watcher.end_epoch(None)
+            self._at_end = check_optimizer(model, optimizer)
+        if self._at_end is None and finished:
+            self._at_end = check_steps_taken(gradients.backwards, gradients.steps, not gradients.nothing_changed())
+        if finished and monitor.began:
+            monitor.end_epoch(None)
+        self._final = self._diagnosis(monitor)
 
     def _stop(self) -> None:
-        """Take everything off, and let go of what was given."""
+        """Remove all hooks, and drop all references to the loop's objects."""
         self._hooks.remove()
         if self._metric is not None:
             self._metric.unwrap()
-        if self._watcher is not None:
-            self._watcher.close()
-        self._given = None
+        self._given = self._monitor = None
 
 
 def _refuse(model: Any, optimizer: Any, criterion: Any) -> None:
@@ -249,24 +242,25 @@ def _refuse(model: Any, optimizer: Any, criterion: Any) -> None:
         raise TypeError(f"model must be the nn.Module that the loop calls, but got a {type(model).__name__}.")
     refuse_lazy(model)
     if isinstance(model, torch.jit.ScriptModule) or isinstance(criterion, torch.jit.ScriptModule):
-        raise TypeError(
-            "A scripted module takes no hooks: audit the loop with the module that torch.jit.script was given."
-        )
+        raise TypeError("A scripted module takes no hooks: audit the loop with the module before torch.jit.script.")
     if not isinstance(optimizer, torch.optim.Optimizer):
-        name = optimizer.__name__ if isinstance(optimizer, type) else type(optimizer).__name__
-        raise TypeError(f"optimizer must be a torch.optim.Optimizer, such as Adam(model.parameters()), but got {name}.")
+        raise TypeError(
+            "optimizer must be a torch.optim.Optimizer, such as Adam(model.parameters()), but got "
+            f"{class_name(optimizer)}."
+        )
     if not hasattr(optimizer, "param_groups") or not hasattr(optimizer, "_optimizer_step_pre_hooks"):
         raise TypeError(
             f"optimizer takes no hooks: {type(optimizer).__name__} did not call super().__init__(params, defaults). "
             "Call it in its __init__, or audit the loop with the optimizer that it wraps."
         )
     if criterion is not None and (isinstance(criterion, type) or not callable(criterion)):
-        name = criterion.__name__ if isinstance(criterion, type) else type(criterion).__name__
-        raise TypeError(f"criterion must be a loss, such as nn.CrossEntropyLoss(), or None, but got {name}.")
+        raise TypeError(
+            f"criterion must be a loss, such as nn.CrossEntropyLoss(), or None, but got {class_name(criterion)}."
+        )
 
 
-def _figure(accuracy: Any) -> float | None:
-    """Return the figure of an epoch as a number."""
+def _as_number(accuracy: Any) -> float | None:
+    """Return the accuracy of an epoch as a number."""
     if accuracy is None:
         return None
     value = accuracy
@@ -279,11 +273,11 @@ def _figure(accuracy: Any) -> float | None:
         )
     if not math.isfinite(value) or value < 0:
         raise ValueError(
-            f"The accuracy of an epoch must be a finite number of at least 0. Got {value!r}. A NaN comes from 0 / 0: "
-            "no row was counted."
+            f"The accuracy of an epoch must be a finite number of at least 0. Got {value!r}. NaN may come from 0 / 0, "
+            "without any samples."
         )
     return float(value)
 
 
-def _number(count: int, of: str) -> str:
-    return f"{count} {of}" if count == 1 else f"{count} {of}s"
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

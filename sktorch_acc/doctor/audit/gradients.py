@@ -1,4 +1,4 @@
-"""Watch gradients from the backward pass to the step: whether an old one is still in the sum, or there is none."""
+"""Monitor gradients from the backward pass to the step: whether they include old ones, and whether there are any."""
 
 from __future__ import annotations
 
@@ -9,91 +9,88 @@ import torch
 
 from sktorch_acc.doctor.audit.hooks import Hooks
 
-__all__ = ["GradientWatch"]
+__all__ = ["GradientMonitor"]
 
-# Parameters that are watched: of more than these, so many spread over all.
+# Most parameters that are monitored, evenly spaced.
 _MOST = 32
 
 
-class GradientWatch:
+class GradientMonitor:
     """Gradients of the parameters of an optimizer.
 
-    A hook on a parameter runs before its new gradient is added to ``.grad``, another one after it; of
-    ``torch.autograd.grad``, which adds nothing, the first alone. What ``.grad`` was after the last step is
-    compared with what it is then: the same tensor that nobody wrote to, and not zero, is carried on into the
-    next step. The values are read only then: a loop that clears its gradients pays nothing.
+    One hook on a parameter runs before its new gradient is added to ``.grad``, another one after it; with
+    ``torch.autograd.grad``, which adds nothing, only the first. ``.grad`` after the last step is compared
+    with ``.grad`` in the first hook: if it is the same tensor, was not written to and is not zero, the old
+    gradient goes into the next step. Values are read only in that case, so that a loop that clears its
+    gradients pays nothing.
 
     Attributes
     ----------
     steps : int
         Steps of the optimizer.
     stale_steps : int
-        Steps with a gradient that held one of an earlier step.
+        Steps with a gradient that included one of an earlier step.
     backwards : int
-        Gradients that arrived at one of the parameters, at its most.
+        Gradients of the parameter that got most of them.
     """
 
     def __init__(self, optimizer: torch.optim.Optimizer, hooks: Hooks) -> None:
         parameters = [p for group in optimizer.param_groups for p in group["params"] if p.requires_grad and p.is_leaf]
         stride = -(-len(parameters) // _MOST) or 1
-        self._held = [_Held(p) for p in parameters[::stride]]
+        self._parameters = [_Parameter(p) for p in parameters[::stride]]
         self._all = {id(p) for p in parameters}
-        self._seen_one = self._stale = False
+        self._seen_any = self._stale = False
         self.steps = self.stale_steps = 0
-        for held in self._held:
-            hooks.add(held.parameter.register_hook, held.before)
-            hooks.add(held.parameter.register_post_accumulate_grad_hook, held.after)
+        for one in self._parameters:
+            hooks.add(one.parameter.register_hook, one.before)
+            hooks.add(one.parameter.register_post_accumulate_grad_hook, one.after)
 
     @property
     def backwards(self) -> int:
-        """Gradients that arrived at one of the parameters, at its most."""
-        return max((held.arrived for held in self._held), default=0)
+        """Gradients of the parameter that got most of them."""
+        return max((one.arrived for one in self._parameters), default=0)
 
-    def before_step(self) -> None:
-        """See what the optimizer is about to use."""
+    def before_step(self, *_: Any) -> None:
+        """Look at the gradients that the optimizer is about to use."""
         self._stale = self._any_is_stale()
-        self._look_for_one()
+        self._look_for_any()
 
     def after_step(self) -> None:
-        """Remember what the optimizer has used; a closure goes back inside the step."""
-        self._look_for_one()
+        """Mark the gradients as used; a closure calls backward() inside the step."""
+        self._look_for_any()
         self.steps += 1
         self.stale_steps += self._stale or self._any_is_stale()
-        for held in self._held:
-            held.use()
+        for one in self._parameters:
+            one.use()
 
-    def nothing_moved(self) -> bool:
-        """Whether no step had a gradient and no parameter is another than at the start."""
-        if not self._held or self._seen_one or not all(held.parameter.requires_grad for held in self._held):
+    def nothing_changed(self) -> bool:
+        """Whether no step had a gradient and no parameter has changed."""
+        if not self._parameters or self._seen_any or not all(one.parameter.requires_grad for one in self._parameters):
             return False
-        return not any(held.has_moved() for held in self._held)
+        return not any(one.has_changed() for one in self._parameters)
 
     def may_train(self, parameters: Iterable[torch.Tensor]) -> bool:
-        """Whether these get gradients, or move, in the loop; or whether that cannot be told of them."""
+        """Whether these got gradients or changed; also if the optimizer has some of them, but none is monitored."""
         own = {id(p) for p in parameters}
-        watched = [held for held in self._held if id(held.parameter) in own]
-        return any(held.arrived or held.has_moved() for held in watched) or (not watched and bool(own & self._all))
-
-    def close(self) -> None:
-        """Let go of the parameters."""
-        self._held = []
+        monitored = [one for one in self._parameters if id(one.parameter) in own]
+        return any(one.arrived or one.has_changed() for one in monitored) or (not monitored and bool(own & self._all))
 
     def _any_is_stale(self) -> bool:
-        return any(held.is_still_stale() for held in self._held)
+        return any(one.is_still_stale() for one in self._parameters)
 
-    def _look_for_one(self) -> None:
-        self._seen_one = self._seen_one or any(_is_nonzero(held.parameter.grad) for held in self._held)
+    def _look_for_any(self) -> None:
+        self._seen_any = self._seen_any or any(_is_nonzero(one.parameter.grad) for one in self._parameters)
 
 
-class _Held:
-    """One parameter, and what is known of the gradient that it holds.
+class _Parameter:
+    """One parameter and the state of its gradient.
 
     Attributes
     ----------
     arrived : int
-        Gradients that were added to the sum.
+        Gradients that were added to ``.grad``.
     stale : bool
-        Whether the sum, when the last one was added, held one that a step has used.
+        Whether the last one was added to a gradient that a step had used.
     """
 
     def __init__(self, parameter: torch.Tensor) -> None:
@@ -104,7 +101,7 @@ class _Held:
         self._used = self._untouched = self.stale = False
 
     def before(self, _: Any) -> None:
-        """See whether an old gradient is still there, when a new one was computed."""
+        """Look whether an old gradient is still there when a new one was computed."""
         grad = self.parameter.grad
         if self._used:
             self._untouched = self._mark is not None and _state(grad) == self._mark and _is_nonzero(grad)
@@ -112,25 +109,25 @@ class _Held:
             self.stale = _is_nonzero(grad)  # cleared late, as by the other optimizer of a GAN, or clipped
 
     def after(self, _: Any) -> None:
-        """Remember the sum, to which the new one was added."""
+        """Mark ``.grad``, to which the new one was added."""
         self.arrived += 1
         if self._used:
             self.stale, self._used = self._untouched, False
         self._mark = _state(self.parameter.grad)
 
     def is_still_stale(self) -> bool:
-        """Whether the sum is still in ``.grad``: another tensor was put there by hand, zeros were cleared late."""
+        """Whether the stale sum is still in ``.grad``: it may have been replaced, or cleared late."""
         grad = self.parameter.grad
         if not self.stale or grad is None or self._mark is None:
             return False
         return _state(grad) == self._mark or (id(grad) == self._mark[0] and _is_nonzero(grad))  # or: clipped
 
     def use(self) -> None:
-        """Note that a step has used what is there."""
+        """Note that a step has used the gradient."""
         self._mark, self._used, self.stale = _state(self.parameter.grad), True, False
 
-    def has_moved(self) -> bool:
-        """Whether the parameter is another than at the start, as its sum tells."""
+    def has_changed(self) -> bool:
+        """Whether the parameter, by its sum, differs from the start."""
         return self._sum() != self._start
 
     def _sum(self) -> float:
@@ -138,7 +135,7 @@ class _Held:
 
 
 def _state(grad: torch.Tensor | None) -> tuple[int, int] | None:
-    """Return which tensor it is, and how often it was written to."""
+    """Return the identity of the tensor and its version, which counts the writes."""
     return None if grad is None else (id(grad), grad._version)
 
 

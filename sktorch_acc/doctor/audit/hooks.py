@@ -1,27 +1,26 @@
-"""Hooks on somebody's objects: none of them changes a result, survives the block, or goes into a copy."""
+"""Hooks on the objects of a loop: they change no result, are removed after the block and are not copied."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import torch
 
-__all__ = ["Hook", "Hooks", "count_right", "first_tensor", "inside_transform", "nodes_of", "tensors_in"]
+__all__ = ["Hook", "Hooks", "count_correct", "inside_transform", "nodes_of", "tensors_in"]
 
-# What a module returns is searched for tensors; more of them than this are not needed to know its batch.
-_MOST_TENSORS = 16
+_MOST_TENSORS = 16  # that are looked for in what a module takes or returns
 
 
 class Hook:
-    """A hook that a copy or a pickle of the module does not take along, and that never fails in the loop.
+    """A hook that is not part of a copy or pickle of the module, and that never raises in the loop.
 
     Parameters
     ----------
     call : callable or None, default=None
-        What is done; its result is dropped. None: nothing.
+        Called by the hook, which returns None. None: the hook does nothing.
     failed : callable or None, default=None
-        Told of the error, if `call` raises one; the hook is then silent.
+        Called with the error if `call` raises one; the hook then does nothing more.
     """
 
     __slots__ = ("call", "failed")
@@ -32,21 +31,21 @@ class Hook:
         self.call, self.failed = call, failed
 
     def __call__(self, *args: Any) -> None:
-        """Do it, and change nothing; in what torch.compile or torch.export takes up, do nothing."""
+        """Run `call`, but not while torch.compile or torch.export trace the loop."""
         if self.call is None or torch.compiler.is_compiling():
             return
         try:
             self.call(*args)
-        except Exception as err:  # a mistake of the audit must not be one of the loop
+        except Exception as err:  # an error in the audit must not stop the loop
             self.call = None
             if self.failed is not None:
                 self.failed(err)
 
     @property
     def __name__(self) -> str:
-        # torch.jit.script compiles the hooks of a module, by name; others ask whether there is one.
+        # torch.jit.script compiles the hooks of a module by name; other code looks whether there is a name.
         raise AttributeError(
-            "A module cannot be scripted while audit_loop watches it: call torch.jit.script before or after the block."
+            "A module cannot be scripted while audit_loop monitors it: call torch.jit.script before or after the block."
         )
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -66,11 +65,11 @@ class Hooks:
         self._made.append((hook, register(hook, **how)))
 
     def guard(self, call: Callable[..., Any], *args: Any) -> None:
-        """Call in the loop's stead: what fails is kept, not raised."""
+        """Call a function of the audit; an error is kept, not raised."""
         Hook(call, self._failed)(*args)
 
     def remove(self) -> None:
-        """Take all hooks away; those that copies of a module share fall silent."""
+        """Remove all hooks; those that copies of a module share do nothing more."""
         while self._made:
             hook, handle = self._made.pop()
             hook.call = None
@@ -81,7 +80,7 @@ class Hooks:
 
 
 def inside_transform() -> bool:
-    """Whether a transform of torch.func is at work, inside of which tensors have no values to look at."""
+    """Whether a transform of torch.func is active, in which the values of tensors cannot be read."""
     return torch._C._functorch.maybe_current_level() is not None  # there is no public name for it
 
 
@@ -97,32 +96,22 @@ def tensors_in(value: Any, found: list[torch.Tensor] | None = None) -> list[torc
     return found
 
 
-def first_tensor(*values: Any) -> torch.Tensor | None:
-    """Return the first tensor in `values`."""
-    return next(_all_in(values), None)
-
-
-def _all_in(values: tuple[Any, ...]) -> Iterator[torch.Tensor]:
-    for value in values:
-        yield from tensors_in(value)
-
-
 def nodes_of(tensors: list[torch.Tensor]) -> list[Any]:
-    """Return the nodes of the graph that made these tensors, each once."""
+    """Return the nodes of the graph that computed these tensors, each once."""
     return list(dict.fromkeys(t.grad_fn for t in tensors if t.grad_fn is not None))
 
 
-def count_right(spec: Any, output: Any, targets: Any) -> torch.Tensor | None:
-    """Count the right rows, where the tensors are: int64 of shape (); None if that cannot be told.
+def count_correct(spec: Any, output: Any, targets: Any) -> torch.Tensor | None:
+    """Count the correct predictions on the tensors' device: int64 of shape (); None if that is not possible.
 
     Parameters
     ----------
     spec : OutputSpec or None
-        What outputs mean; None: unknown.
+        Kind of the output; None: unknown.
     output : Tensor of shape (n, n_classes), (n, 1) or (n,), floating
-        What the criterion, or its forerunner, was given.
+        The output of the module.
     targets : Tensor of shape (n,), or (n, 1) for one column
-        Class indices, whole numbers.
+        Class indices.
     """
     if spec is None or not isinstance(output, torch.Tensor) or not isinstance(targets, torch.Tensor):
         return None
@@ -135,5 +124,5 @@ def count_right(spec: Any, output: Any, targets: Any) -> torch.Tensor | None:
         fits = fits and not targets.is_floating_point()
     if not fits:
         return None
-    right: torch.Tensor = (spec.classes(output.detach()) == targets.detach().reshape(-1)).sum()
-    return right
+    correct: torch.Tensor = (spec.classes(output.detach()) == targets.detach().reshape(-1)).sum()
+    return correct

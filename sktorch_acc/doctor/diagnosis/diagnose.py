@@ -1,25 +1,18 @@
-"""`diagnose` and `overfit_check`: run every check on an estimator, or on the parts of somebody's own loop."""
+"""`diagnose` and `overfit_check`: check an estimator, or the parts of a training loop."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from typing import Any
 
-import torch
 from torch import nn
 
 from sktorch_acc._global_state import isolated
 from sktorch_acc.checks.data import check_aligned
 from sktorch_acc.doctor.diagnosis.examine import examine
-from sktorch_acc.doctor.diagnosis.guard import untouched
 from sktorch_acc.doctor.diagnosis.memorise import memorise
-from sktorch_acc.doctor.diagnosis.subject import (
-    Refused,
-    is_estimator,
-    refuse_lazy,
-    settle_output_spec,
-    subject_of_estimator,
-    subject_of_module,
-)
+from sktorch_acc.doctor.diagnosis.subject import Refused, Subject, device_of, refuse_lazy, subject_of
+from sktorch_acc.engine.untouched import untouched
 from sktorch_acc.exceptions import ModuleOutputError
 from sktorch_acc.findings import Diagnosis, Finding, errors_first
 
@@ -35,27 +28,27 @@ def diagnose(
     optimizer: Any = None,
     loader: Any = None,
 ) -> Diagnosis:
-    """Name the mistakes in a module, its loss, its data and its training.
+    """Report problems of a module, its loss, its data and its training.
 
-    Nothing is changed: weights, buffers, modes, gradients, optimizer state and all generators are afterwards
-    what they were before, bit for bit, also when something raises. The loader is not iterated.
+    Nothing is changed: weights, buffers, modes, gradients, optimizer state and all generators are restored
+    bit for bit, also if an error is raised. The loader is not iterated.
 
     Parameters
     ----------
     module_or_estimator : TorchClassifier or nn.Module
-        A fitted estimator; an unfitted one, whose module is built as `fit` would; or the module of your own
-        loop.
-    X : array-like or torch.Tensor of shape (n_rows, ...)
-        Features of the rows that the accuracy is about.
-    y : array-like or torch.Tensor of shape (n_rows,)
-        Labels; for a bare module class indices.
+        A fitted estimator; one that is not fitted, whose module is built as in `fit`; or the module of your
+        own loop.
+    X : array-like or torch.Tensor of shape (n_samples, ...)
+        Features of the samples on which the accuracy is measured.
+    y : array-like or torch.Tensor of shape (n_samples,)
+        Labels; for an nn.Module, class indices.
     criterion : nn.Module or None, default=None
-        The loss of your loop. It says what the module should return; without it outputs are not checked
-        against it, and gradients are not looked at. Ignored for an estimator.
+        The loss of your loop, which determines what the module should return. Without it, neither the kind
+        of the output nor the gradients are checked. Ignored for an estimator.
     optimizer : torch optimizer or None, default=None
         The optimizer of your loop. Ignored for an estimator.
     loader : torch.utils.data.DataLoader or None, default=None
-        The loader that the accuracy is counted over. Only its settings are looked at.
+        The loader over which the accuracy is counted. Only its settings are read.
 
     Returns
     -------
@@ -65,18 +58,18 @@ def diagnose(
     Raises
     ------
     TypeError
-        If the first argument is neither a module nor an estimator around one, or `loader` is no DataLoader.
+        If the first argument is neither a module nor a `TorchClassifier`, or `loader` is not a DataLoader.
     ValueError
-        If X and y are not arrays of one length.
+        If X and y have different lengths, or do not hold numbers.
 
     See Also
     --------
-    explain_accuracy : Name the wrong formula behind a figure that a loop printed.
-    overfit_check : Whether the module can learn one small batch by heart.
+    explain_accuracy : Find the wrong formula behind a printed accuracy.
+    overfit_check : Check whether the module can overfit one small batch.
 
     Notes
     -----
-    Accuracies are measured on at most 10,000 rows, evenly spaced. Costs about ten passes over these.
+    Accuracies are measured on at most 10,000 samples, evenly spaced. The cost is about ten passes over them.
 
     Examples
     --------
@@ -94,28 +87,12 @@ def diagnose(
     >>> print(found.findings[0].advice)
     Build the optimizer after the module: torch.optim.Adam(model.parameters()).
     """
-    module = _module_of(module_or_estimator)
     aligned = check_aligned(X, y)
     found = [] if aligned is None else [aligned]
+    parts = (module_or_estimator, X, y, criterion, optimizer, loader)
+    found += _examined(module_or_estimator, lambda: subject_of(*parts), examine)
     n_rows = X.shape[0] if hasattr(X, "shape") else len(X)
-    name = type(module_or_estimator).__name__
-    device = _device_of(module)
-    with isolated(device):
-        try:
-            if module is module_or_estimator:
-                with untouched(module, criterion if isinstance(criterion, nn.Module) else None):
-                    subject = subject_of_module(module, X, y, criterion, optimizer, loader)
-                    found += examine(subject, _modes(subject.module))
-            else:
-                with untouched(module):
-                    subject = subject_of_estimator(module_or_estimator, X, y, loader)
-                    with untouched(subject.criterion):
-                        found += examine(subject, _modes(subject.module))
-        except Refused as refused:
-            found.append(refused.finding)
-        except ModuleOutputError as refused_by_fit:
-            found.append(Finding(refused_by_fit.code, "error", str(refused_by_fit.args[0]), ""))
-    return Diagnosis(errors_first(found), f"{name} on {n_rows} rows")
+    return Diagnosis(errors_first(found), f"{type(module_or_estimator).__name__} on {n_rows} samples")
 
 
 def overfit_check(
@@ -127,12 +104,12 @@ def overfit_check(
     n_rows: int = 32,
     n_steps: int = 200,
 ) -> Diagnosis:
-    """Try to learn one small batch by heart: who cannot has a mistake in the module or the loss.
+    """Check whether the module can overfit one small batch; if not, there is an error in it or in the loss.
 
-    A copy of the module is trained on `n_rows` rows with Adam at three learning rates, dropout switched off,
-    until all rows are right that can be (identical rows with different labels cannot). Whether that works
-    does not depend on tuning; what you gave is not changed. A module with few parameters that fails is
-    tried again on linearly independent rows, which a linear module too can learn by heart.
+    A copy of the module is trained on `n_rows` samples with Adam at three learning rates, without dropout,
+    until as many predictions are correct as possible (equal samples with different labels limit them).
+    The result does not depend on tuning, and the arguments are not changed. A module that fails is tried
+    again on linearly independent samples, which a linear module can overfit too.
 
     Parameters
     ----------
@@ -141,13 +118,13 @@ def overfit_check(
     X : array-like or torch.Tensor of shape (n_samples, ...)
         Features.
     y : array-like or torch.Tensor of shape (n_samples,)
-        Labels; for a bare module class indices.
+        Labels; for an nn.Module, class indices.
     criterion : nn.Module or None, default=None
-        The loss; None: CrossEntropyLoss for a bare module.
+        The loss; None means CrossEntropyLoss. Ignored for an estimator.
     n_rows : int, default=32
-        Rows of the batch, evenly spaced over X.
+        Samples of the batch, evenly spaced over X.
     n_steps : int, default=200
-        Steps at each learning rate.
+        Steps with each learning rate.
 
     Returns
     -------
@@ -157,11 +134,11 @@ def overfit_check(
     Raises
     ------
     TypeError
-        If the first argument is neither a module nor an estimator around one.
+        If the first argument is neither a module nor a `TorchClassifier`.
 
     See Also
     --------
-    diagnose : Name the mistakes that can be seen without training.
+    diagnose : Report problems that can be found without training.
 
     Examples
     --------
@@ -171,39 +148,42 @@ def overfit_check(
     >>> overfit_check(torch.nn.Linear(6, 3), X, y).codes
     []
     """
-    module = _module_of(module_or_estimator)
-    name = type(module_or_estimator).__name__
-    with isolated(_device_of(module)):
+    tried = 0
+
+    def overfit(subject: Subject) -> list[Finding]:
+        nonlocal tried
+        finding, tried = memorise(subject, n_rows, n_steps)
+        return [] if finding is None else [finding]
+
+    parts = (module_or_estimator, X, y, nn.CrossEntropyLoss() if criterion is None else criterion, None, None)
+    found = _examined(module_or_estimator, lambda: subject_of(*parts), overfit)
+    return Diagnosis(tuple(found), f"{type(module_or_estimator).__name__} overfitting {tried} samples")
+
+
+def _examined(given: Any, build: Callable[[], Subject], look: Callable[[Subject], Iterable[Finding]]) -> list[Finding]:
+    """Return what `look` finds, up to what makes it impossible to go on; everything is restored afterwards."""
+    module = _module_of(given)
+    found: list[Finding] = []
+    with isolated(device_of(module)):
         try:
             with untouched(module):
-                if module is module_or_estimator:
-                    criterion = nn.CrossEntropyLoss() if criterion is None else criterion
-                    subject = subject_of_module(module, X, y, criterion, None, None)
-                    with torch.no_grad():
-                        settle_output_spec(subject, module.eval()(subject.rows.chunk(0, min(2, len(subject.rows)))))
-                else:
-                    subject = subject_of_estimator(module_or_estimator, X, y, None)
-                finding, tried = memorise(subject, n_rows, n_steps)
+                subject = build()
+                with untouched(subject.criterion):
+                    for finding in look(subject):
+                        found.append(finding)
         except Refused as refused:
-            finding, tried = refused.finding, 0
-    return Diagnosis(() if finding is None else (finding,), f"{name} on {tried} rows, to be learnt by heart")
+            found.append(refused.finding)
+        except ModuleOutputError as refused_by_fit:
+            found.append(Finding(refused_by_fit.code, "error", str(refused_by_fit.args[0]), ""))
+    return found
 
 
 def _module_of(given: Any) -> nn.Module | None:
-    """Return the module that must stay as it is; None for an unfitted estimator."""
+    """Return the module that must not be changed; None for an estimator that is not fitted."""
     if isinstance(given, nn.Module):
         refuse_lazy(given)
         return given
-    if is_estimator(given):
+    if "module" in getattr(given, "get_params", dict)():  # a classifier like `TorchClassifier`
         return getattr(given, "module_", None)
     hint = " For a pipeline, pass pipeline[-1] and pipeline[:-1].transform(X)." if hasattr(given, "steps") else ""
-    raise TypeError(f"An nn.Module or a TorchClassifier is needed, but got a {type(given).__name__}.{hint}")
-
-
-def _device_of(module: nn.Module | None) -> torch.device:
-    tensors = [] if module is None else [*module.parameters(), *module.buffers()]
-    return tensors[0].device if tensors else torch.device("cpu")
-
-
-def _modes(module: nn.Module) -> list[tuple[nn.Module, bool]]:
-    return [(layer, layer.training) for layer in module.modules()]
+    raise TypeError(f"Expected an nn.Module or a TorchClassifier, but got a {type(given).__name__}.{hint}")

@@ -1,286 +1,188 @@
-"""The examination: every check that the facts allow, causes before symptoms."""
+"""Run every check that the given parts allow, causes before their consequences."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import nn
 
 from sktorch_acc._rates import rates
-from sktorch_acc.checks.counting import (
-    check_drawn_rows,
-    check_dropped_rows,
-    check_last_batch,
-    check_order,
-    check_resampled,
-)
-from sktorch_acc.checks.data import (
-    check_finite_rows,
-    check_grouped,
-    check_majority,
-    check_scales,
-    column_scales,
-    normalises_input,
-)
-from sktorch_acc.checks.learning import (
-    check_constant_output,
-    check_exploding_loss,
-    check_flat,
-    check_gradient_flow,
-    check_optimizer,
-    check_registered,
-    check_still_loss,
-)
-from sktorch_acc.checks.mode import (
-    check_held_out,
-    check_norm_statistics,
-    check_restored_epoch,
-    check_running_figure,
-    check_training_mode,
-)
-from sktorch_acc.checks.outputs import (
-    LossFacts,
-    OutputFacts,
-    check_gradients,
-    check_is_tensor,
-    check_loss,
-    check_parameters,
-    check_rows,
-    output_findings,
-)
-from sktorch_acc.checks.repeated import check_ceiling, check_leak, repeated_rows
+from sktorch_acc.checks import counting, data, duplicates, evaluation, learning, outputs
 from sktorch_acc.data import Rows
-from sktorch_acc.doctor.diagnosis.measure import (
-    classes_as_it_is,
-    classes_with_batch_statistics,
-    evaluate,
-    fails_on_one_row,
-    loss_and_gradients,
-    sampled,
-)
-from sktorch_acc.doctor.diagnosis.subject import Refused, Subject, settle_output_spec
+from sktorch_acc.doctor.diagnosis import measure
+from sktorch_acc.doctor.diagnosis.subject import PROBE_SAMPLES, Subject
+from sktorch_acc.engine.evaluate import nan_rows
 from sktorch_acc.findings import Finding
 
 __all__ = ["examine"]
 
 Ints = npt.NDArray[np.int64]
-_PROBE_ROWS = 64
-# Who has one of these need not be told that nothing was learnt.
+_MOST_SAMPLES = 10_000
+# Findings that explain why nothing was learnt (F1).
 _CAUSES = ("ACC-B", "ACC-C", "ACC-D1", "ACC-D4", "ACC-D5", "ACC-D7", "ACC-E5", "ACC-F2", "ACC-F3", "ACC-F4", "ACC-F5")
 
 
-def examine(subject: Subject, modes: list[tuple[nn.Module, bool]]) -> list[Finding]:
-    """Return all that was found; `modes` are those in which the layers were handed over.
+def examine(subject: Subject) -> Iterator[Finding]:
+    """Yield all findings; all samples are run only if there is no error before that.
 
-    The module is left in any state: the caller guards it.
+    The module is left in any state: the caller restores it.
     """
-    found = list(subject.findings)
-    try:
-        found += _structure(subject)
-        if not any(finding.severity == "error" for finding in found):
-            found += _of_the_run(subject, modes, found)
-    except Refused as refused:
-        found.append(refused.finding)
-    return found
+    modes = [(layer, layer.training) for layer in subject.module.modules()]
+    found = []
+    for finding in _present(_before_the_run(subject)):
+        found.append(finding)
+        yield finding
+    if not any(finding.severity == "error" for finding in found):
+        yield from _present(_of_the_run(subject, modes, found))
 
 
-def _present(*findings: Finding | None) -> Iterator[Finding]:
-    yield from (finding for finding in findings if finding is not None)
+def _present(findings: Iterable[Finding | None]) -> Iterator[Finding]:
+    return (finding for finding in findings if finding is not None)
 
 
-def _structure(subject: Subject) -> Iterator[Finding]:
-    """Ask data, loader, optimizer and one small batch."""
+def _before_the_run(subject: Subject) -> Iterator[Finding | None]:
+    """Check data, loader, optimizer and the output for one small batch."""
+    yield subject.unseen
     yield from _of_the_loader(subject)
-    # A module without parameters may hold layers in a list: the closer cause first.
-    registered = check_registered(subject.module)
-    yield from _present(registered or check_parameters(subject.module))
+    # A module without parameters may hold layers in a list, which is the cause: it comes first.
+    registered = learning.check_registered(subject.module)
+    yield registered or outputs.check_parameters(subject.module)
     if subject.optimizer is not None and registered is None:
-        yield from _present(check_optimizer(subject.module, subject.optimizer))
+        yield learning.check_optimizer(subject.module, subject.optimizer)
     yield from _of_the_outputs(subject)
     yield from _of_the_data(subject)
 
 
-def _of_the_loader(subject: Subject) -> Iterator[Finding]:
+def _of_the_loader(subject: Subject) -> Iterator[Finding | None]:
     loader = subject.loader
     if loader is None:
         return
-    yield from _present(
-        check_dropped_rows(loader), check_drawn_rows(loader), check_resampled(loader), check_order(loader)
-    )
-    if loader.tail == 1 and not loader.drop_last:
-        yield from _present(check_last_batch(loader, fails_on_one_row(subject)))
+    yield counting.check_dropped_samples(loader)
+    yield counting.check_drawn_samples(loader)
+    yield counting.check_resampled(loader)
+    yield counting.check_order(loader)
+    if loader.last_batch == 1 and not loader.drop_last:
+        yield counting.check_last_batch(loader, measure.fails_on_one_row(subject))
 
 
-def _of_the_data(subject: Subject) -> Iterator[Finding]:
+def _of_the_data(subject: Subject) -> Iterator[Finding | None]:
     known = subject.targets >= 0
     X, y = (subject.X, subject.targets) if known.all() else (subject.X[known], subject.targets[known])
-    repeated = repeated_rows(X, y)
-    yield from _present(check_ceiling(repeated), check_leak(repeated, subject.validation_fraction))
-    if subject.rows.dtype != torch.int64 and not normalises_input(subject.module):
-        yield from _present(check_scales(column_scales(subject.X, subject.names)))
+    repeated = duplicates.repeated_rows(X, y)
+    yield duplicates.check_ceiling(repeated)
+    yield duplicates.check_leak(repeated, subject.validation_fraction)
+    if subject.rows.dtype != torch.int64 and not data.normalises_input(subject.module):
+        yield data.check_scales(*data.column_scales(subject.X, subject.names))
     if subject.loader is not None:
-        yield from _present(check_grouped(subject.targets[known], subject.loader.order != "as given"))
+        yield data.check_grouped(y, subject.loader.order != "as given")
 
 
-def _of_the_outputs(subject: Subject) -> Iterator[Finding]:
-    """Run a small batch and one row in evaluation mode; the first finding is the cause of the others."""
-    n_rows = min(_PROBE_ROWS, len(subject.rows))
-    subject.module.eval()
-    with torch.no_grad():
-        output = subject.module(subject.rows.chunk(0, n_rows))
-    if not subject.labels:
-        settle_output_spec(subject, output)
-    yield from _first(_output_findings(subject, output, n_rows))
-    if n_rows > 1 and isinstance(output, torch.Tensor):
-        with torch.no_grad():
-            alone = subject.module(subject.rows.chunk(0, 1))
-        facts = _facts(subject, alone, 1)
-        shape_kept = isinstance(alone, torch.Tensor) and alone.shape[:1] == (1,)
-        yield from _present(None if shape_kept or output.shape[:1] != (n_rows,) else check_rows(facts))
+def _of_the_outputs(subject: Subject) -> Iterator[Finding | None]:
+    """Check a small batch and one sample in evaluation mode; the first finding is the cause of the others."""
+    n_samples = min(PROBE_SAMPLES, len(subject.rows))
+    facts = _facts(subject, measure.first_output(subject, n_samples), n_samples)
+    yield from islice(_present(_of_one_output(subject, facts)), 1)
+    if n_samples > 1 and outputs.check_rows(facts) is None:
+        yield outputs.check_rows(_facts(subject, measure.first_output(subject, 1), 1))
 
 
-def _output_findings(subject: Subject, output: Any, n_rows: int) -> Iterable[Finding]:
-    facts = _facts(subject, output, n_rows)
-    if isinstance(output, torch.Tensor) and output.is_floating_point() and bool(torch.isnan(output).any()):
-        bad = sum(int((~torch.isfinite(p)).sum()) for p in subject.module.parameters())
-        rows = int(torch.isnan(output).reshape(len(output), -1).any(dim=1).sum())
-        return _present(check_finite_rows(0, rows, n_rows, bad, subject.labels[0]))
+def _of_one_output(subject: Subject, facts: outputs.OutputFacts) -> Iterable[Finding | None]:
+    output = facts.output
+    if isinstance(output, torch.Tensor) and output.is_floating_point() and nan_rows(output):
+        weights = sum(int((~torch.isfinite(p)).sum()) for p in subject.module.parameters())
+        return [data.check_finite_rows(0, nan_rows(output), facts.n_samples, weights, subject.labels[0])]
     if subject.sure:
-        return output_findings(facts)
-    return _present(check_is_tensor(facts) or check_rows(facts))
+        return outputs.output_findings(facts)
+    return [outputs.check_is_tensor(facts) or outputs.check_rows(facts)]
 
 
-def _facts(subject: Subject, output: Any, n_rows: int) -> OutputFacts:
+def _facts(subject: Subject, output: Any, n_samples: int) -> outputs.OutputFacts:
     criterion = type(subject.criterion).__name__
-    return OutputFacts(output, n_rows, subject.spec, criterion, subject.module, "evaluation")
+    return outputs.OutputFacts(output, n_samples, subject.spec, criterion, subject.module, "evaluation")
 
 
-def _first(findings: Iterable[Finding]) -> Iterator[Finding]:
-    for finding in findings:
-        yield finding
-        return
+# ------------------------------------------------------------------ what the module does on all samples
 
 
-# ------------------------------------------------------------------ what the module does on all rows
-
-
-@dataclass
-class _Counts:
-    """Rows of each class, and how many of them are right."""
-
-    correct: Ints
-    support: Ints
-
-    @property
-    def accuracy(self) -> float:
-        return float(rates(self.correct.sum(), self.support.sum()))
-
-
-def _counted(predicted: Ints, targets: Ints, n_classes: int) -> _Counts:
-    right = np.bincount(targets[predicted == targets], minlength=n_classes)
-    return _Counts(right.astype(np.int64), np.bincount(targets, minlength=n_classes).astype(np.int64))
-
-
-def _of_the_run(subject: Subject, modes: list[tuple[nn.Module, bool]], earlier: list[Finding]) -> list[Finding]:
-    known = np.flatnonzero(subject.targets >= 0)
-    rows, targets = subject.rows, subject.targets
-    if len(known) < len(targets):
-        rows, targets = rows.take(known), targets[known]
-    rows, targets = sampled(rows, targets)
-    seen = evaluate(subject.module, rows)
-    if seen.bad_rows:
-        return list(_present(check_finite_rows(0, seen.bad_rows, len(rows), 0, subject.labels[0])))
-    predicted = subject.spec.classes(seen.output).cpu().numpy()
-    counts = _counted(predicted, targets, len(subject.labels))
-    found = list(_of_the_gradients(subject, rows, targets))
-    found += _of_the_modes(subject, modes, predicted, rows, targets)
+def _of_the_run(subject: Subject, modes: measure.Modes, earlier: list[Finding]) -> list[Finding | None]:
+    chosen = measure.spaced(subject.targets, _MOST_SAMPLES)
+    rows = subject.rows if len(chosen) == len(subject.rows) else subject.rows.take(chosen)
+    targets = subject.targets[chosen]
+    output, dead = measure.evaluate(subject.module, rows)
+    valid = torch.isfinite(output) | torch.isneginf(output)  # -inf is a valid log-probability
+    bad = int((~valid.reshape(len(valid), -1).all(dim=1)).sum())
+    if bad:
+        return [data.check_finite_rows(0, bad, len(rows), 0, subject.labels[0])]
+    predicted = subject.spec.classes(output).cpu().numpy()
+    found = [*_of_the_gradients(subject, rows, targets), *_of_the_modes(subject, modes, predicted, rows, targets)]
     if subject.training is None or _any_of(found, "ACC-F2"):
         return found
-    found += _of_the_history(subject, counts, targets)
-    found += _of_the_learning(subject, counts, seen.spread, seen.size, seen.dead, [*earlier, *found])
-    return found
+    correct, support = (np.bincount(y, minlength=len(subject.labels)) for y in (targets[predicted == targets], targets))
+    found += _of_the_history(subject, float(rates(correct.sum(), len(targets))), len(targets))
+    constant = learning.check_constant_output(*measure.spread_and_size(output), dead)
+    return [*found, *_of_the_learning(subject, correct, support, constant, [*earlier, *found])]
 
 
-def _of_the_gradients(subject: Subject, rows: Rows, targets: Ints) -> Iterator[Finding]:
+def _of_the_gradients(subject: Subject, rows: Rows, targets: Ints) -> Iterator[Finding | None]:
     if not subject.sure:
         return
-    output, loss, without = loss_and_gradients(subject, rows, targets)
-    cut = check_gradients(subject.module, output)
-    yield from _present(cut)
-    if cut is None:
-        yield from _present(check_loss(LossFacts(loss, type(subject.criterion).__name__, subject.spec.kind)))
-        trained = sum(p.requires_grad for p in subject.module.parameters())
-        yield from _present(check_gradient_flow(without, trained))
+    output, loss, without = measure.loss_and_gradients(subject, rows, targets)
+    detached = outputs.check_gradients(subject.module, output)
+    yield detached
+    if detached is None:
+        yield outputs.check_loss(loss, type(subject.criterion).__name__, subject.spec.kind)
+        yield learning.check_gradient_flow(without, sum(p.requires_grad for p in subject.module.parameters()))
 
 
 def _of_the_modes(
-    subject: Subject, modes: list[tuple[nn.Module, bool]], predicted: Ints, rows: Rows, targets: Ints
-) -> Iterator[Finding]:
+    subject: Subject, modes: measure.Modes, predicted: Ints, rows: Rows, targets: Ints
+) -> Iterator[Finding | None]:
     training = subject.training
-    if training is not None and training.estimator is None and not training.fresh and modes[0][1]:
-        now = classes_as_it_is(subject, modes, rows)
-        yield from _present(check_training_mode(True, now, predicted, targets))
-    with_batch = classes_with_batch_statistics(subject, rows, targets)
+    if training is not None and training.state is None and not training.fresh and modes[0][1]:
+        yield evaluation.check_training_mode(measure.classes_as_it_is(subject, modes, rows), predicted, targets)
+    with_batch = measure.classes_with_batch_statistics(subject, rows, targets)
     if with_batch is not None:
         classes, in_order = with_batch
-        right = float(rates((classes == in_order).sum(), len(in_order)))
-        held = float(rates((predicted == targets).sum(), len(targets)))
-        yield from _present(check_norm_statistics(right, held, len(targets)))
-
-
-def _of_the_history(subject: Subject, counts: _Counts, targets: Ints) -> Iterator[Finding]:
-    """Ask a fitted estimator's record, beside what the module does on the same rows."""
-    estimator = _estimator(subject)
-    if estimator is None:
-        return
-    history, n_fitted = estimator.history_, int(estimator.class_count_.sum())
-    yield from _present(check_held_out(len(subject.targets), n_fitted, subject.validation_fraction))
-    last, held = history.iloc[-1], history.loc[estimator.best_epoch_]
-    measure = next((name for name in ("train_acc", "train_acc_running") if name in history), None)
-    if measure is not None:
-        yield from _present(
-            check_restored_epoch(estimator.best_epoch_, estimator.n_iter_, held[measure], last[measure])
+        yield evaluation.check_norm_statistics(
+            float((classes == in_order).mean()), float((predicted == targets).mean()), len(targets)
         )
-    same_rows = len(subject.targets) == n_fitted == len(targets)
-    if "train_acc_running" in history and "train_acc" not in history and same_rows:
-        yield from _present(check_running_figure(held["train_acc_running"], counts.accuracy, n_fitted))
+
+
+def _of_the_history(subject: Subject, accuracy: float, n_samples: int) -> Iterator[Finding | None]:
+    """Compare what a fitted estimator recorded with the accuracy of its module on the same samples."""
+    training = subject.training
+    if training is None or training.state is None:
+        return
+    state, n_given, n_fitted = training.state, len(subject.targets), training.n_fitted
+    yield evaluation.check_held_out(n_given, n_fitted, subject.validation_fraction)
+    records = {row.epoch: row.numbers() for row in state.rows}
+    held, last = records[state.best_epoch], records[state.epoch]
+    name = next((name for name in ("train_acc", "train_acc_running") if name in held and name in last), None)
+    if name is not None:
+        yield evaluation.check_restored_epoch(state.best_epoch, state.epoch, held[name], last[name])
+    if name == "train_acc_running" and n_given == n_fitted == n_samples:
+        yield evaluation.check_running_accuracy(held[name], accuracy, n_fitted)
 
 
 def _of_the_learning(
-    subject: Subject,
-    counts: _Counts,
-    spread: float,
-    size: float,
-    dead: list[tuple[str, float]],
-    earlier: list[Finding],
-) -> Iterator[Finding]:
+    subject: Subject, correct: Ints, support: Ints, constant: Finding | None, earlier: list[Finding | None]
+) -> Iterator[Finding | None]:
     training = subject.training
     assert training is not None
-    found = [*earlier]
-    scales = column_scales(subject.X).spreads
-    widest = float(np.nanmax(scales)) if np.isfinite(scales).any() else 0.0
-    asleep = check_constant_output(spread, size, dead)
-    for finding in _present(
-        check_exploding_loss(training.losses, training.lr, widest),
-        asleep,
-        None if asleep else check_still_loss(training.losses, training.lr, len(subject.labels)),
-    ):
-        found.append(finding)
-        yield finding
-    majority = None if asleep else check_majority(counts.correct, counts.support, subject.labels)
-    yield from _present(majority)
-    if majority is None and not _any_of(found, *_CAUSES):
-        yield from _present(check_flat(counts.correct, counts.support, training.epochs, training.steps, subject.labels))
+    spreads, _ = data.column_scales(subject.X)
+    widest = float(np.nanmax(spreads)) if np.isfinite(spreads).any() else 0.0
+    found = [learning.check_exploding_loss(training.losses, training.lr, widest), constant]
+    if constant is None:
+        found.append(learning.check_still_loss(training.losses, training.lr, len(subject.labels)))
+        found.append(data.check_majority(correct, support, subject.labels))
+    yield from found
+    if not _any_of([*earlier, *found], *_CAUSES):
+        yield learning.check_flat(correct, support, training.epochs, training.steps, subject.labels)
 
 
-def _any_of(findings: Iterable[Finding], *codes: str) -> bool:
-    return any(finding.code is not None and finding.code.startswith(codes) for finding in findings)
-
-
-def _estimator(subject: Subject) -> Any:
-    return None if subject.training is None else subject.training.estimator
+def _any_of(findings: Iterable[Finding | None], *codes: str) -> bool:
+    return any(finding.code is not None and finding.code.startswith(codes) for finding in _present(findings))

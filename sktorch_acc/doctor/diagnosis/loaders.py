@@ -1,4 +1,4 @@
-"""What a DataLoader says of itself: nothing is drawn from it."""
+"""Read the static properties of a DataLoader, without iterating it."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ Order = Literal["as given", "shuffled", "resampled", "unknown"]
 
 
 def read_loader(loader: Any) -> LoaderFacts | None:
-    """Return the facts of a loader; None if it does not know its number of rows.
+    """Return the properties of a loader; None if the length of its data set is unknown.
 
     Raises
     ------
     TypeError
-        If it is no DataLoader.
+        If it is not a DataLoader.
     """
     if not isinstance(loader, DataLoader):
         raise TypeError(f"loader must be a torch.utils.data.DataLoader, but got a {type(loader).__name__}.")
@@ -37,9 +37,8 @@ def read_loader(loader: Any) -> LoaderFacts | None:
         return None
     batches: Any = loader.batch_sampler
     sampler = loader.sampler if loader.batch_size is not None else getattr(batches, "sampler", loader.sampler)
-    n_rows = len(loader.dataset)  # type: ignore[arg-type]
     return LoaderFacts(
-        n_rows=n_rows,
+        n_samples=len(loader.dataset),  # type: ignore[arg-type]
         n_drawn=len(sampler),  # type: ignore[arg-type]
         batch_size=loader.batch_size or getattr(batches, "batch_size", None),
         drop_last=bool(loader.drop_last or getattr(batches, "drop_last", False)),
@@ -57,7 +56,7 @@ def _order(sampler: Any) -> Order:
 
 
 def _has_labels(dataset: Dataset[Any]) -> bool:
-    """Whether items hold labels; a data set of a kind of its own is not asked: reading an item may cost."""
+    """Whether items hold labels; assumed of unknown data sets, as reading an item may be slow."""
     while isinstance(dataset, Subset):
         dataset = dataset.dataset
     return not isinstance(dataset, TensorDataset) or len(dataset.tensors) > 1

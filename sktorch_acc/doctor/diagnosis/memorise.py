@@ -1,4 +1,4 @@
-"""Learning a few rows by heart: what every sound module can do, whatever the tuning."""
+"""Overfit a few samples, which every correct module can do."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ import scipy.linalg
 import torch
 from torch import nn
 
+from sktorch_acc.checks.duplicates import repeated_rows
 from sktorch_acc.checks.learning import check_memorised
 from sktorch_acc.checks.outputs import check_parameters
-from sktorch_acc.checks.repeated import repeated_rows
-from sktorch_acc.doctor.diagnosis.subject import Subject
+from sktorch_acc.doctor.diagnosis.measure import spaced
+from sktorch_acc.doctor.diagnosis.subject import Refused, Subject
 from sktorch_acc.engine.copying import copied
 from sktorch_acc.engine.loss import Loss
 from sktorch_acc.findings import Finding
@@ -25,17 +26,18 @@ _INDEPENDENT = 0.05  # of the largest pivot
 
 
 def memorise(subject: Subject, n_rows: int, n_steps: int) -> tuple[Finding | None, int]:
-    """Return the finding, if any, and the number of rows that were tried.
+    """Return the finding, if any, and the number of samples that were tried.
 
-    A linear module cannot memorise any rows, but it can memorise linearly independent ones, with any
-    labels. So a module that fails on `n_rows` rows is tried on an independent few of them: only who fails
-    on these has a mistake and not just few parameters.
+    A linear module can overfit linearly independent samples with any labels, but not all samples. A module
+    that fails on `n_rows` samples is therefore tried on some that are independent: if it fails on these,
+    the reason is not the number of its parameters.
     """
+    if subject.unsettled is not None:
+        raise Refused(subject.unsettled)
     frozen = check_parameters(subject.module)
     if frozen is not None:
         return frozen, 0
-    known = np.flatnonzero(subject.targets >= 0)
-    chosen = known[np.unique(np.linspace(0, len(known) - 1, min(n_rows, len(known))).astype(np.int64))]
+    chosen = spaced(subject.targets, n_rows)
     finding = _attempt(subject, chosen, n_steps)
     if finding is None:
         return None, len(chosen)
@@ -44,7 +46,7 @@ def memorise(subject: Subject, n_rows: int, n_steps: int) -> tuple[Finding | Non
 
 
 def _independent(X: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
-    """Return rows that are linearly independent with a constant beside them, most independent first."""
+    """Return samples that are linearly independent with a constant column added, most independent first."""
     flat = X.reshape(len(X), -1)
     _, r, order = scipy.linalg.qr(np.c_[flat, np.ones(len(X))].T, mode="economic", pivoting=True)
     pivots = np.abs(np.diag(r))
@@ -54,19 +56,19 @@ def _independent(X: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
 def _attempt(subject: Subject, chosen: npt.NDArray[np.int64], n_steps: int) -> Finding | None:
     batch = subject.rows.take(chosen).chunk(0, len(chosen))
     indices = subject.targets[chosen]
-    targets = torch.from_numpy(indices).to(subject.device)
+    targets = torch.from_numpy(indices).to(subject.rows.device)
     best = repeated_rows(batch.cpu().numpy(), indices).best
-    right = 0
+    correct = 0
     for lr in _RATES:
-        if right < best:
-            right = max(right, _train_copy(subject, batch, targets, lr, n_steps, best))
-    return check_memorised(right, best, len(chosen), n_steps)
+        if correct < best:
+            correct = max(correct, _train_copy(subject, batch, targets, lr, n_steps, best))
+    return check_memorised(correct, best, len(chosen), n_steps)
 
 
 def _train_copy(
     subject: Subject, batch: torch.Tensor, targets: torch.Tensor, lr: float, n_steps: int, best: int
 ) -> int:
-    """Return how many rows a copy of the module gets right, at most, while it is trained on them alone."""
+    """Return the most correct predictions of a copy of the module while it is trained on this batch."""
     torch.default_generator.manual_seed(0)
     module, criterion = copied(subject.module), copy.deepcopy(subject.criterion)
     assert criterion is not None

@@ -1,4 +1,4 @@
-"""Who is examined: an estimator or a bare module, its rows and targets, and what is known of its training."""
+"""What is examined: an estimator or a module, its data, and what is known of its training."""
 
 from __future__ import annotations
 
@@ -21,32 +21,27 @@ from sktorch_acc.engine.device import computing_dtype, resolve_device
 from sktorch_acc.engine.prepare import FitData, build_state
 from sktorch_acc.engine.settings import FitSettings
 from sktorch_acc.engine.state import TrainingState
+from sktorch_acc.engine.untouched import untouched
 from sktorch_acc.findings import Finding
 from sktorch_acc.outputs import OutputSpec, output_spec
 
-__all__ = [
-    "Refused",
-    "Subject",
-    "Training",
-    "is_estimator",
-    "refuse_lazy",
-    "settle_output_spec",
-    "subject_of_estimator",
-    "subject_of_module",
-]
+__all__ = ["PROBE_SAMPLES", "Refused", "Subject", "device_of", "refuse_lazy", "subject_of"]
 
 Ints = npt.NDArray[np.int64]
 
+PROBE_SAMPLES = 64  # of the batch whose output is looked at
+_GUESS = OutputSpec("logits", None, 2)
+
 
 class Refused(Exception):  # noqa: N818 - never leaves the room
-    """What was given cannot be examined further; the finding says why."""
+    """The input cannot be examined further; the finding states why."""
 
     def __init__(self, finding: Finding) -> None:
         super().__init__(finding.text)
         self.finding = finding
 
 
-@dataclass
+@dataclass(frozen=True)
 class Training:
     """What is known of how a module was trained.
 
@@ -60,8 +55,10 @@ class Training:
         Whether the optimizer shows that no step was taken yet.
     losses : sequence of float
         Training loss of each epoch.
-    estimator : object
-        The fitted estimator, for its history; None for a bare module.
+    n_fitted : int
+        Samples that an estimator was fitted on, without those held out.
+    state : TrainingState or None
+        The record of a fitted estimator; None for a bare module.
     """
 
     epochs: int = 0
@@ -69,43 +66,46 @@ class Training:
     lr: float = float("nan")
     fresh: bool = False
     losses: Sequence[float] = ()
-    estimator: Any = None
+    n_fitted: int = 0
+    state: TrainingState | None = None
 
 
-@dataclass
+@dataclass(frozen=True, eq=False)
 class Subject:
     """What is examined.
 
     Parameters
     ----------
     module, criterion : nn.Module
-        As they are; criterion None if it was not given.
+        The criterion is None if it was not given.
     optimizer : torch optimizer or None
-        What trains the module.
-    X : ndarray or CSR matrix of shape (n_rows, ...)
+        The optimizer of the module.
+    X : ndarray or CSR matrix of shape (n_samples, ...)
         Features on the host.
     rows : Rows
-        The same for the module.
-    targets : ndarray of shape (n_rows,), int64
+        The same, as input of the module.
+    targets : ndarray of shape (n_samples,), int64
         Class indices; -1 for a label unknown to the estimator.
-    labels : sequence
-        Name of each class index.
     names : sequence of str or None
         Names of the columns.
-    spec : OutputSpec
-        What outputs mean; a guess if `sure` is False.
-    sure : bool
-        Whether the criterion says what outputs mean.
     batch_size : int
-        Rows of a training batch.
+        Samples of a training batch.
     training : Training or None
         None: not trained yet.
     loader : LoaderFacts or None
-        What the loader says.
-    findings : list of Finding
-        What was found on the way here.
+        Static properties of the loader.
+    labels : sequence
+        Name of each class index; none if `unsettled`.
+    spec : OutputSpec
+        Kind of the output; a guess if `sure` is False.
+    sure : bool
+        Whether the criterion determines the kind of the output.
+    unsettled : Finding or None
+        Why the outputs of a bare module cannot be compared with y.
+    unseen : Finding or None
+        What was found about labels that the estimator cannot predict.
     validation_fraction : float or None
-        Share of the rows that an estimator holds out at random.
+        Share of the samples that an estimator holds out at random.
     """
 
     module: nn.Module
@@ -114,36 +114,40 @@ class Subject:
     X: Any
     rows: Rows
     targets: Ints
-    labels: Sequence[Any]
     names: Sequence[str] | None
-    spec: OutputSpec
-    sure: bool
     batch_size: int
     training: Training | None
     loader: LoaderFacts | None
-    findings: list[Finding]
+    labels: Sequence[Any] = ()
+    spec: OutputSpec = _GUESS
+    sure: bool = False
+    unsettled: Finding | None = None
+    unseen: Finding | None = None
     validation_fraction: float | None = None
 
-    @property
-    def device(self) -> torch.device:
-        """Where the module is."""
-        return self.rows.device
+
+def device_of(module: nn.Module | None) -> torch.device:
+    """Return the device of a module; the CPU if it has no tensors, or there is none yet."""
+    tensors = [] if module is None else [*module.parameters(), *module.buffers()]
+    return tensors[0].device if tensors else torch.device("cpu")
 
 
-def is_estimator(candidate: Any) -> bool:
-    """Whether this is a classifier around a module, as `TorchClassifier` is."""
-    return not isinstance(candidate, nn.Module) and "module" in getattr(candidate, "get_params", dict)()
+def subject_of(given: Any, X: Any, y: Any, criterion: Any, optimizer: Any, loader: Any) -> Subject:
+    """Return the subject of a module and the other parts of its loop, or of an estimator, which has these itself."""
+    if isinstance(given, nn.Module):
+        return _subject_of_module(given, X, y, criterion, optimizer, loader)
+    return _subject_of_estimator(given, X, y, loader)
 
 
 # ------------------------------------------------------------------ estimators
 
 
-def subject_of_estimator(estimator: Any, X: Any, y: Any, loader: Any) -> Subject:
-    """Return what there is to examine of an estimator; unfitted, its module is built as `fit` would.
+def _subject_of_estimator(estimator: Any, X: Any, y: Any, loader: Any) -> Subject:
+    """Return the subject of an estimator; if it is not fitted, its module is built as in `fit`.
 
-    To be called inside ``_global_state.isolated``.
+    Call it inside ``_global_state.isolated``.
     """
-    _refuse_targets(np.asarray(_on_host(y)))
+    _refuse(check_target_shape(np.asarray(_on_host(y))))
     if not scipy.sparse.issparse(X):
         _refuse_rows(np.asarray(_on_host(X)), min(map(str, np.ravel(_on_host(y))), default=""))
     copy = clone(estimator)
@@ -153,12 +157,13 @@ def subject_of_estimator(estimator: Any, X: Any, y: Any, loader: Any) -> Subject
     every = copy.get_params()
     settings = FitSettings.of(every, {name: value for name, value in every.items() if "__" in name})
     state: TrainingState | None = getattr(estimator, "_state", None)
-    findings: list[Finding] = []
+    unseen: Finding | None = None
     training: Training | None = None
     if state is None:
         state, targets = _built(settings, schema, checked, y)
     else:
-        targets, findings, training = _fitted(estimator, state, y)
+        targets, unseen = _encoded(estimator, state.model.labels, y)
+        training = _training_of_estimator(estimator, state)
     model = state.model
     return Subject(
         module=model.module,
@@ -174,33 +179,34 @@ def subject_of_estimator(estimator: Any, X: Any, y: Any, loader: Any) -> Subject
         batch_size=settings.batch_size,
         training=training,
         loader=None if loader is None else read_loader(loader),
-        findings=findings,
+        unseen=unseen,
         validation_fraction=settings.validation_fraction,
     )
 
 
-def _fitted(estimator: Any, state: TrainingState, y: npt.NDArray[Any]) -> tuple[Ints, list[Finding], Training]:
-    """Return the targets of a fitted estimator, what is wrong with them, and what is known of its training."""
-    labels = state.model.labels
+def _encoded(estimator: Any, labels: Labels, y: npt.NDArray[Any]) -> tuple[Ints, Finding | None]:
+    """Return the targets of a fitted estimator, and a finding about labels that it cannot predict."""
     targets = labels.encode(y)
     unseen = labels.unseen(y, targets)
-    found = check_known_labels(labels.classes.tolist(), estimator.class_count_, unseen)
-    params = estimator.get_params()
-    n_batches = -(-int(estimator.class_count_.sum()) // int(params["batch_size"]))
-    training = Training(
-        epochs=estimator.n_iter_,
-        steps=estimator.n_iter_ * n_batches,
-        lr=float(params["lr"]),
+    return targets, check_known_labels(labels.classes.tolist(), estimator.class_count_, unseen)
+
+
+def _training_of_estimator(estimator: Any, state: TrainingState) -> Training:
+    n_fitted = int(estimator.class_count_.sum())
+    return Training(
+        epochs=state.epoch,
+        steps=state.epoch * -(-n_fitted // int(estimator.batch_size)),
+        lr=float(estimator.lr),
         losses=estimator.loss_curve_,
-        estimator=estimator,
+        n_fitted=n_fitted,
+        state=state,
     )
-    return targets, [] if found is None else [found], training
 
 
 def _built(
     settings: FitSettings, schema: FeatureSchema, checked: Any, y: npt.NDArray[Any]
 ) -> tuple[TrainingState, Ints]:
-    """Return what `fit` would begin with, and the targets."""
+    """Return the state with which `fit` would begin, and the targets."""
     labels, targets = Labels.learn(y)
     data = FitData(schema, labels, Examples.of(schema.rows(checked), targets, len(labels.classes)))
     return build_state(settings, data, resolve_device(settings.device), 0), targets
@@ -209,75 +215,69 @@ def _built(
 # ------------------------------------------------------------------ bare modules
 
 
-def subject_of_module(module: nn.Module, X: Any, y: Any, criterion: Any, optimizer: Any, loader: Any) -> Subject:
-    """Return what there is to examine of a module and the parts of somebody's own loop."""
+def _subject_of_module(module: nn.Module, X: Any, y: Any, criterion: Any, optimizer: Any, loader: Any) -> Subject:
+    """Return the subject of a module and the other parts of a training loop."""
     given_y = np.asarray(_on_host(y))
-    _refuse_targets(given_y)
+    _refuse(check_target_shape(given_y))
     sparse = scipy.sparse.issparse(X)
     given = X.toarray() if sparse else np.asarray(_on_host(X))
     if len(given) != len(given_y):
-        raise ValueError(f"X and y must have one entry per row. Got {len(given)} rows of X and {len(given_y)} of y.")
+        raise ValueError(f"X and y must have one entry per sample, but X has {len(given)} and y has {len(given_y)}.")
     if not len(given):
-        raise ValueError("X has no rows: there is nothing to examine.")
+        raise ValueError("X has no samples: there is nothing to examine.")
     if given.dtype.kind not in "biuf" or given_y.dtype.kind not in "biuf":
         raise ValueError(
             f"A module takes numbers and class indices from 0. Got X of dtype {given.dtype} and y of dtype "
             f"{given_y.dtype}. Encode them, for y with numpy.unique(y, return_inverse=True)[1]."
         )
-    if given.dtype.kind == "f":
-        _refuse_rows(given, 0)
+    _refuse_rows(given, 0)
     facts = None if loader is None else read_loader(loader)
+    criterion = criterion if isinstance(criterion, nn.Module) else None
+    rows, targets = _module_rows(module, given), given_y.reshape(-1)
+    with untouched(module), torch.no_grad():
+        output = module.eval()(rows.chunk(0, min(PROBE_SAMPLES, len(rows))))
+    unsettled = check_label_range(targets, _n_columns(output))
     return Subject(
         module=module,
-        criterion=criterion if isinstance(criterion, nn.Module) else None,
+        criterion=criterion,
         optimizer=optimizer,
         X=given,
-        rows=_module_rows(module, given),
-        targets=given_y.reshape(-1),
-        labels=(),
+        rows=rows,
+        targets=targets if unsettled else targets.astype(np.int64),
         names=[str(name) for name in X.columns] if hasattr(X, "columns") else None,
-        spec=OutputSpec("logits", None, 2),
-        sure=False,
         batch_size=(facts.batch_size if facts else None) or min(64, len(given)),
         training=_training_of(optimizer, facts, len(given)),
         loader=facts,
-        findings=[],
+        **({"unsettled": unsettled} if unsettled else _settled(criterion, output, targets)),
     )
 
 
-def settle_output_spec(subject: Subject, output: Any) -> None:
-    """Decide what the outputs of a bare module mean, now that their shape is known; check y against it.
+def _n_columns(output: Any) -> int:
+    shape = output.shape if isinstance(output, torch.Tensor) else ()
+    return 1 if len(shape) < 2 else int(shape[-1])
 
-    Raises
-    ------
-    Refused
-        If y holds labels for which there is no column.
-    """
-    shape = tuple(output.shape) if isinstance(output, torch.Tensor) else ()
-    columns = 1 if len(shape) < 2 else shape[-1]
-    found = check_label_range(subject.targets, columns)
-    if found is not None:
-        raise Refused(found)
-    subject.targets = subject.targets.astype(np.int64)
-    n_classes = max(columns, int(subject.targets.max()) + 1, 2)
-    subject.labels = list(range(n_classes))
+
+def _settled(criterion: nn.Module | None, output: Any, targets: Ints) -> dict[str, Any]:
+    """Return the labels and the kind of a module's output, which follow from its shape and the criterion."""
+    columns = _n_columns(output)
+    n_classes = max(columns, int(targets.max()) + 1, 2)
+    labels = range(n_classes)
     try:
-        subject.spec, subject.sure = output_spec(subject.criterion, None, n_classes), subject.criterion is not None
-    except ValueError:  # a criterion of their own: what its inputs mean is not known
-        inside = columns == 1 and shape and bool(((output >= 0) & (output <= 1)).all())
-        subject.spec = OutputSpec("probabilities" if inside else "logits", None, n_classes)
+        return {"labels": labels, "spec": output_spec(criterion, None, n_classes), "sure": criterion is not None}
+    except ValueError:  # a custom criterion
+        is_tensor = isinstance(output, torch.Tensor) and output.ndim > 0
+        inside = columns == 1 and is_tensor and bool(((output >= 0) & (output <= 1)).all())
+        return {"labels": labels, "spec": OutputSpec("probabilities" if inside else "logits", None, n_classes)}
 
 
 def _module_rows(module: nn.Module, X: npt.NDArray[Any]) -> Rows:
-    tensors = [*module.parameters(), *module.buffers()]
-    device = tensors[0].device if tensors else torch.device("cpu")
     embeds = any(isinstance(layer, (nn.Embedding, nn.EmbeddingBag)) for layer in module.modules())
     dtype = torch.int64 if X.dtype.kind in "iu" and embeds else computing_dtype(module, None, torch.device("cpu"))
-    return DenseRows(torch.from_numpy(np.ascontiguousarray(X)), dtype, device)
+    return DenseRows(torch.from_numpy(np.ascontiguousarray(X)), dtype, device_of(module))
 
 
 def _training_of(optimizer: Any, loader: LoaderFacts | None, n_rows: int) -> Training:
-    """Read from the optimizer how many steps were taken; optimizers without state do not tell."""
+    """Read from the optimizer how many steps were taken; unknown of optimizers without state."""
     if optimizer is None:
         return Training()
     counts = [float(state["step"]) for state in optimizer.state.values() if "step" in state]
@@ -288,7 +288,7 @@ def _training_of(optimizer: Any, loader: LoaderFacts | None, n_rows: int) -> Tra
     return Training(steps // per_epoch, steps, float(group["lr"]), fresh=not optimizer.state and not stateless)
 
 
-# ------------------------------------------------------------------ what comes in
+# ------------------------------------------------------------------ input
 
 
 def _on_host(values: Any) -> Any:
@@ -298,24 +298,21 @@ def _on_host(values: Any) -> Any:
     return (values.float() if values.dtype == torch.bfloat16 else values).numpy()
 
 
-def _refuse_targets(y: npt.NDArray[Any]) -> None:
-    found = check_target_shape(y)
+def _refuse(found: Finding | None) -> None:
     if found is not None:
         raise Refused(found)
 
 
 def _refuse_rows(X: npt.NDArray[Any], label: Any) -> None:
-    bad = ~np.isfinite(X.reshape(len(X), -1)).all(axis=1) if X.dtype.kind == "f" and len(X) else np.zeros(0)
-    found = check_finite_rows(int(bad.sum()), 0, len(X), 0, label)
-    if found is not None:
-        raise Refused(found)
+    if X.dtype.kind == "f" and len(X):
+        bad = ~np.isfinite(X.reshape(len(X), -1)).all(axis=1)
+        _refuse(check_finite_rows(int(bad.sum()), 0, len(X), 0, label))
 
 
 def refuse_lazy(module: nn.Module) -> None:
-    """Raise for a module whose shapes are not settled: running it would settle them."""
-    kinds = (nn.parameter.UninitializedParameter, nn.parameter.UninitializedBuffer)
-    if any(isinstance(tensor, kinds) for tensor in [*module.parameters(), *module.buffers()]):
+    """Raise for a module with uninitialized parameters, which a forward pass would initialize."""
+    if any(map(nn.parameter.is_lazy, [*module.parameters(), *module.buffers()])):
         raise ValueError(
-            f"{type(module).__name__} has lazy layers that were never run, so that there is nothing to examine. Call "
-            "it on a batch first."
+            f"{type(module).__name__} has uninitialized lazy layers: there is nothing to examine. Call it on a batch "
+            "first."
         )

@@ -30,7 +30,7 @@ def write_message(verdict: str, candidates: tuple[Candidate, ...], problem: Prob
 
 
 def _is_near(problem: Problem, printed: PrintedAccuracy) -> bool:
-    return abs(printed.fraction(printed.likely_scale) - problem.accuracy) <= NEAR
+    return abs(printed.value / printed.likely_scale - problem.accuracy) <= NEAR
 
 
 def _accuracy(problem: Problem) -> str:
@@ -81,7 +81,8 @@ def _distinguish(candidates: tuple[Candidate, ...], printed: PrintedAccuracy, va
     if printed.decimals < 6 and spread > 2e-6:
         shown = ", ".join(f"{name} {value:.6f}" for name, value in values.items())
         return f"print six decimals ({shown})."
-    look = f"look in the loop for {_lines(candidates)}."
+    lines = " or ".join(f"`{_wrong_line(c)}`" for c in candidates[:SHOWN])
+    look = f"look in the loop for {lines}."
     if printed.value == 0:
         return look
     return f"print the accuracy of other samples or with another batch size, or {look}"
@@ -89,10 +90,6 @@ def _distinguish(candidates: tuple[Candidate, ...], printed: PrintedAccuracy, va
 
 def _values(candidates: tuple[Candidate, ...]) -> dict[str, float]:
     return {c.code: c.value for c in candidates[:SHOWN]}
-
-
-def _lines(candidates: tuple[Candidate, ...]) -> str:
-    return " or ".join(f"`{_wrong_line(c)}`" for c in candidates[:SHOWN])
 
 
 def _wrong_line(candidate: Candidate) -> str:

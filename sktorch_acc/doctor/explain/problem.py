@@ -12,11 +12,10 @@ import torch
 
 from sktorch_acc._rates import rates
 
-__all__ = ["Floats", "Ints", "OutputKind", "Problem"]
+__all__ = ["Floats", "Ints", "Problem", "batch_means", "float32_mean"]
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
-OutputKind = Literal["scores", "logits", "probabilities"]
 
 
 @dataclass(frozen=True)
@@ -27,13 +26,10 @@ class Problem:
     ----------
     scores : Tensor of shape (n_samples, n_classes) or (n_samples,), floating, on the CPU
         Output of the module; one-dimensional for a single column.
-    predicted, targets : ndarray of shape (n_samples,), dtype int64
+    targets : ndarray of shape (n_samples,), dtype int64
         Class indices in [0, n_classes).
     n_classes : int
         Number of columns of `scores`, or 2 for a single column.
-    kind : {"scores", "logits", "probabilities"}
-        ``"scores"`` has one column per class. ``"logits"`` and ``"probabilities"`` are a single column, with
-        a threshold of 0 and 0.5.
     batch_size : int or None
         Number of samples in a batch, except the last one. None if it is unknown.
     shuffled : bool
@@ -41,10 +37,8 @@ class Problem:
     """
 
     scores: torch.Tensor
-    predicted: Ints
     targets: Ints
     n_classes: int
-    kind: OutputKind
     batch_size: int | None
     shuffled: bool
 
@@ -56,7 +50,22 @@ class Problem:
     @property
     def one_column(self) -> bool:
         """Whether the module returned a single column for two classes."""
-        return self.kind != "scores"
+        return self.scores.ndim == 1
+
+    @cached_property
+    def kind(self) -> Literal["scores", "logits", "probabilities"]:
+        """One column per class, or what a single column holds: probabilities if all values lie in [0, 1]."""
+        if not self.one_column:
+            return "scores"
+        # Logits rarely all lie in [0, 1].
+        return "probabilities" if bool(((self.scores >= 0) & (self.scores <= 1)).all()) else "logits"
+
+    @cached_property
+    def predicted(self) -> Ints:
+        """Class indices of shape (n_samples,): the largest score, or a threshold of 0 (logits) or 0.5."""
+        if not self.one_column:
+            return np.asarray(self.scores.argmax(dim=1), dtype=np.int64)
+        return np.asarray(self.scores > (0.5 if self.kind == "probabilities" else 0.0), dtype=np.int64)
 
     @cached_property
     def correct(self) -> Ints:
@@ -85,11 +94,6 @@ class Problem:
         return 0 if self.batch_size is None else -(-self.n_samples // self.batch_size)
 
     @property
-    def several_batches(self) -> bool:
-        """Whether there is more than one batch."""
-        return self.n_batches > 1
-
-    @property
     def batches_known(self) -> bool:
         """Whether it is known which samples each batch holds."""
         return self.batch_size is not None and not self.shuffled
@@ -97,12 +101,12 @@ class Problem:
     @property
     def several_known_batches(self) -> bool:
         """Whether there is more than one batch, and it is known which samples each holds."""
-        return self.several_batches and self.batches_known
+        return self.n_batches > 1 and self.batches_known
 
     @property
     def short_batch_size(self) -> int:
         """Number of samples in a last batch that is shorter than the others; 0 if there is none."""
-        return self.n_samples % self.batch_size if self.batch_size and self.several_batches else 0
+        return self.n_samples % self.batch_size if self.batch_size and self.n_batches > 1 else 0
 
     @property
     def last_batch_size(self) -> int:
@@ -138,12 +142,21 @@ class Problem:
         """Sum values of the samples over each batch."""
         return np.asarray(np.add.reduceat(values, self.batch_starts, axis=0))
 
-    def class_counts_per_batch(self, classes: Ints) -> Ints:
-        """Count each class in each batch: (n_batches, n_classes)."""
-        cells = self.batch_of * self.n_classes + classes
-        flat = np.bincount(cells, minlength=self.n_batches * self.n_classes)
-        return flat.reshape(self.n_batches, self.n_classes).astype(np.int64)
+    def class_counts(self, classes: Ints, weights: Ints | None = None) -> Ints:
+        """Count the samples, or sum their weights, of each class: (n_classes,)."""
+        return np.bincount(classes, weights, self.n_classes).astype(np.int64)
 
-    def class_counts(self, classes: Ints) -> Ints:
-        """Count each class: (n_classes,)."""
-        return np.bincount(classes, minlength=self.n_classes).astype(np.int64)
+    def class_counts_per_batch(self, classes: Ints, weights: Ints | None = None) -> Ints:
+        """Count the samples, or sum their weights, of each class in each batch: (n_batches, n_classes)."""
+        cells = np.bincount(self.batch_of * self.n_classes + classes, weights, self.n_batches * self.n_classes)
+        return cells.reshape(self.n_batches, self.n_classes).astype(np.int64)
+
+
+def float32_mean(parts: Floats) -> float:
+    """Average in float32, with a rounding after each addition, as a loop with a float32 tensor does."""
+    return float(np.add.accumulate(parts.astype(np.float32))[-1]) / len(parts)
+
+
+def batch_means(batch_values: Floats) -> tuple[float, float]:
+    """Average over the batches, in float64 and in float32."""
+    return float(batch_values.mean()), float32_mean(batch_values)

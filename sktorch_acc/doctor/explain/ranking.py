@@ -11,12 +11,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import NormalDist
 
 from sktorch_acc.doctor.explain.formulas import FORMULAS, Formula
-from sktorch_acc.doctor.explain.formulas.formula import float32_mean
-from sktorch_acc.doctor.explain.problem import Problem
+from sktorch_acc.doctor.explain.problem import Problem, float32_mean
 from sktorch_acc.doctor.explain.reported import FLOAT_NOISE, PrintedAccuracy
 
 __all__ = ["Candidate", "Ranking", "rank"]
@@ -79,14 +78,6 @@ class Ranking:
     true_scale: int | None
 
 
-@dataclass(frozen=True)
-class _Match:
-    formula: Formula
-    value: float
-    weight: float
-    scale: int
-
-
 def rank(problem: Problem, printed: PrintedAccuracy) -> Ranking:
     """Divide the probability between the formulas, a correct loop and other causes."""
     accuracies = [problem.accuracy, *_float32_accuracies(problem)]
@@ -97,8 +88,8 @@ def rank(problem: Problem, printed: PrintedAccuracy) -> Ranking:
     other = OTHER_PRIOR * _probability_of_any(problem, printed, scale)
     if true_scale is None:
         other += EVALUATION_PRIOR * _probability_of_evaluation(problem, printed, scale)
-    total = true + other + sum(match.weight for match in matches)
-    candidates = tuple(_candidate(match, total) for match in matches)
+    total = true + other + sum(match.share for match in matches)
+    candidates = tuple(replace(match, share=match.share / total) for match in matches)
     return Ranking(candidates, true / total, other / total, true_scale)
 
 
@@ -116,18 +107,18 @@ def _scale_factor(printed: PrintedAccuracy, scale: int) -> float:
 
 
 def _prints_as(value: float, printed: PrintedAccuracy, scale: int) -> bool:
-    return abs(value - printed.fraction(scale)) <= printed.tolerance(scale)
+    return abs(value - printed.value / scale) <= printed.tolerance(scale)
 
 
 def _is_count(problem: Problem, printed: PrintedAccuracy, scale: int) -> bool:
     """Whether some count divided by the number of samples prints as this text."""
-    fraction = printed.fraction(scale)
+    fraction = printed.value / scale
     return fraction <= 1 and _prints_as(round(fraction * problem.n_samples) / problem.n_samples, printed, scale)
 
 
 def _probability_of_any(problem: Problem, printed: PrintedAccuracy, scale: int) -> float:
     """Probability that an error that is not listed prints this text, if all values are equally probable."""
-    if printed.fraction(scale) > 1:
+    if printed.value / scale > 1:
         return min(printed.width(scale), WIDTH_ABOVE_ONE)
     counted = COUNT_SHARE / problem.n_samples if _is_count(problem, printed, scale) else 0.0
     return printed.width(scale) + counted
@@ -139,12 +130,12 @@ def _probability_of_evaluation(problem: Problem, printed: PrintedAccuracy, scale
         return 0.0
     # Both evaluations draw n samples, so their difference has twice the binomial variance.
     spread = math.sqrt(2 * problem.accuracy * (1 - problem.accuracy) / problem.n_samples + DRIFT**2)
-    density = NormalDist(problem.accuracy, spread).pdf(printed.fraction(scale))
+    density = NormalDist(problem.accuracy, spread).pdf(printed.value / scale)
     return density * max(printed.width(scale), 1 / problem.n_samples)
 
 
-def _matches(formula: Formula, problem: Problem, printed: PrintedAccuracy) -> Iterator[_Match]:
-    """Give the match of one formula at each scale at which it prints the text."""
+def _matches(formula: Formula, problem: Problem, printed: PrintedAccuracy) -> Iterator[Candidate]:
+    """Give one formula at each scale at which it prints the text, with its weight as its share."""
     # A formula that gives the accuracy itself is no error here.
     noise = FLOAT_NOISE * problem.accuracy
     values = [(v, p) for v, p in formula.compute(problem) if abs(v - problem.accuracy) > noise and p > 0]
@@ -152,26 +143,20 @@ def _matches(formula: Formula, problem: Problem, printed: PrintedAccuracy) -> It
         matching = [(p, v) for v, p in values if _prints_as(v, printed, scale)]
         if matching:
             probability = min(sum(p for p, _ in matching), 1.0)
-            weight = formula.prior * _scale_factor(printed, scale) * probability
-            yield _Match(formula, max(matching)[1], weight, scale)
+            yield Candidate(
+                code=formula.code,
+                name=formula.name,
+                reason=formula.reason,
+                share=formula.prior * _scale_factor(printed, scale) * probability,
+                value=max(matching)[1],
+                formula=formula.wrong,
+                fix=formula.fix,
+                scale=scale,
+            )
 
 
-def _best_of_each_code(matches: Iterable[_Match]) -> list[_Match]:
-    best: dict[str, _Match] = {}
-    for match in sorted(matches, key=lambda match: -match.weight):
-        best.setdefault(match.formula.code, match)
+def _best_of_each_code(matches: Iterable[Candidate]) -> list[Candidate]:
+    best: dict[str, Candidate] = {}
+    for match in sorted(matches, key=lambda match: -match.share):
+        best.setdefault(match.code, match)
     return list(best.values())
-
-
-def _candidate(match: _Match, total: float) -> Candidate:
-    formula = match.formula
-    return Candidate(
-        code=formula.code,
-        name=formula.name,
-        reason=formula.reason,
-        share=match.weight / total,
-        value=match.value,
-        formula=formula.wrong,
-        fix=formula.fix,
-        scale=match.scale,
-    )

@@ -1,4 +1,4 @@
-"""Check the outputs and the targets, and decide what kind of outputs they are."""
+"""Check the outputs, the targets and the batches that `explain_accuracy` is given."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from sktorch_acc._text import listed
-from sktorch_acc.doctor.explain.problem import Ints, OutputKind, Problem
+from sktorch_acc.doctor.explain.problem import Ints, Problem
 
 __all__ = ["read_problem"]
 
@@ -17,34 +17,9 @@ __all__ = ["read_problem"]
 def read_problem(outputs: Any, targets: Any, batch_size: Any, shuffled: Any) -> Problem:
     """Check the parameters of `explain_accuracy`, and make a problem of them."""
     scores = _read_scores(outputs)
-    classes = _read_targets(targets, scores)
-    kind = _kind(scores)
-    n_classes = scores.shape[1] if kind == "scores" else 2
-    if int(classes.max()) >= n_classes:
-        raise ValueError(_outside(classes, n_classes, scores))
-    return Problem(
-        scores=scores,
-        predicted=_predict(scores, kind),
-        targets=classes,
-        n_classes=n_classes,
-        kind=kind,
-        batch_size=_read_batch_size(batch_size),
-        shuffled=_read_shuffled(shuffled),
-    )
-
-
-def _kind(scores: torch.Tensor) -> OutputKind:
-    """Return the kind of outputs: a column in [0, 1] holds probabilities, since logits rarely all lie there."""
-    if scores.ndim == 2:
-        return "scores"
-    inside = bool(((scores >= 0) & (scores <= 1)).all())
-    return "probabilities" if inside else "logits"
-
-
-def _predict(scores: torch.Tensor, kind: OutputKind) -> Ints:
-    if kind == "scores":
-        return np.asarray(scores.argmax(dim=1), dtype=np.int64)
-    return np.asarray(scores > (0.5 if kind == "probabilities" else 0.0), dtype=np.int64)
+    n_classes = scores.shape[1] if scores.ndim == 2 else 2
+    classes = _read_targets(targets, scores, n_classes)
+    return Problem(scores, classes, n_classes, _read_batch_size(batch_size), _read_shuffled(shuffled))
 
 
 def _to_tensor(values: Any, name: str) -> torch.Tensor:
@@ -99,7 +74,7 @@ def _refuse_nan(scores: torch.Tensor) -> None:
         )
 
 
-def _read_targets(targets: Any, scores: torch.Tensor) -> Ints:
+def _read_targets(targets: Any, scores: torch.Tensor, n_classes: int) -> Ints:
     values = _to_tensor(targets, "targets")
     shape = tuple(values.shape)
     if values.ndim == 2 and shape[1] == 1:
@@ -122,22 +97,23 @@ def _read_targets(targets: Any, scores: torch.Tensor) -> Ints:
                 f"{listed(values[broken].tolist())}. For soft labels (ACC-D11), pass their argmax."
             )
     classes = values.long().numpy()
-    if int(classes.min()) < 0:
-        raise ValueError(
-            "'targets' must be class indices from 0. Got negative values: "
-            f"{listed(classes[classes < 0])}. Number the classes 0, 1, ... (ACC-D1), and leave out samples "
-            "that the loss ignores."
-        )
+    _refuse_outside(classes, n_classes, "one column, so two classes" if scores.ndim == 1 else f"{n_classes} columns")
     return classes
 
 
-def _outside(classes: Ints, n_classes: int, scores: torch.Tensor) -> str:
-    what = "one column, so two classes" if scores.ndim == 1 else f"{n_classes} columns"
-    found = listed(np.unique(classes[classes >= n_classes]))
-    return (
-        f"'targets' must lie in [0, {n_classes - 1}], because the outputs have {what}. Got {found}. Number the classes "
-        "0, 1, ... in the order of the columns (ACC-D1), or give the module one output for each class (ACC-C8)."
-    )
+def _refuse_outside(classes: Ints, n_classes: int, columns: str) -> None:
+    negative, high = classes[classes < 0], np.unique(classes[classes >= n_classes])
+    if len(negative):
+        raise ValueError(
+            f"'targets' must be class indices from 0. Got negative values: {listed(negative)}. Number the classes "
+            "0, 1, ... (ACC-D1), and leave out samples that the loss ignores."
+        )
+    if len(high):
+        raise ValueError(
+            f"'targets' must lie in [0, {n_classes - 1}], because the outputs have {columns}. Got {listed(high)}. "
+            "Number the classes 0, 1, ... in the order of the columns (ACC-D1), or give the module one output for "
+            "each class (ACC-C8)."
+        )
 
 
 def _read_batch_size(batch_size: Any) -> int | None:

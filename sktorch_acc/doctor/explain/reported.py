@@ -38,11 +38,6 @@ class PrintedAccuracy:
     percent: bool
 
     @property
-    def half_unit(self) -> float:
-        """Half a unit of the last digit, which is the largest rounding error."""
-        return 0.5 * 10.0**self.exponent
-
-    @property
     def scales(self) -> tuple[int, ...]:
         """Scales to try: 100 with a percent sign; without one, a value above 1 may be in percent."""
         if self.percent:
@@ -61,12 +56,8 @@ class PrintedAccuracy:
     def tolerance(self, scale: int) -> float:
         """Largest distance, as a fraction, between the printed accuracy and a number that prints as it."""
         # An integer 0 or 1 (of `correct // total`) is exact; "32" of a format without decimals is not.
-        half = 0.0 if scale == 1 and self.exponent == 0 and self.value <= 1 else self.half_unit
+        half = 0.0 if scale == 1 and self.exponent == 0 and self.value <= 1 else 0.5 * 10.0**self.exponent
         return (half + FLOAT_NOISE * max(self.value, 1e-3)) / scale
-
-    def fraction(self, scale: int) -> float:
-        """Return the accuracy as a fraction."""
-        return self.value / scale
 
     @property
     def decimals(self) -> int:

@@ -1,4 +1,4 @@
-"""Dropout and batch norm in the right modes; batch accuracies are weighted by the rows of their batch."""
+"""Dropout and batch norm in the correct modes; batch accuracies are weighted by the size of their batch."""
 
 import torch
 from torch import nn

@@ -1,4 +1,4 @@
-"""A small MLP on four blobs, trained on all rows at once, as the first chapter of a course writes it."""
+"""A small MLP on four blobs, trained on all samples at once, as in the first chapter of a course."""
 
 import torch
 from torch import nn

@@ -1,4 +1,4 @@
-"""random_split into training and validation rows; each figure is divided by the size of its own part."""
+"""random_split into training and validation samples; each count is divided by the size of its own part."""
 
 import torch
 from torch import nn

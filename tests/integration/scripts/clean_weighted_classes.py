@@ -1,4 +1,4 @@
-"""Uneven classes, weights in the loss, and the figure in percent without a sign."""
+"""Imbalanced classes, weights in the loss, and the accuracy in percent without a sign."""
 
 import torch
 from torch import nn

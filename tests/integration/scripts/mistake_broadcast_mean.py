@@ -1,4 +1,4 @@
-"""Predictions of shape (n, 1) are compared with labels of shape (n,): every row with every row."""
+"""Predictions of shape (n, 1) are compared with labels of shape (n,): every prediction with every label."""
 
 import torch
 from torch import nn

@@ -1,4 +1,4 @@
-"""Counts of correct rows are divided by the number of batches: an accuracy above 1."""
+"""Correct predictions are divided by the number of batches: an accuracy above 1."""
 
 import torch
 from torch import nn

@@ -1,4 +1,4 @@
-"""drop_last=True skips the last rows, and the count is divided by the size of the whole data set."""
+"""drop_last=True skips the last samples, and the count is divided by the size of the whole data set."""
 
 import torch
 from torch import nn

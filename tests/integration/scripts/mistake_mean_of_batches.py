@@ -1,4 +1,4 @@
-"""The accuracies of the batches are averaged, and the last batch has five rows."""
+"""The accuracies of the batches are averaged, and the last batch has five samples."""
 
 import torch
 from torch import nn

@@ -1,4 +1,4 @@
-"""The model is built again after the optimizer: the optimizer moves weights that nobody uses."""
+"""The model is built again after the optimizer: the optimizer updates weights that are not used."""
 
 import torch
 from torch import nn

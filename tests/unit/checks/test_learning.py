@@ -1,4 +1,4 @@
-"""Where the checks of learning begin to speak."""
+"""The limits of the checks of learning."""
 
 import math
 
@@ -25,21 +25,21 @@ def flat(correct, support, epochs=10, steps=100):
     return check_flat(np.array(correct), np.array(support), epochs, steps, list("abcdef"))
 
 
-@pytest.mark.parametrize(("n_rows", "share"), [(100, 0.5), (1000, 0.3), (20, 0.9)])
-def test_flat_ends_at_the_quantile_of_the_binomial(n_rows, share):
-    largest = round(n_rows * share)
-    limit = int(scipy.stats.binom.ppf(0.975, n_rows, share))
-    rest = np.full(3, (n_rows - largest) // 3)
-    rest[0] += n_rows - largest - rest.sum()
+@pytest.mark.parametrize(("n_samples", "share"), [(100, 0.5), (1000, 0.3), (20, 0.9)])
+def test_flat_ends_at_the_quantile_of_the_binomial(n_samples, share):
+    largest = round(n_samples * share)
+    limit = int(scipy.stats.binom.ppf(0.975, n_samples, share))
+    rest = np.full(3, (n_samples - largest) // 3)
+    rest[0] += n_samples - largest - rest.sum()
     support = [largest, *rest]
-    right = min(limit, largest)
-    assert flat([right, 0, 0, 0], support) is not None
+    correct = min(limit, largest)
+    assert flat([correct, 0, 0, 0], support) is not None
     more = limit + 1 - largest
     if more <= rest.sum():
         assert flat([largest, *np.minimum(rest, [more, max(0, more - rest[0]), 0])], support) is None
 
 
-def test_a_module_below_the_majority_that_knows_every_class_has_learnt():
+def test_a_module_below_the_majority_that_predicts_every_class_has_learnt():
     assert flat([70, 9], [90, 10]) is None  # 0.79 overall, but 0.84 on average: trained with class weights
     assert flat([45, 5], [90, 10]) is not None
 
@@ -48,7 +48,7 @@ def test_flat_needs_epochs_steps_and_two_classes():
     assert flat([50, 0], [50, 50], epochs=4) is None
     assert flat([50, 0], [50, 50], steps=49) is None
     assert flat([50, 0], [50, 0]) is None
-    assert "always answering 'a' (50.00% of the rows)" in flat([50, 0], [50, 50]).message
+    assert "always predicting 'a' (50.00% of the samples)" in flat([50, 0], [50, 50]).message
     assert flat([0, 0], [50, 50]) is not None
     assert long_enough(5, 50)
 
@@ -94,15 +94,15 @@ def test_gradients_that_are_missing():
 
 
 @pytest.mark.parametrize(
-    ("losses", "speaks"),
+    ("losses", "reported"),
     [([1.0, 10.0], False), ([1.0, 10.1], True), ([1.0, math.nan], True), ([1.0, math.inf], True), ([5.0], False)],
 )
-def test_exploding_losses(losses, speaks):
-    assert (check_exploding_loss(losses, 0.1, 1.0) is not None) == speaks
+def test_exploding_losses(losses, reported):
+    assert (check_exploding_loss(losses, 0.1, 1.0) is not None) == reported
 
 
 @pytest.mark.parametrize(
-    ("losses", "speaks"),
+    ("losses", "reported"),
     [
         ([1.0986, 1.09859, 1.09858], True),
         ([1.0986, 1.0980, 1.0970], False),
@@ -111,17 +111,17 @@ def test_exploding_losses(losses, speaks):
         ([0.0, 0.0, 0.0], False),
     ],
 )
-def test_losses_that_stand_still(losses, speaks):
-    assert (check_still_loss(losses, 1e-8, 3) is not None) == speaks
+def test_losses_that_hardly_change(losses, reported):
+    assert (check_still_loss(losses, 1e-8, 3) is not None) == reported
 
 
-def test_constant_outputs_and_units_that_sleep():
+def test_constant_outputs_and_units_that_are_never_active():
     assert check_constant_output(0.5, 1.0, [("1", 0.9)]) is None
     assert check_constant_output(0.0, 1.0, []).severity == "error"
-    asleep = check_constant_output(0.5, 1.0, [("1", 0.95), ("3", 0.2)])
-    assert (asleep.severity, asleep.message) == ("warning", "Layer 1: 95% of the units are 0 for every row.")
+    dead = check_constant_output(0.5, 1.0, [("1", 0.95), ("3", 0.2)])
+    assert (dead.severity, dead.message) == ("warning", "Layer 1: 95% of the units are 0 for every sample.")
 
 
 def test_memorised():
     assert check_memorised(30, 30, 32, 200) is None
-    assert "20 are right after 200 steps" in check_memorised(20, 30, 32, 200).message
+    assert "after 200 steps on them 20 predictions are correct" in check_memorised(20, 30, 32, 200).message

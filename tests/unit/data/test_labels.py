@@ -1,4 +1,4 @@
-"""Labels of any kind, and the weights of rows."""
+"""Labels as class indices, and the weights of samples in training."""
 
 import numpy as np
 import pandas as pd
@@ -7,7 +7,7 @@ import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 
-from sktorch_acc.data import Labels, check_labels, check_weights, row_weights
+from sktorch_acc.data import Labels, check_labels, row_weights
 
 KINDS = {
     "str": np.array(["b", "a", "b"]),
@@ -25,7 +25,7 @@ KINDS = {
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_decoding_gives_back_what_was_encoded(kind):
+def test_decoding_returns_the_encoded_labels(kind):
     y = check_labels(KINDS[kind], LogisticRegression())
     labels, indices = Labels.learn(y)
     assert indices.tolist() == [1, 0, 1]
@@ -43,7 +43,7 @@ def test_decoding_gives_back_what_was_encoded(kind):
         pd.array(["a", "b", "c"] * 8, dtype="string"),
     ],
 )
-def test_labels_of_any_order_of_bytes_and_nullable_ones_are_found_again(y):
+def test_labels_of_any_byte_order_and_nullable_ones_are_encoded(y):
     checked = check_labels(y, None)
     labels, indices = Labels.learn(checked)
     assert labels.classes.dtype.kind in ("i", "f", "O", "T")
@@ -61,49 +61,8 @@ def test_unseen_labels_are_counted_and_named():
     y = np.array(["lynx", "cat", "otter", "lynx"])
     text = labels.unseen(y, labels.encode(y))
     assert text == (
-        "y contains 2 label(s) not seen in fit: ['lynx', 'otter'] (3 of 4 rows). Known labels: ['cat', 'dog']."
+        "y contains 2 label(s) not seen in fit: ['lynx', 'otter'] (3 of 4 samples). Known labels: ['cat', 'dog']."
     )
-
-
-@pytest.mark.parametrize(
-    ("y", "message"),
-    [
-        (None, "requires y to be passed, but the target y is None"),
-        (np.array(["a", None, None], dtype=object), "2 of 3 labels are missing, the first at row 1"),
-        (pd.Series(["a", pd.NA, "b"]), "1 of 3 labels are missing"),
-        (np.array([1.0, np.nan]), "1 of 2 labels are missing"),
-        (np.array([1.0, np.inf]), "Input y contains infinity"),
-        (np.array([0.5, 1.7, 2.2]), "Unknown label type|continuous"),
-        (np.array([1, "a", 2], dtype=object), "types int, str: make them of one type"),
-        (np.eye(3), "ACC-B3.*argmax"),
-        ([[1, 0], [0, 1]], "ACC-B3.*argmax"),
-    ],
-)
-def test_a_refusal_says_what_is_wrong(y, message):
-    with pytest.raises(ValueError, match=message):
-        check_labels(y, LogisticRegression())
-
-
-@pytest.mark.parametrize(
-    ("weights", "message"),
-    [
-        ([1, 2], r"shape \(2,\).*\(3,\)"),
-        ([[1], [2], [3]], r"shape \(3, 1\)"),
-        ([1, -1, 1], "1 negative"),
-        ([0, 0, 0], "only zeros"),
-        ([1, np.nan, 1], "sample_weight contains NaN"),
-    ],
-)
-def test_weights_that_make_no_sense_are_refused(weights, message):
-    with pytest.raises(ValueError, match=message):
-        check_weights(weights, 3)
-
-
-def test_weights_come_as_lists_series_tensors_and_numbers():
-    for weights in ([1, 2, 3], pd.Series([1, 2, 3]), torch.tensor([1, 2, 3])):
-        assert check_weights(weights, 3).tolist() == [1.0, 2.0, 3.0]
-    assert check_weights(2, 3).tolist() == [2.0, 2.0, 2.0]
-    assert check_weights(None, 3) is None
 
 
 def test_constant_weights_are_dropped():
@@ -126,9 +85,9 @@ def test_a_class_weight_for_an_unknown_label_is_refused():
 
 @pytest.mark.parametrize(
     ("class_weight", "message"),
-    [({"a": 0, "b": 0}, "0 for every row"), ({"a": -1, "b": 1}, "negative weight")],
+    [({"a": 0, "b": 0}, "0 for every sample"), ({"a": -1, "b": 1}, "negative weight")],
 )
-def test_class_weights_that_make_no_sense_are_refused(class_weight, message):
+def test_invalid_class_weights_are_refused(class_weight, message):
     labels, indices = Labels.learn(np.array(["a", "b", "b"]))
     with pytest.raises(ValueError, match=message):
         row_weights(labels, indices, None, class_weight)

@@ -1,4 +1,4 @@
-"""What may come in as X, and what every refusal says."""
+"""The kinds of X that are accepted, and the messages for all others."""
 
 import numpy as np
 import pandas as pd
@@ -146,9 +146,9 @@ def test_a_sparse_torch_tensor_is_told_what_to_do_instead():
     ("fitted", "later", "message"),
     [
         (np.ones((2, 3)), np.ones((2, 4)), "X has 4 features, but Holder is expecting 3 features"),
-        (np.ones((2, 1, 8, 8)), np.ones((2, 1, 9, 9)), r"shape \(2, 1, 9, 9\).*rows of shape \(1, 8, 8\)"),
-        (np.ones((2, 1, 8, 8)), np.ones((2, 64)), r"shape \(2, 64\).*rows of shape \(1, 8, 8\)"),
-        (np.ones((2, 3)), np.ones((2, 3, 4)), r"rows of shape \(3, 4\).*rows of shape \(3,\)"),
+        (np.ones((2, 1, 8, 8)), np.ones((2, 1, 9, 9)), r"shape \(2, 1, 9, 9\).*samples of shape \(1, 8, 8\)"),
+        (np.ones((2, 1, 8, 8)), np.ones((2, 64)), r"shape \(2, 64\).*samples of shape \(1, 8, 8\)"),
+        (np.ones((2, 3)), np.ones((2, 3, 4)), r"samples of shape \(3, 4\).*samples of shape \(3,\)"),
         (torch.ones(2, 3, dtype=torch.int64), np.ones((2, 3)), "fitted on integers"),
     ],
 )
@@ -166,6 +166,6 @@ def test_reordered_columns_are_refused_by_name():
         schema.check(holder, FRAME[["b", "a"]])
 
 
-def test_the_door_survives_its_state():
+def test_a_schema_is_restored_from_its_state():
     schema, _ = FeatureSchema.learn(Holder(), torch.ones(2, 3, 4, dtype=torch.int64))
     assert FeatureSchema.from_state(schema.to_state()) == schema

@@ -13,7 +13,7 @@ def test_the_holdout_is_stratified_and_leaves_each_class_a_row(counts, fraction,
     indices = np.repeat(np.arange(len(counts)), counts)
     wanted = min(round(fraction * len(indices)), sum(c - 1 for c in counts))
     if wanted == 0:
-        with pytest.raises(ValueError, match="holds out no row"):
+        with pytest.raises(ValueError, match="holds out no sample"):
             stratified_holdout(indices, fraction, seed)
         return
     kept, held = stratified_holdout(indices, fraction, seed)

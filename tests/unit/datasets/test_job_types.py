@@ -1,4 +1,4 @@
-"""The invented employees: reproducible, and as hard as the docstring says."""
+"""The synthetic employees: reproducible, with the accuracies of the docstring."""
 
 import numpy as np
 import pandas as pd
@@ -22,7 +22,7 @@ def logistic_regression():
 
 
 @pytest.mark.parametrize("seed", range(10))
-def test_a_logistic_regression_is_right_on_75_to_85_percent(seed):
+def test_a_logistic_regression_has_an_accuracy_of_75_to_85_percent(seed):
     X, y = make_job_types(random_state=seed)
     assert 0.75 <= cross_val_score(logistic_regression(), X, y, cv=5).mean() <= 0.85
 
@@ -53,7 +53,7 @@ def test_columns_and_labels():
     assert y.cat.categories.tolist() == ["mgmt", "supp", "tech"]
 
 
-def test_the_seed_decides_the_rows():
+def test_the_seed_determines_the_samples():
     X, y = make_job_types(random_state=3)
     again = make_job_types(random_state=np.random.RandomState(3))
     pd.testing.assert_frame_equal(X, again[0])
@@ -61,7 +61,7 @@ def test_the_seed_decides_the_rows():
     assert not X.equals(make_job_types(random_state=4)[0])
 
 
-def test_global_generator_is_left_alone():
+def test_global_generator_is_not_changed():
     before = np.random.get_state()[1].tolist()  # noqa: NPY002
     make_job_types()
     assert np.random.get_state()[1].tolist() == before  # noqa: NPY002
@@ -76,12 +76,12 @@ def test_arrays_hold_the_same_values():
 
 
 @pytest.mark.parametrize("n_samples", [1, 2])
-def test_few_rows(n_samples):
+def test_few_samples(n_samples):
     X, y = make_job_types(n_samples, random_state=0)
     assert X.shape == (n_samples, 4)
     assert y.cat.categories.tolist() == ["mgmt", "supp", "tech"]
 
 
-def test_no_rows_is_refused():
+def test_no_samples_are_refused():
     with pytest.raises(ValueError, match=r"n_samples must be an int in the range \[1, inf\)"):
         make_job_types(0)

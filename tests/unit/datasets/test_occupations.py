@@ -1,4 +1,4 @@
-"""The table that comes with the library."""
+"""The table of occupations."""
 
 import pandas as pd
 
@@ -7,7 +7,7 @@ from sktorch_acc.datasets import load_occupations
 COUNTS = {"management": 55, "office": 97, "sales": 38, "services": 83, "technical": 105, "worker": 156}
 
 
-def test_text_columns_come_as_categories():
+def test_text_columns_are_categories():
     X, y = load_occupations(return_X_y=True)
     assert X.shape == (534, 10)
     assert y.name == "occupation"
@@ -26,7 +26,7 @@ def test_the_bunch_has_everything():
     assert "Ethnicity and gender" in bunch.DESCR
 
 
-def test_arrays_if_wanted():
+def test_arrays_on_request():
     X, y = load_occupations(return_X_y=True, as_frame=False)
     assert X.shape == (534, 10)
     assert set(y) == set(COUNTS)

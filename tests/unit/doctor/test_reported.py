@@ -8,24 +8,32 @@ from sktorch_acc.doctor.explain.reported import read_printed
 
 
 @pytest.mark.parametrize(
-    ("reported", "value", "half_unit", "percent"),
+    ("reported", "value", "exponent", "percent"),
     [
-        ("0.6830", 0.683, 0.5e-4, False),
-        (0.683, 0.683, 0.5e-3, False),
-        ("68.30%", 68.3, 0.5e-2, True),
-        (" 68.30 % ", 68.3, 0.5e-2, True),
-        ("54", 54.0, 0.5, False),
-        (1, 1.0, 0.5, False),
-        ("6.83e-1", 0.683, 0.5e-3, False),
-        (np.float64(0.25), 0.25, 0.5e-2, False),
-        (torch.tensor(0.25), 0.25, 0.5e-2, False),
+        ("0.6830", 0.683, -4, False),
+        (0.683, 0.683, -3, False),
+        ("68.30%", 68.3, -2, True),
+        (" 68.30 % ", 68.3, -2, True),
+        ("54", 54.0, 0, False),
+        (1, 1.0, 0, False),
+        ("6.83e-1", 0.683, -3, False),
+        (np.float64(0.25), 0.25, -2, False),
+        (torch.tensor(0.25), 0.25, -2, False),
     ],
 )
-def test_the_digits_set_the_precision(reported, value, half_unit, percent):
+def test_the_digits_set_the_precision(reported, value, exponent, percent):
     printed = read_printed(reported)
     assert printed.value == value
-    assert printed.half_unit == pytest.approx(half_unit)
+    assert printed.exponent == exponent
     assert printed.percent is percent
+
+
+@pytest.mark.parametrize(("reported", "scale"), [("0.6830", 1), ("68.30%", 100), (0.683, 1), ("54", 100), ("54", 1)])
+def test_the_tolerance_is_half_a_unit_of_the_last_digit_and_the_noise_of_float32(reported, scale):
+    printed = read_printed(reported)
+    half_unit = 0.5 * 10.0**printed.exponent
+    assert half_unit < scale * printed.tolerance(scale) < half_unit + 1e-6 * printed.value
+    assert printed.width(scale) == 2 * printed.tolerance(scale)
 
 
 def test_trailing_zeros_count_in_a_text_and_are_lost_in_a_number():

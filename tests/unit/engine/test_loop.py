@@ -102,7 +102,9 @@ def test_sizes_are_samples_and_batches_of_each_phase():
 
 
 def test_the_learning_rate_is_that_at_the_beginning_of_the_epoch():
-    _, rows = rows_of(lr=0.5, lr_scheduler=torch.optim.lr_scheduler.ExponentialLR, lr_scheduler__gamma=0.5, max_epochs=3)
+    _, rows = rows_of(
+        lr=0.5, lr_scheduler=torch.optim.lr_scheduler.ExponentialLR, lr_scheduler__gamma=0.5, max_epochs=3
+    )
     assert [row.values["lr"] for row in rows] == [0.5, 0.25, 0.125]
 
 

@@ -77,5 +77,5 @@ def test_the_name_of_a_column_says_which_way_is_better(monitor, larger_is_better
 
 @pytest.mark.parametrize("monitor", ["lr", "seconds", "precision[acc]"])
 def test_a_name_that_does_not_say_it_is_refused(monitor):
-    with pytest.raises(ValueError, match="neither 'loss' .minimised. nor 'acc' .maximised."):
+    with pytest.raises(ValueError, match=r"neither 'loss' .minimised. nor 'acc' .maximised."):
         maximised(monitor)

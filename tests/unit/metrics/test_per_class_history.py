@@ -10,7 +10,7 @@ from sktorch_acc.metrics import per_class_history
 
 
 class Fitted:
-    """What the function reads of a fitted estimator."""
+    """The attributes of a fitted estimator that the function reads."""
 
     def __init__(self, classes, **columns):
         self.classes_ = np.array(classes)
@@ -18,7 +18,7 @@ class Fitted:
         self.history_ = pd.DataFrame(columns, index=pd.RangeIndex(1, n + 1, name="epoch"))
 
 
-def test_every_recorded_figure_is_one_row_sorted_by_epoch():
+def test_every_recorded_accuracy_is_one_row_sorted_by_epoch():
     clf = Fitted(
         ["a", "b"],
         **{
@@ -51,7 +51,7 @@ def test_labels_are_the_values_of_classes_(classes):
     assert per_class_history(clf)["label"].tolist() == classes
 
 
-def test_a_fit_that_recorded_no_accuracy_is_an_error_with_the_way_out():
+def test_a_fit_that_recorded_no_accuracy_is_an_error_that_says_what_to_do():
     clf = Fitted(["a"], train_loss=[0.5], lr=[0.1])
     with pytest.raises(
         ValueError, match=r"no per-class accuracy.*Columns: \['train_loss', 'lr'\].*train_accuracy='exact'"

@@ -1,4 +1,4 @@
-"""The report: scikit-learn's part untouched, ours below, within 100 columns."""
+"""The report: scikit-learn's part unchanged, the accuracies below, within 100 columns."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ TEN = [f"administrative support, including clerical, group {i}" for i in range(1
 Y_TRUE, Y_PRED = rng.choice(TEN, 2000), rng.choice(TEN, 2000)
 
 
-def test_the_upper_part_is_scikit_learns_word_for_word():
+def test_the_upper_part_is_scikit_learns_report():
     y_true, y_pred = [0, 1, 2, 2, 1], [0, 1, 1, 2, 1]
     report = classification_report(y_true, y_pred, digits=3)
     assert report.startswith(sklearn_report(y_true, y_pred, digits=3))
@@ -35,7 +35,7 @@ def test_ten_classes_with_long_names_fit_in_100_columns(digits, weight):
     assert report.count("administrative") >= 20
 
 
-def test_classes_left_out_by_a_subset_are_named_with_their_rows():
+def test_classes_left_out_by_a_subset_are_named_with_their_support():
     report = classification_report(["a", "b", "c", "c"], ["a", "b", "c", "b"], labels=["a", "b"])
     assert "[ACC-G5] Accuracy not shown: the report covers 2 of 3 classes" in report
     assert " ".join(report.split()).endswith("Left out, with 2 of 4 rows: ['c'].")
@@ -46,7 +46,7 @@ def test_classes_left_out_by_a_subset_are_named_with_their_rows():
 
 
 @pytest.mark.parametrize("labels", [["a"], ["b", "a"], ["b", "c", "a"], ["c", "d", "b", "a"], None])
-def test_the_accuracy_is_said_to_be_missing_exactly_if_scikit_learn_does_not_show_it(labels):
+def test_the_missing_accuracy_is_reported_exactly_if_scikit_learn_does_not_show_it(labels):
     y_true, y_pred = ["a", "b", "c", "d", "a"], ["a", "b", "d", "d", "b"]
     report = classification_report(y_true, y_pred, labels=labels)
     upper = report.split("Accuracy within")[0]
@@ -64,7 +64,7 @@ def test_a_class_never_predicted_has_no_precision_and_gives_no_warning():
     assert report.splitlines()[3].split() == ["b", "nan", "0.00", "0.00", "1"]
 
 
-def test_weights_leave_the_counts_and_add_the_weighted_accuracy():
+def test_weights_add_the_weighted_accuracy_and_do_not_change_the_counts():
     lines = classification_report(["a", "a", "b"], ["a", "b", "b"], sample_weight=[3, 1, 1]).splitlines()
     assert "weighted" in lines[-4]
     assert lines[-3].split()[:8] == ["a", "0.50", "0.09", "0.91", "0.75", "1", "2", "1"]

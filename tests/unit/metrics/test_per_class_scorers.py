@@ -1,4 +1,4 @@
-"""Scorers called directly."""
+"""Scorers, called directly."""
 
 import copy
 import pickle
@@ -24,7 +24,7 @@ CLF = LogisticRegression().fit(X, y)
 EXPECTED = per_class_accuracy_score(y, CLF.predict(X))
 
 
-def test_names_are_sorted_and_distinct_so_that_y_itself_will_do():
+def test_names_are_sorted_and_distinct_so_that_y_can_be_passed():
     assert list(per_class_accuracy_scorers(y)) == ["acc[mgmt]", "acc[sales]", "acc[tech]"]
     assert list(per_class_accuracy_scorers([2, 1, 2], prefix="recall")) == ["recall[1]", "recall[2]"]
     assert list(per_class_accuracy_scorers(pd.Series([True, False]))) == ["acc[False]", "acc[True]"]
@@ -39,7 +39,7 @@ def test_all_three_forms_give_the_score():
     assert all(type(value) is float for value in [*one, *together.values()])
 
 
-def test_weights_count():
+def test_weights_are_used():
     weight = rng.uniform(size=90)
     expected = per_class_accuracy_score(y, CLF.predict(X), sample_weight=weight).tolist()
     assert list(PerClassAccuracyScoring(y)(CLF, X, y, sample_weight=weight).values()) == expected
@@ -51,7 +51,7 @@ def test_the_worst_class_has_a_scorer():
     assert worst_class_accuracy_scorer(CLF, X, y) == worst_class_accuracy_score(y, CLF.predict(X))
 
 
-def test_rows_without_the_class_score_nan():
+def test_samples_without_the_class_score_nan():
     rows = y != "tech"
     assert np.isnan(per_class_accuracy_scorer("tech")(CLF, X[rows], y[rows]))
     scores = PerClassAccuracyScoring(y)(CLF, X[rows], y[rows])
@@ -59,7 +59,7 @@ def test_rows_without_the_class_score_nan():
     assert np.isnan(scores["acc[tech]"])
 
 
-def test_a_class_never_fitted_scores_0_where_it_has_rows():
+def test_a_class_that_was_not_fitted_scores_0_if_it_has_samples():
     rows = y != "tech"
     clf = LogisticRegression().fit(X[rows], y[rows])
     assert per_class_accuracy_scorer("tech")(clf, X, y) == 0.0
@@ -80,7 +80,7 @@ def test_a_class_absent_from_fit_and_fold_scores_nan_if_the_labels_are_complete(
         PerClassAccuracyScoring(["mgmt", "tehc"]),
     ],
 )
-def test_a_label_that_nobody_knows_is_an_error(scorer):
+def test_a_label_that_is_not_in_the_data_is_an_error(scorer):
     with pytest.raises(
         ValueError,
         match=r"Cannot score \['tehc'\]: neither y nor the estimator .* \['mgmt', 'sales', 'tech'\]",
@@ -99,19 +99,19 @@ def test_a_label_of_the_wrong_kind_is_an_error():
     [
         ("mgmt", r"Got the string 'mgmt'; pass \['mgmt'\]"),
         ([], "labels must name at least one class"),
-        (["a", None], "labels must have a label in every row. Got 1 missing"),
+        (["a", None], "labels contains NaN or None: 1 of 2 labels are missing"),
         ([0.5, 1.5], "labels must hold class labels, but it is continuous"),
         (["a", 1], "labels must hold labels of one kind"),
-        (np.eye(2), r"Got shape \(2, 2\)"),
+        (np.eye(2), r"labels has shape \(2, 2\): it is one-hot"),
     ],
 )
-def test_labels_that_are_none_are_refused_at_once(make, labels, message):
+def test_invalid_labels_are_refused_at_once(make, labels, message):
     with pytest.raises(ValueError, match=message):
         make(labels)
 
 
 def test_a_single_label_is_checked_at_once():
-    with pytest.raises(ValueError, match="label must have a label in every row"):
+    with pytest.raises(ValueError, match="label contains NaN or None: 1 of 1 labels are missing"):
         per_class_accuracy_scorer(None)
 
 
@@ -121,13 +121,13 @@ def test_copies_score_alike(scorer, copied):
     assert copied(scorer)(CLF, X, y) == scorer(CLF, X, y)
 
 
-def test_scorers_say_what_they_are():
+def test_scorers_have_a_readable_repr():
     assert repr(per_class_accuracy_scorer("tech")) == "per_class_accuracy_scorer('tech')"
     assert repr(per_class_accuracy_scorers([1, 2])["acc[2]"]) == "per_class_accuracy_scorer(2)"
     assert repr(PerClassAccuracyScoring(["a", "b"])) == "PerClassAccuracyScoring(['a', 'b'])"
 
 
-def test_an_object_with_predict_alone_is_scored_too():
+def test_an_object_with_only_predict_is_scored_too():
     class Constant:
         def predict(self, X):
             return ["tech"] * len(X)

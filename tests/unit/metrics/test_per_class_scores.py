@@ -1,4 +1,4 @@
-"""Scores, and what they refuse."""
+"""Scores, and the input that they refuse."""
 
 import numpy as np
 import pandas as pd
@@ -63,7 +63,7 @@ def test_any_container_of_numbers_is_read(contain):
     assert per_class_accuracy_score(contain([0, 0, 0, 1]), contain([0, 0, 1, 1])).tolist() == [2 / 3, 1.0]
 
 
-def test_a_class_without_rows_is_nan_and_not_0():
+def test_a_class_without_samples_is_nan_and_not_0():
     assert np.isnan(per_class_accuracy_score(PETS, GUESSES, labels=["dog", "fox"])[1])
     assert np.isnan(per_class_accuracy_score(["cat"], ["fox"])[1])
 
@@ -73,7 +73,7 @@ def test_one_vs_rest_of_an_absent_class_is_defined():
     assert scores.tolist() == [1.0, 0.75]
 
 
-def test_worst_class_ignores_classes_without_rows():
+def test_worst_class_ignores_classes_without_samples():
     assert worst_class_accuracy_score(PETS, GUESSES, labels=["dog", "fox"]) == 1.0
     assert np.isnan(worst_class_accuracy_score(["cat"], ["fox"], labels=["fox"]))
 
@@ -88,7 +88,7 @@ def test_one_class_alone_works():
     assert table["most_confused_with"].tolist() == [None, None]
 
 
-def test_inputs_are_left_as_they_were():
+def test_inputs_are_not_changed():
     y_true, y_pred, weight = np.array([1, 0, 1]), np.array([1, 1, 1]), np.array([1.0, 2.0, 3.0])
     per_class_accuracy_table(y_true, y_pred, sample_weight=weight)
     assert y_true.tolist() == [1, 0, 1]
@@ -96,31 +96,22 @@ def test_inputs_are_left_as_they_were():
     assert weight.tolist() == [1.0, 2.0, 3.0]
 
 
+# Invalid labels and weights by themselves are tested in tests/unit/test_labels.py.
 REFUSED = [
-    (([0, 1], [0, 1, 1]), {}, "one label per row.* Got 2 and 3 labels"),
+    (([0, 1], [0, 1, 1]), {}, "one label per sample.* Got 2 and 3 labels"),
     (([], []), {}, "y_true and y_pred are empty"),
     ((np.array([]), np.array([])), {}, "y_true and y_pred are empty"),
     (([0, 1], [0.2, 0.8]), {}, r"y_pred must hold class labels, but it is continuous: \[0.2, 0.8\]"),
     (([0.0, np.inf], [0, 1]), {}, "y_true must hold class labels, but it is continuous"),
-    (([0, 1], [[0.2, 0.8], [0.1, 0.9]]), {}, r"y_pred must be a 1-d array.* Got shape \(2, 2\)"),
-    (([[1, 0], [0, 1]], [0, 1]), {}, r"y_true must be a 1-d array.*one-hot, multilabel or scores"),
-    (([[1], [0, 1]], [0, 1]), {}, "y_true must hold labels of one kind.* Got list"),
-    ((5, [0, 1]), {}, "y_true must be a 1-d array of labels. Got int; pass a list"),
-    ((None, [0, 1]), {}, "Got NoneType"),
-    (({0, 1}, [0, 1]), {}, "Got set; pass a list or an array"),
-    ((np.zeros((2, 2, 2)), [0, 1]), {}, r"Got shape \(2, 2, 2\)"),
-    ((np.ma.array([0, 1], mask=[False, True]), [0, 1]), {}, "Got 1 missing .* row 1"),
-    (([10**30, 1], [0, 1]), {}, "y_true must hold labels of one kind"),
+    (([0, 1], [[0.2, 0.8], [0.1, 0.9]]), {}, r"y_pred has shape \(2, 2\): it is one-hot, multilabel or scores"),
+    ((None, [0, 1]), {}, "y_true should be a 1d array of labels. Got NoneType"),
     (("abc", ["a"]), {}, "Got str"),
-    ((["a", None], ["a", "a"]), {}, r"y_true must have a label in every row. Got 1 missing .* row 1"),
-    (([0.0, np.nan], [0, 1]), {}, "Got 1 missing"),
-    ((pd.Series([1, None], dtype="Int64"), [0, 1]), {}, "Got 1 missing"),
-    ((pd.Series(["a", None], dtype="category"), ["a", "a"]), {}, "Got 1 missing"),
+    ((["a", None], ["a", "a"]), {}, "y_true contains NaN or None: 1 of 2 labels are missing, the first at row 1"),
+    (([0, 1], pd.Series([1, None], dtype="Int64")), {}, "y_pred contains NaN or None: 1 of 2 labels are missing"),
     (([1, "a"], [1, "a"]), {}, "y_true must hold labels of one kind.* Got int and str"),
     ((["a", "b"], [0, 1]), {}, r"y_true holds strings .* y_pred holds numbers .* classes_\[indices\]"),
-    (([b"a", b"b"], ["a", "b"]), {}, "Got bytes"),
-    ((np.array(["2026-01-01"], dtype="M8[D]"), ["a"]), {}, "y_true must hold class labels: strings"),
-    (([1j], [1j]), {}, "y_true must hold"),
+    (([b"a", b"b"], ["a", "b"]), {}, r"y_true must hold class labels: strings.* Got dtype \|S1"),
+    (([1j], [1j]), {}, "y_true must hold class labels: strings.* Got dtype complex128"),
     ((PETS, GUESSES), {"labels": "cat"}, r"Got the string 'cat'; pass \['cat'\]"),
     ((PETS, GUESSES), {"labels": []}, "labels must name at least one class"),
     ((PETS, GUESSES), {"labels": ["cat", "cat"]}, r"labels must name each class once. Repeated: \['cat'\]"),
@@ -131,13 +122,7 @@ REFUSED = [
         r"none of \['fox', 'owl'\] occurs .* hold \['cat', 'dog'\]",
     ),
     ((PETS, GUESSES), {"sample_weight": [1, 1, 1]}, r"shape \(4,\). Got shape \(3,\)"),
-    (
-        (PETS, GUESSES),
-        {"sample_weight": [1, -1, 1, 1]},
-        r"finite and not negative. Got \[-1.0\] \(first at row 1\)",
-    ),
-    ((PETS, GUESSES), {"sample_weight": [1, 1, np.nan, 1]}, r"Got \[nan\] \(first at row 2\)"),
-    ((PETS, GUESSES), {"sample_weight": ["a"] * 4}, "sample_weight must hold numbers"),
+    ((PETS, GUESSES), {"sample_weight": [1, -1, 1, 1]}, r"finite and not negative. Got \[-1.0\]"),
 ]
 
 
@@ -146,7 +131,7 @@ REFUSED = [
     "function",
     [per_class_accuracy_score, worst_class_accuracy_score, per_class_accuracy_table, classification_report],
 )
-def test_what_cannot_be_measured_is_refused_with_the_reason(function, args, kwargs, message):
+def test_invalid_input_is_refused_with_the_reason(function, args, kwargs, message):
     with pytest.raises(ValueError, match=message):
         function(*args, **kwargs)
 

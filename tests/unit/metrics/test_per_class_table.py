@@ -9,8 +9,8 @@ from sktorch_acc.metrics import per_class_accuracy_table
 from sktorch_acc.metrics._table import table_of_estimator
 
 
-def rows_of(counts):
-    """Labels with the given numbers of correct and wrong rows per class; wrong ones say the next class."""
+def labels_of(counts):
+    """Labels with the given numbers of correct and wrong predictions per class; the wrong ones are the next class."""
     classes = list(counts)
     y_true, y_pred = [], []
     for i, (label, (correct, wrong)) in enumerate(counts.items()):
@@ -19,8 +19,8 @@ def rows_of(counts):
     return y_true, y_pred
 
 
-def test_the_three_classes_of_the_first_request():
-    table = per_class_accuracy_table(*rows_of({"a": (46, 15), "b": (77, 11), "c": (40, 11)}))
+def test_the_table_of_three_classes():
+    table = per_class_accuracy_table(*labels_of({"a": (46, 15), "b": (77, 11), "c": (40, 11)}))
     assert [f"{value:.4f}" for value in table["accuracy"]] == ["0.7541", "0.8750", "0.7843", "0.8150"]
     assert table["support"].tolist() == [61, 88, 51, 200]
     assert table["correct"].tolist() == [46, 77, 40, 163]
@@ -31,8 +31,8 @@ def test_the_three_classes_of_the_first_request():
 
 @pytest.mark.parametrize("labels", [["a", "b"], [0, 1], [False, True]])
 @pytest.mark.parametrize("wrong", [0, 1])
-def test_types_do_not_depend_on_the_labels_or_the_figures(labels, wrong):
-    table = per_class_accuracy_table(*rows_of({labels[0]: (2, wrong), labels[1]: (1, 0)}))
+def test_types_do_not_depend_on_the_labels_or_the_counts(labels, wrong):
+    table = per_class_accuracy_table(*labels_of({labels[0]: (2, wrong), labels[1]: (1, 0)}))
     assert table.dtypes.astype(str).to_dict() == {
         "support": "int64",
         "correct": "int64",
@@ -64,7 +64,7 @@ def test_weights_add_two_columns_at_the_end():
         (["(overall)", "overall"], "((overall))"),
     ],
 )
-def test_a_class_called_overall_keeps_its_name(labels, last):
+def test_a_class_named_overall_keeps_its_name(labels, last):
     table = per_class_accuracy_table(labels, labels)
     assert table.index.tolist() == [*sorted(labels), last]
     assert table.loc[last, "support"] == 2
@@ -78,7 +78,7 @@ def test_a_tie_goes_to_the_first_class_in_label_order():
     assert per_class_accuracy_table(y_true, y_pred, labels=["a", "c"]).loc["a", "most_confused_with"] == "c"
 
 
-def test_the_last_row_of_a_subset_covers_the_rows_of_its_classes():
+def test_the_last_row_of_a_subset_covers_the_samples_of_its_classes():
     table = per_class_accuracy_table(["a", "a", "b", "c"], ["a", "c", "a", "c"], labels=["a", "b"])
     assert table.loc["overall", ["support", "correct", "wrong", "predicted"]].tolist() == [3, 1, 2, 2]
     assert table.loc["overall", "accuracy"] == 1 / 3
@@ -101,7 +101,7 @@ def test_the_interval_ends_exactly_at_0_and_1_where_the_accuracy_does():
         assert table.loc["b", "low"] == 0.0
 
 
-def test_a_class_without_rows_has_no_accuracy_and_no_interval():
+def test_a_class_without_samples_has_no_accuracy_and_no_interval():
     row = per_class_accuracy_table(["a"], ["b"]).loc["b"]
     assert row["support"] == 0
     assert row["predicted"] == 1
@@ -120,7 +120,7 @@ def test_many_classes_need_no_square_matrix():
     assert table["most_confused_with"].iloc[:3].tolist() == [29_999, 0, 1]
 
 
-def test_a_label_the_estimator_never_saw_has_a_row_with_accuracy_0():
+def test_a_label_that_was_not_fitted_has_a_row_with_accuracy_0():
     clf = GaussianNB().fit([[0.0], [1.0], [2.0], [3.0]], ["a", "a", "c", "c"])
     table = table_of_estimator(clf, [[0.0], [3.0], [3.0]], ["a", "b", "b"])
     assert table.index.tolist() == ["a", "b", "c", "overall"]

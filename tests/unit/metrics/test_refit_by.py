@@ -1,4 +1,4 @@
-"""Choosing a candidate though some folds lack the class."""
+"""The choice of a candidate when some folds lack the class."""
 
 import pickle
 
@@ -33,7 +33,7 @@ def test_folds_are_taken_in_any_number():
 
 
 def test_no_fold_with_the_class_is_an_error():
-    with pytest.raises(ValueError, match=r"No fold has a figure for 'acc\[tech\]'.*StratifiedKFold"):
+    with pytest.raises(ValueError, match=r"No fold has a score for 'acc\[tech\]'.*StratifiedKFold"):
         refit_by("acc[tech]")(results([nan, nan], [nan, nan]))
 
 

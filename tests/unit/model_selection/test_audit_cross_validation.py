@@ -1,4 +1,4 @@
-"""Each mistake in a cross-validation is built for real, exactly its code is named, and what is said is so."""
+"""Each error in a cross-validation is built, exactly its code is reported, and the messages are true."""
 
 import numpy as np
 import pandas as pd
@@ -22,7 +22,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from sktorch_acc import Diagnosis, PerClassAccuracyScoring, audit_cross_validation, per_class_accuracy_scorers
-from tests.mistakes_in_folds import (
+from tests.mistakes.folds import (
     BY_GROUP,
     CLEAN_FOLDS,
     FOLDS,
@@ -51,7 +51,7 @@ from tests.mistakes_in_folds import (
 
 
 @pytest.mark.parametrize("case", FOLDS)
-def test_a_mistake_is_named_by_its_code_and_no_other(case):
+def test_an_error_is_reported_with_its_code_and_no_other(case):
     code, made = FOLDS[case]
     diagnosis = made()
     assert isinstance(diagnosis, Diagnosis)
@@ -75,16 +75,18 @@ def said(**settings):
     return finding.message, finding.advice
 
 
-def test_a_failure_says_fold_error_place_and_how_often():
+def test_a_failure_names_fold_error_stage_and_number_of_folds():
     message, advice = said(estimator=FailsInFit(), X=MARK, cv=[HALVES[1], HALVES[0], HALVES[0]])
-    assert message == ("Fold 1 failed: ArithmeticError: the fold lacks the marked row. Raised by fit in 2 of 3 folds.")
+    assert message == (
+        "Fold 1 failed: ArithmeticError: the fold lacks the marked sample. Raised by fit in 2 of 3 folds."
+    )
     assert advice == "See the whole traceback: cross_validate(..., error_score='raise')."
 
 
 @pytest.mark.parametrize("scoring", [None, "f1_macro", ["accuracy", "f1_macro"], PerClassAccuracyScoring(Y)])
-def test_a_scorer_that_raises_because_predict_does_is_not_blamed(scoring):
+def test_a_scorer_that_raises_because_predict_does_is_not_reported(scoring):
     message, _ = said(estimator=FailsInPredict(), X=MARK, scoring=scoring)
-    assert message.endswith("failed: ArithmeticError: the marked row. Raised by predict in 1 of 5 folds.")
+    assert message.endswith("failed: ArithmeticError: the marked sample. Raised by predict in 1 of 5 folds.")
 
 
 def test_the_scorer_that_raises_is_named():
@@ -105,11 +107,11 @@ def test_the_scorer_that_raises_is_named():
         ({"scoring": "neg_log_loss", "cv": LATE}, "StratifiedKFold or fewer folds"),
     ],
 )
-def test_the_advice_fits_what_is_surely_the_cause(settings, advice):
+def test_the_advice_fits_the_cause(settings, advice):
     assert advice in said(**settings)[1]
 
 
-def test_the_advice_of_a_macro_average_heals():
+def test_the_advice_of_a_macro_average_works():
     assert audit(scoring="precision_macro").findings == ()
     assert audit(scoring="roc_auc_ovr").findings == ()
 
@@ -118,27 +120,27 @@ def test_a_fold_of_one_class_is_named_with_the_failure_that_it_causes():
     half = Y != "virginica"
     diagnosis = audit(LogisticRegression(), X[half], Y[half], cv=KFold(2))
     assert diagnosis.codes == ["ACC-G2", "ACC-D8"]
-    assert diagnosis.findings[0].advice.startswith("Each fold was fitted on rows of one class: use StratifiedKFold")
+    assert diagnosis.findings[0].advice.startswith("Each fold was fitted on one class: use StratifiedKFold")
 
 
 @pytest.mark.parametrize("scoring", ["roc_auc", {"auc": "roc_auc", "acc": "accuracy"}])
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.UndefinedMetricWarning")
-def test_a_metric_that_is_undefined_in_a_fold_is_said_to_be_nan(scoring):
+def test_a_metric_that_is_undefined_in_a_fold_is_reported_as_nan(scoring):
     rows = np.arange(150)
     cv = [(rows[::2], rows[1:50:2]), (rows[::2], rows[1::2])]
     (finding,) = [f for f in audit(y=TWO, scoring=scoring, cv=cv).findings if f.code == "ACC-G2"]
     assert finding.severity == "warning"
-    assert "is NaN, though nothing raised (1 of 2 folds); its test part has no row of ['no']" in finding.message
+    assert "is NaN, though nothing raised (1 of 2 folds); its test set has no samples of ['no']" in finding.message
     assert np.isnan(list(cross_validate(NB, X, TWO, scoring=scoring, cv=cv).values())[2]).tolist() == [True, False]
 
 
-def test_an_undefined_metric_under_warnings_as_errors_is_the_error_that_it_is():
+def test_an_undefined_metric_with_warnings_as_errors_is_reported_as_the_error():
     rows = np.arange(150)
     message, _ = said(y=TWO, scoring="roc_auc", cv=[(rows[::2], rows[1:50:2])])
     assert "UndefinedMetricWarning" in message
 
 
-def test_scores_that_are_nan_in_the_same_folds_are_told_together():
+def test_scores_that_are_nan_in_the_same_folds_are_reported_together():
     def two(estimator, X, y):
         return {"a": np.nan if seen(X) else 1.0, "b": np.nan if seen(X) else 1.0, "c": 1.0}
 
@@ -147,7 +149,7 @@ def test_scores_that_are_nan_in_the_same_folds_are_told_together():
 
 @pytest.mark.parametrize("scoring", [per_class_accuracy_scorers(Y), PerClassAccuracyScoring(Y)], ids=["dict", "one"])
 @pytest.mark.parametrize("cv", [WITHOUT_LAST, LATE, KFold(3), LeaveOneOut()], ids=str)
-def test_our_scorers_raise_nowhere_and_keep_their_names_though_folds_lack_classes(scoring, cv):
+def test_per_class_scorers_never_raise_and_keep_their_names_if_folds_lack_classes(scoring, cv):
     rows = np.r_[0:150:10] if isinstance(cv, LeaveOneOut) else np.arange(150)
     diagnosis = audit(X=X[rows], y=Y[rows], scoring=scoring, cv=cv)
     assert "ACC-G3" not in diagnosis.codes
@@ -156,7 +158,7 @@ def test_our_scorers_raise_nowhere_and_keep_their_names_though_folds_lack_classe
 
 
 class Told(GaussianNB):
-    """Raises what it is told to in predict."""
+    """Raises the given error in predict."""
 
     def __init__(self, error=None, priors=None, var_smoothing=1e-9):
         super().__init__(priors=priors, var_smoothing=var_smoothing)
@@ -180,7 +182,7 @@ class Told(GaussianNB):
     ],
     ids=repr,
 )
-def test_the_first_line_is_told_however_the_error_is_written(error, line):
+def test_the_first_line_is_reported_for_any_form_of_the_message(error, line):
     def scorer(estimator, X, y):
         raise error
 
@@ -191,24 +193,24 @@ def test_the_first_line_is_told_however_the_error_is_written(error, line):
         assert said(scoring=several)[0].startswith(f"Fold 0 failed: {line}")
 
 
-# ------------------------------------------------------------------ what scikit-learn makes of them
+# ------------------------------------------------------------------ the behaviour of scikit-learn
 
 
 def scores_of(scoring, cv=HALVES, X=MARK):
     return cross_validate(NB, X, Y, scoring=scoring, cv=cv)
 
 
-def test_scikit_learn_does_with_unequal_names_what_is_said():
+def test_scikit_learn_treats_unequal_names_as_reported():
     assert "test_acc_virginica" not in scores_of(recalls, WITHOUT_LAST)
     assert said(scoring=recalls, cv=WITHOUT_LAST)[0].endswith(
-        "scikit-learn takes the names of fold 0 and drops ['acc_virginica'] from the results in silence."
+        "scikit-learn takes the names of fold 0 and silently drops ['acc_virginica']."
     )
     with pytest.raises(KeyError, match="acc_virginica"):
         scores_of(recalls, LATE)
     assert "takes the names of fold 0 and raises KeyError: 'acc_virginica'" in said(scoring=recalls, cv=LATE)[0]
 
 
-def test_scikit_learn_does_with_numbers_among_dicts_what_is_said():
+def test_scikit_learn_treats_numbers_among_dicts_as_reported():
     with pytest.raises(TypeError, match="'float' object is not subscriptable"):
         scores_of(number_or_dict)
     assert (
@@ -219,7 +221,7 @@ def test_scikit_learn_does_with_numbers_among_dicts_what_is_said():
     assert "scikit-learn returns an array of objects" in said(X=MARK, scoring=dict_or_number, cv=HALVES)[0]
 
 
-def test_scikit_learn_does_with_failures_what_the_page_says():
+def test_scikit_learn_treats_failures_as_the_page_says():
     with pytest.warns(UserWarning, match="Scoring failed"):
         assert np.isnan(cross_val_score(NB, X, Y, scoring="f1")).all()
     with pytest.warns(FitFailedWarning, match="1 fits failed out of a total of 5"):
@@ -233,22 +235,22 @@ def test_scikit_learn_does_with_failures_what_the_page_says():
 # ------------------------------------------------------------------ A13
 
 
-def test_mean_and_pooled_figure_are_those_of_scikit_learn():
+def test_mean_and_pooled_accuracy_are_those_of_scikit_learn():
     message, _ = said(cv=BY_GROUP)
     mean = cross_val_score(NB, X, Y, cv=BY_GROUP).mean()
     right = sum((clone(NB).fit(X[train], Y[train]).predict(X[test]) == Y[test]).sum() for train, test in BY_GROUP)
     assert message.startswith(f"Mean of folds {mean:.4f}; pooled {right}/150 = {right / 150:.4f}: ")
-    assert "the folds test 10 to 100 rows" in message
+    assert "the test sets have 10 to 100 samples" in message
     assert "distinct" not in message
-    assert "in no test part" not in message
+    assert "in no test set" not in message
 
 
-def test_rows_tested_twice_or_never_are_counted_apart():
+def test_samples_tested_twice_or_never_are_counted_separately():
     message, _ = said(cv=[*UNEVEN, UNEVEN[1]])
-    assert "These 89 tests are of 82 distinct rows. 68 of 150 rows are in no test part." in message
+    assert "These 89 predictions are for 82 samples. 68 of 150 samples are in no test set." in message
 
 
-def test_weighted_scores_are_no_accuracy_of_rows():
+def test_weighted_scores_are_not_taken_for_the_accuracy():
     weight = np.linspace(0.1, 3, 150)
     with sklearn.config_context(enable_metadata_routing=True):
         clf = GaussianNB().set_fit_request(sample_weight=True).set_score_request(sample_weight=True)
@@ -271,11 +273,11 @@ def test_an_estimator_without_a_tag_is_an_error_only_if_folds_lack_a_class():
     assert "cv=None means KFold(5)" in finding.message
 
 
-# ------------------------------------------------------------------ it is the cross-validation that the user would run
+# ------------------------------------------------------------------ equal to the user's own cross-validation
 
 
 class Log(GaussianNB):
-    """Notes what it is fitted on."""
+    """Records its training data."""
 
     fits = []  # noqa: RUF012
 
@@ -284,7 +286,7 @@ class Log(GaussianNB):
         return super().fit(X, y, sample_weight)
 
 
-def test_every_fold_is_fitted_once_on_its_rows_and_nothing_is_left_behind():
+def test_every_fold_is_fitted_once_on_its_samples_and_nothing_is_stored():
     clf, weight = Log(), np.arange(150.0) + 1
     Log.fits = []
     cross_validate(clf, X, Y, cv=3, params={"sample_weight": weight})
@@ -295,7 +297,7 @@ def test_every_fold_is_fitted_once_on_its_rows_and_nothing_is_left_behind():
     assert vars(clf) == before
 
 
-def test_a_random_state_gives_what_it_gives_the_user():
+def test_a_random_state_gives_the_scores_of_cross_validate():
     seen_by = []
 
     def scorer(estimator, X, y):
@@ -348,8 +350,9 @@ def test_metadata_is_routed_to_fit_scorers_and_splitter():
             audit(GaussianNB(), params={"sample_weight": weight})
 
 
+@pytest.mark.slow
 def test_two_processes_find_the_same():
-    # Only what is importable without torch: the workers start sooner.
+    # Without torch the workers start faster.
     hole = np.where(MARK == 99, np.nan, MARK)
     settings = {"X": hole, "cv": [*HALVES, (np.arange(8, 150), np.arange(8, 150))], "scoring": ["f1", "accuracy"]}
     one, two = audit(**settings), audit(**settings, n_jobs=2)
@@ -392,18 +395,18 @@ def test_findings_come_with_errors_first_and_as_a_table():
 @pytest.mark.parametrize(
     ("y", "message"),
     [
-        (np.where(Y == "setosa", np.nan, 1.0), "y must have a label in every row. Got 50 missing"),
-        (np.column_stack([Y, Y]), r"y must be a 1-d array of labels, one class per row. Got shape \(150, 2\)"),
+        (np.where(Y == "setosa", np.nan, 1.0), "y contains NaN or None: 50 of 150 labels are missing"),
+        (np.column_stack([Y, Y]), r"y has shape \(150, 2\): it is one-hot, multilabel or scores"),
         (np.linspace(0, 1, 150), "y must hold class labels, but it is continuous"),
         (Y[:100], r"inconsistent numbers of samples: \[150, 100\]"),
     ],
 )
-def test_targets_that_are_no_labels_of_these_rows_are_refused(y, message):
+def test_invalid_labels_are_refused(y, message):
     with pytest.raises(ValueError, match=message):
         audit(y=y)
 
 
-def test_too_few_rows_are_refused_as_by_scikit_learn():
+def test_too_few_samples_are_refused_as_by_scikit_learn():
     with pytest.raises(ValueError, match="0 sample"):
         audit(X=X[:0], y=Y[:0])
     with pytest.raises(ValueError, match="greater than the number of samples"):
@@ -422,7 +425,7 @@ def test_too_few_rows_are_refused_as_by_scikit_learn():
         (LinearRegression(), "must be a classifier. Got LinearRegression, a regressor"),
     ],
 )
-def test_what_is_no_classifier_is_refused(estimator, message):
+def test_an_object_that_is_not_a_classifier_is_refused(estimator, message):
     with pytest.raises(TypeError, match=message):
         audit_cross_validation(estimator, X, Y)
 
@@ -433,7 +436,7 @@ def test_scoring_that_scikit_learn_refuses_is_refused(scoring):
         audit(scoring=scoring)
 
 
-def test_repeated_folds_are_even():
+def test_repeated_folds_have_equal_sizes():
     assert audit(cv=RepeatedStratifiedKFold(n_splits=7, n_repeats=2, random_state=0)).codes == []
 
 
@@ -463,6 +466,6 @@ class FailsWithoutWords(GaussianNB):
         raise UnspeakableError
 
 
-def test_an_exception_that_cannot_be_put_in_words_is_named_by_its_type():
+def test_an_exception_without_a_message_is_reported_by_its_type():
     message = said(estimator=FailsWithoutWords())[0]
     assert message.startswith("Fold 0 failed: UnspeakableError. Raised by fit in 5 of 5 folds.")

@@ -29,7 +29,7 @@ CLF = GaussianNB()
 
 
 class Majority(ClassifierMixin, BaseEstimator):
-    """Answers the most frequent class; counts its predictions where the test can see them."""
+    """Predicts the most frequent class; records its predictions for the test."""
 
     predictions = 0
 
@@ -68,7 +68,7 @@ def test_the_folds_equal_the_scores_of_scikit_learn():
     assert result.folds.index.name == "fold"
 
 
-def test_uneven_folds_have_a_mean_that_differs_from_the_pooled_figure():
+def test_uneven_folds_have_a_mean_that_differs_from_the_pooled_accuracy():
     rng = np.random.default_rng(0)
     order = rng.permutation(150)
     splits = [(order[30:], order[:30]), (order[:30], order[30:])]
@@ -86,7 +86,7 @@ def test_each_fold_predicts_once():
     assert Majority.predictions == 9
 
 
-def test_training_rows_have_a_table_of_their_own():
+def test_training_samples_have_their_own_table():
     result = cross_val_per_class_accuracy(CLF, X, y, cv=3, return_train_score=True)
     expected = cross_validate(CLF, X, y, cv=3, return_train_score=True)
     assert result.train.columns.tolist() == result.table.columns.tolist()
@@ -95,7 +95,7 @@ def test_training_rows_have_a_table_of_their_own():
     assert result.table.loc["overall", "mean_over_folds"] == expected["test_score"].mean()
 
 
-def test_rows_tested_twice_do_not_narrow_the_interval():
+def test_samples_tested_twice_do_not_narrow_the_interval():
     once = cross_val_per_class_accuracy(CLF, X, y).table
     cv = RepeatedStratifiedKFold(n_splits=5, n_repeats=8, random_state=0)
     often = cross_val_per_class_accuracy(CLF, X, y, cv=cv).table
@@ -105,7 +105,7 @@ def test_rows_tested_twice_do_not_narrow_the_interval():
 
 
 def test_a_class_that_a_fold_was_not_fitted_on_is_named():
-    with pytest.warns(AccuracyWarning, match=r"ACC-D8.*Fold 0 was fitted without any row of \['setosa'\]") as caught:
+    with pytest.warns(AccuracyWarning, match=r"ACC-D8.*Fold 0 was fitted without samples of \['setosa'\]") as caught:
         result = cross_val_per_class_accuracy(CLF, X, y, cv=KFold(3))
     assert "3 of 3 folds lack a class" in str(caught[0].message)
     assert caught[0].filename == __file__
@@ -117,7 +117,7 @@ def test_a_class_that_a_fold_was_not_fitted_on_is_named():
     assert result.table["n_folds"].tolist() == [1, 1, 1, 3]
 
 
-def test_a_class_that_no_fold_tests_has_no_figure():
+def test_a_class_that_no_fold_tests_has_no_accuracy():
     order = np.r_[100:150, 0:100]
     with pytest.warns(AccuracyWarning):
         table = cross_val_per_class_accuracy(Majority(), X[order], y[order], cv=TimeSeriesSplit(2)).table
@@ -138,12 +138,13 @@ def test_labels_of_any_kind_are_read(labels):
     assert result.table.index[:-1].tolist() == np.unique(labels).tolist()
 
 
-def test_fit_parameters_are_cut_to_the_fold():
+def test_fit_parameters_are_indexed_by_the_fold():
     weight = np.where(y == "virginica", 5.0, 1.0)
     result = cross_val_per_class_accuracy(Majority(), X, y, params={"sample_weight": weight})
     assert result.table.loc["virginica", "accuracy"] == 1.0
 
 
+@pytest.mark.slow
 def test_two_processes_give_the_same():
     cv = StratifiedKFold(4, shuffle=True, random_state=0)
     one = cross_val_per_class_accuracy(CLF, X, y, cv=cv, return_train_score=True)
@@ -164,7 +165,7 @@ def test_an_error_in_a_fold_is_raised_and_not_turned_into_nan():
 
 
 class FailsOnRow(Majority):
-    """Fails in one fold: where the row is among those that fit, or predict, is given."""
+    """Fails in one fold: the one whose fit, or predict, is given the row."""
 
     def __init__(self, in_fit=None, in_predict=None, error=None):
         self.in_fit, self.in_predict, self.error = in_fit, in_predict, error
@@ -183,7 +184,7 @@ class FailsOnRow(Majority):
 X_NUMBERED = np.arange(150.0).reshape(-1, 1)
 
 
-@pytest.mark.parametrize("n_jobs", [None, 2])
+@pytest.mark.parametrize("n_jobs", [None, pytest.param(2, marks=pytest.mark.slow)])
 def test_an_error_says_which_fold_it_came_from(n_jobs):
     # Row 149 is tested in the last of the folds, and row 99 too.
     for clf, stage in [(FailsOnRow(in_fit=149), "fit"), (FailsOnRow(in_predict=99), "predict")]:
@@ -196,7 +197,8 @@ def test_an_error_says_which_fold_it_came_from(n_jobs):
         assert audit_cross_validation(clf, X_NUMBERED, y, cv=5).codes == ["ACC-G2"]
 
 
-def test_an_error_of_ours_keeps_code_and_note_between_processes():
+@pytest.mark.slow
+def test_an_error_of_the_library_keeps_code_and_note_between_processes():
     error = ModuleOutputError("no logits", code="ACC-C1")
     with pytest.raises(ModuleOutputError) as caught:
         cross_val_per_class_accuracy(FailsOnRow(in_fit=0, error=error), X_NUMBERED, y, cv=5, n_jobs=2)
@@ -212,7 +214,7 @@ def test_folds_are_numbered_anew_in_every_call():
         assert caught.value.__notes__[0].startswith("[ACC-G2] Fold 2 ")
 
 
-def test_the_text_says_so_if_mean_and_pooled_accuracy_differ():
+def test_the_text_has_a_note_if_mean_and_pooled_accuracy_differ():
     order = np.random.default_rng(0).permutation(150)
     uneven = cross_val_per_class_accuracy(CLF, X, y, cv=[(order[30:], order[:30]), (order[:30], order[30:])])
     overall = uneven.table.loc["overall"]
@@ -237,11 +239,11 @@ def test_a_class_or_a_module_is_refused_before_any_fold():
     ("bad", "message"),
     [
         (np.linspace(0, 1, 150), "y must hold class labels, but it is continuous"),
-        (np.eye(3)[numbers], r"y must be a 1-d array of labels, one class per row. Got shape \(150, 3\)"),
-        ([None] * 150, "y must have a label in every row"),
+        (np.eye(3)[numbers], r"y has shape \(150, 3\): it is one-hot, multilabel or scores"),
+        ([None] * 150, "y contains NaN or None: 150 of 150 labels are missing"),
     ],
 )
-def test_targets_that_are_no_labels_are_refused(bad, message):
+def test_invalid_labels_are_refused(bad, message):
     with pytest.raises(ValueError, match=message):
         cross_val_per_class_accuracy(CLF, X, bad)
 
@@ -258,14 +260,14 @@ def test_predictions_of_another_kind_than_y_are_refused():
 def test_it_is_shown_as_text_and_as_html():
     labels = np.where(y == "setosa", "<b>", y)
     result = cross_val_per_class_accuracy(CLF, X, labels)
-    assert repr(result).startswith("Per-class accuracy over the test rows of 5 folds\n")
+    assert repr(result).startswith("Per-class accuracy over the test samples of 5 folds\n")
     html = result._repr_html_()
     assert "<table" in html
     assert "&lt;b&gt;" in html
     assert "<b>" not in html
 
 
-def test_groups_and_masks_go_where_scikit_learn_takes_them():
+def test_groups_and_masks_are_passed_to_scikit_learn():
     groups = np.arange(150) % 7
     by_group = cross_val_per_class_accuracy(CLF, X, y, groups=groups, cv=GroupKFold(3))
     by_index = cross_val_per_class_accuracy(CLF, X, y, cv=list(GroupKFold(3).split(X, y, groups)))

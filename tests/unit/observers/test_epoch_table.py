@@ -27,7 +27,7 @@ def test_lines_are_aligned_short_and_free_of_control_characters(mode, fraction, 
     assert len({len(line) for line in numbers}) == 1
 
 
-def test_a_line_shows_the_recorded_figures(capsys):
+def test_a_line_shows_the_recorded_values(capsys):
     clf = TorchClassifier(max_epochs=1, verbose=1, validation_fraction=0.25, random_state=0).fit(X, INDICES)
     header, line = capsys.readouterr().out.splitlines()
     row = clf.history_.loc[1]

@@ -1,4 +1,4 @@
-"""What `fit` says of its own accord: each mistake built for real, once a fit, at the user's line."""
+"""The checks of `fit`: each error built for real, reported once a fit, at the line of the user."""
 
 import warnings
 
@@ -38,7 +38,7 @@ MISTAKES = {
     "income beside age": ("ACC-D4", INCOME, Y, {"max_epochs": 1}, "column 4 has a standard deviation of"),
     "at the ceiling of four different rows": ("ACC-D6", BINS, Y, {}, "No model can exceed 0.6500"),
     "the same, sparse": ("ACC-D6", scipy.sparse.csr_array(BINS), Y, {}, "No model can exceed 0.6500"),
-    "the majority alone": ("ACC-D7", X, RARE, {"max_epochs": 5}, "accuracy is 0 for 'ill'"),
+    "the majority alone": ("ACC-D7", X, RARE, {"max_epochs": 5}, r"accuracy is 0 for \['ill'\]"),
     "noise": ("ACC-F1", X, NOISE, {"module": lambda: nn.Linear(5, 3), "lr": 1e-4}, "too little, was learnt"),
     "slow batch norm": ("ACC-E5", X * 3 + 40, Y, {"module": slow_norm}, "with batch statistics"),
 }

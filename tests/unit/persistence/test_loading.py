@@ -64,7 +64,7 @@ def test_a_name_that_was_not_allowed_is_refused_and_not_imported(plain, where, n
 @pytest.mark.parametrize("kind", ["class", "function", "instance", "partial", "object"])
 def test_a_module_by_name_must_be_given_by_the_caller(plain, kind):
     data = changed(plain, ["module"], {"kind": kind, "name": "os:system"})
-    refused(data, "'os:system', which a model file cannot import")
+    refused(data, "'os:system', which load_model does not import")
     refused(data, "bundled|cannot be built|not those of", module=TwoLayers, allow=[os.system])
 
 
@@ -126,15 +126,15 @@ class MLPs(nn.Module):
     [
         (["format"], "another", "'format' is 'sktorch-acc model'"),
         (["format_version"], 3, "format_version 3; this version reads 1 to 2. Update"),
-        (["format_version"], 0, "save_model never wrote that"),
+        (["format_version"], 0, "save_model does not write this format"),
         (["format_version"], True, "format_version True"),
         (["format_version"], "1", "format_version '1'"),
         (["classes", "values"], [2, 1, 0], "not sorted and distinct"),
         (["classes", "values"], [0, 1, 1], "not sorted and distinct"),
-        (["classes", "values"], [0, 1], "their outputs|make that|not those"),
+        (["classes", "values"], [0, 1], "outputs are|not those"),
         (["classes", "values"], [0, 1, "2"], "do not hold 3 labels"),
-        (["classes", "values"], [0, 1, 2**70], "no labels of dtype"),
-        (["classes", "values"], [], "labels of a known dtype"),
+        (["classes", "values"], [0, 1, 2**70], "not labels of dtype"),
+        (["classes", "values"], [], "one or more labels of a known dtype, but has 0"),
         (["classes", "dtype"], "O,i4", "known dtype"),
         (["classes", "dtype"], "<U999999999", "known dtype"),
         (["classes", "dtype"], "<M8[0D]", "does not know|labels"),
@@ -163,7 +163,7 @@ class MLPs(nn.Module):
         (["parameters", "module__hidden_size"], 1, "no parameter 'hidden_size'"),
         (["parameters", "module__hidden_sizes"], [10**9], "has shape"),
         (["parameters", "module__hidden_sizes"], [10**30], "cannot be built"),
-        (["parameters", "module__hidden_sizes"], [64] * 10**5, "layers that the file claims"),
+        (["parameters", "module__hidden_sizes"], [64] * 10**5, "do not fit the stored tensors"),
         (["parameters", "module__hidden_sizes"], "64", "cannot be built"),
         (["parameters", "module__hidden_sizes"], 64, "cannot be built"),
         (["parameters", "module__dropout"], {"$float": "nan"}, "in the module but not in the file"),
@@ -181,9 +181,9 @@ class MLPs(nn.Module):
         (["parameters", "lr"], {"$float": "nan", "x": 1}, "does not know"),
         (["parameters", "class_weight"], {"$dict": [[[], 1]]}, "pairs of a key and a value"),
         (["parameters", "class_weight"], {"$dict": 1}, "must hold a list"),
-        (["parameters", "device"], {"$device": "c:\\"}, "no device of torch"),
-        (["parameters", "device"], {"$dtype": "os"}, "no dtype of torch"),
-        (["parameters", "device"], {"$dtype": "_export"}, "no dtype of torch"),
+        (["parameters", "device"], {"$device": "c:\\"}, "not a device of torch"),
+        (["parameters", "device"], {"$dtype": "os"}, "not a dtype of torch"),
+        (["parameters", "device"], {"$dtype": "_export"}, "not a dtype of torch"),
         (["epochs", "numbers"], [1], "must hold 1 values for 'train_loss'"),
         (["epochs", "numbers"], [1, 3], "consecutive numbers"),
         (["epochs", "numbers"], [0, 1], "consecutive numbers"),
@@ -221,11 +221,11 @@ def test_a_missing_entry_of_the_manifest_is_named(plain, name):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (b'{"format": NaN}', "NaN is no number of JSON"),
-        (b'{"format": -Infinity}', "-Infinity is no number"),
+        (b'{"format": NaN}', "NaN is not a number of JSON"),
+        (b'{"format": -Infinity}', "-Infinity is not a number"),
         (b'{"format": 1e999}', "too large for a float"),
         (b'{"format": ' + b"9" * 5000 + b"}", "not valid JSON"),
-        (b'{"format": 1, "format": 2}', "'format' is there twice"),
+        (b'{"format": 1, "format": 2}', "'format' is a duplicate key"),
         (b"[" * 100_000, "not valid JSON"),
         (b"[" * 500 + b"]" * 500, "nested more than 200 levels"),
         (b"[" + b"[]," * 2**20 + b"[]]", "more than 1048576 lists"),
@@ -243,7 +243,7 @@ def test_what_is_no_strict_json_is_refused(plain, text, message):
 
 def test_nan_in_a_manifest_that_is_right_otherwise_is_refused(plain):
     text = json.dumps(plain[0]).replace('"tol": 0.0001', '"tol": NaN')
-    refused(joined(text.encode(), plain[1]), "NaN is no number of JSON")
+    refused(joined(text.encode(), plain[1]), "NaN is not a number of JSON")
 
 
 # ------------------------------------------------------------ weights

@@ -148,7 +148,7 @@ def test_state_that_is_no_plain_tensor_is_refused():
     for name in ("seen", "cache"):  # in the state dict, and outside it
         clf = small(Tied, table(dtype=np.float32))
         setattr(clf.module_, name, torch.eye(3).to_sparse())
-        refused(clf, f"'{name}' in its state, a Tensor that is no plain tensor")
+        refused(clf, f"'{name}' in its state, a Tensor that is not a plain tensor")
     refused(small(Quaternions), "cannot be stored")
 
 
@@ -196,7 +196,7 @@ def test_arrays_dtypes_and_scalars_among_parameters_come_back():
     assert [type(value) for value in again["s"]] == [int, float, str, bool]
 
 
-def test_figures_that_are_not_finite_come_back():
+def test_values_that_are_not_finite_come_back():
     X, y = table(), three_classes()
     clf = TorchClassifier(random_state=0).partial_fit(X, y, classes=[0, 1, 2, 3])
     assert clf.history_.isna().any(axis=None)

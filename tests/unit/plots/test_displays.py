@@ -1,4 +1,4 @@
-"""Displays: what they hold, what they draw, and what they leave alone."""
+"""Displays: their attributes, what they draw, and that pyplot is not touched."""
 
 import sys
 from itertools import pairwise
@@ -61,7 +61,7 @@ def test_training_is_solid_running_dotted_validation_dashed(ax):
     assert line.get_ydata().tolist() == clf.history_["valid_acc"].tolist()
 
 
-def test_best_epoch_and_majority_floor_are_marked(ax):
+def test_best_epoch_and_majority_class_are_marked(ax):
     display = AccuracyCurveDisplay.from_estimator(TorchClassifier(), ax=ax)
     assert display.best_epoch == 6
     assert display.majority == ("a rather long name of a class, number 02", 0.5)
@@ -71,21 +71,21 @@ def test_best_epoch_and_majority_floor_are_marked(ax):
 
 @pytest.mark.parametrize("columns", [("train_acc_running",), ("train_acc", "train_acc_running")])
 @pytest.mark.parametrize("per_class", [False, True])
-def test_only_what_was_recorded_is_drawn(ax, columns, per_class):
+def test_only_recorded_accuracies_are_drawn(ax, columns, per_class):
     clf = TorchClassifier(columns=columns)
     display = AccuracyCurveDisplay.from_estimator(clf, ax=ax, per_class=per_class)
     drawn = {key[1] for key in display.lines_}
-    # With classes, running figures would make three lines a class: exact ones replace them.
+    # With classes, running accuracies would make three lines per class: only the exact ones are drawn.
     assert drawn == (
         {"exact", "running"} if len(columns) == 2 and not per_class else {("running", "exact")[len(columns) - 1]}
     )
 
 
 @pytest.mark.parametrize(("n_classes", "n_colors"), [(2, 2), (6, 6), (30, 6)])
-def test_the_worst_classes_have_names_and_colours_of_their_own(ax, n_classes, n_colors):
+def test_the_worst_classes_have_a_name_and_a_colour_each(ax, n_classes, n_colors):
     clf = TorchClassifier(n_classes)
     display = AccuracyCurveDisplay.from_estimator(clf, ax=ax, per_class=True)
-    # Training and validation of those with a colour; of the grey ones the validation alone.
+    # Training and validation of the classes with a colour; only validation of the grey ones.
     assert len(display.lines_) == n_classes + n_colors + 2
     colors = [display.lines_["valid", "exact", label].get_color() for label in clf.classes_]
     assert len(set(colors[:n_colors])) == n_colors
@@ -125,10 +125,10 @@ def test_bars_are_sorted_from_the_worst_class_with_counts_beside_them(ax):
     display = PerClassAccuracyDisplay.from_predictions(Y_TRUE, Y_PRED, labels=["bad", "fair", "good", "none"], ax=ax)
     assert names(ax) == ["bad", "fair", "good", "none"]
     assert [bar.get_width() for bar in display.bars_][:3] == [0.1, 0.6, 1.0]
-    assert [text.get_text() for text in display.text_] == ["2 of 20", "12 of 20", "20 of 20", "no rows"]
+    assert [text.get_text() for text in display.text_] == ["2 of 20", "12 of 20", "20 of 20", "no samples"]
     assert ax.yaxis_inverted()  # the first bar is on top
     assert display.line_.get_xdata() == [34 / 60, 34 / 60]
-    assert "0.567 overall (dashed), 34 of 60 rows" in ax.get_title(loc="left")
+    assert "0.567 overall (dashed), 34 of 60 samples" in ax.get_title(loc="left")
 
 
 def test_whiskers_are_the_interval_of_the_table(ax):
@@ -139,11 +139,11 @@ def test_whiskers_are_the_interval_of_the_table(ax):
     assert ends == table[["low", "high"]].iloc[:-1].to_numpy().tolist()
 
 
-def test_a_class_that_lies_wholly_below_overall_has_another_colour(ax):
+def test_a_class_whose_interval_is_below_overall_has_another_colour(ax):
     display = PerClassAccuracyDisplay.from_predictions(Y_TRUE, Y_PRED, ax=ax)
     colors = [bar.get_facecolor() for bar in display.bars_]
     assert colors[0] != colors[1] == colors[2]
-    assert "orange: all of it below overall" in ax.get_xlabel()
+    assert "orange: interval below overall" in ax.get_xlabel()
 
 
 def test_bars_of_an_estimator_show_its_classes_and_any_other_in_y(ax):

@@ -2,70 +2,45 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from scipy.stats import hypergeom
 
-from sktorch_acc._rates import rates
-from sktorch_acc.doctor.explain.formulas.formula import (
-    COUNT,
-    OVER_BATCHES,
-    UNEVEN,
-    Values,
-    batch_means,
-    certain,
-    float32_mean,
-    formula,
-)
-from sktorch_acc.doctor.explain.problem import Floats, Ints, Problem
+from sktorch_acc.doctor.explain.formulas.formula import COUNT, OVER_BATCHES, UNEVEN, Values, certain, formula
+from sktorch_acc.doctor.explain.problem import Problem, batch_means, float32_mean
 
 BATCH_ACCURACY = "acc += (pred == y).float().mean().item()"
 DROP_LAST = "loader = DataLoader(dataset, batch_size, drop_last=True)\n"
 
 
-def _last_batch_correct(problem: Problem) -> tuple[Ints, Floats]:
-    """Return the possible numbers of correct predictions in the last batch, and their probabilities."""
+def _last_batch(problem: Problem) -> Values:
+    """Return the possible numbers of correct predictions in the last batch of several, with their probabilities."""
+    if problem.n_batches <= 1:
+        return []
     if problem.batches_known:
-        return problem.batch_correct[-1:], np.ones(1)
-    size = problem.last_batch_size
-    least = max(0, size - (problem.n_samples - problem.n_correct))
-    correct = np.arange(least, min(size, problem.n_correct) + 1, dtype=np.int64)
-    return correct, hypergeom.pmf(correct, problem.n_samples, problem.n_correct, size)
+        return certain(problem.batch_correct[-1])
+    drawn = (problem.n_samples, problem.n_correct, problem.last_batch_size)
+    least, most = hypergeom.support(*drawn)
+    correct = np.arange(least, most + 1)
+    return list(zip(correct.tolist(), hypergeom.pmf(correct, *drawn).tolist(), strict=True))
 
 
-def _with_probabilities(values: Floats, probabilities: Floats) -> Values:
-    return list(zip(values.tolist(), probabilities.tolist(), strict=True))
-
-
-def _shuffled_sums(problem: Problem) -> tuple[Floats, Floats]:
-    """Return the possible sums of the accuracies of shuffled batches, and their probabilities."""
-    correct, probabilities = _last_batch_correct(problem)
-    sums = rates(problem.n_correct - correct, problem.batch_size or 1) + rates(correct, problem.short_batch_size)
-    return sums, probabilities
+def _full_batches_correct(problem: Problem) -> Values:
+    """Return the possible numbers of correct predictions in the full batches, if the last batch is short."""
+    return [(problem.n_correct - last, p) for last, p in _last_batch(problem)] if problem.short_batch_size else []
 
 
 def _sums(problem: Problem) -> Values:
     """Sum the batch accuracies."""
-    if not problem.n_batches:
+    if problem.batch_size is None:
         return []
     if problem.batches_known:
         return certain(problem.batch_accuracies.sum(), float32_mean(problem.batch_accuracies) * problem.n_batches)
     if not problem.short_batch_size:
         return certain(problem.n_correct / problem.last_batch_size)
-    return _with_probabilities(*_shuffled_sums(problem))
-
-
-def _without_last_batch(problem: Problem, divisor: int) -> Values:
-    if not problem.short_batch_size:
-        return []
-    correct, probabilities = _last_batch_correct(problem)
-    return _with_probabilities((problem.n_correct - correct) / divisor, probabilities)
-
-
-def _last_batch(problem: Problem, divisor: int) -> Values:
-    if not problem.several_batches:
-        return []
-    correct, probabilities = _last_batch_correct(problem)
-    return _with_probabilities(correct / divisor, probabilities)
+    full, short = problem.batch_size, problem.short_batch_size
+    return [((problem.n_correct - last) / full + last / short, p) for last, p in _last_batch(problem)]
 
 
 @formula(
@@ -74,15 +49,13 @@ def _last_batch(problem: Problem, divisor: int) -> Values:
     reason=UNEVEN,
     prior=10.0,
     wrong=BATCH_ACCURACY + OVER_BATCHES,
-    fix=COUNT,
 )
 def _mean_of_batches(problem: Problem) -> Values:
     if not problem.short_batch_size:
         return []
     if problem.batches_known:
         return certain(*batch_means(problem.batch_accuracies))
-    sums, probabilities = _shuffled_sums(problem)
-    return _with_probabilities(sums / problem.n_batches, probabilities)
+    return [(total / problem.n_batches, p) for total, p in _sums(problem)]
 
 
 @formula(
@@ -91,7 +64,6 @@ def _mean_of_batches(problem: Problem) -> Values:
     reason="A number of predictions must be divided by the number of samples.",
     prior=8.0,
     wrong="correct += (pred == y).sum().item()\n# after the loop\naccuracy = correct / len(loader)",
-    fix=COUNT,
 )
 def _count_over_batches(problem: Problem) -> Values:
     return certain(problem.n_correct / problem.n_batches) if problem.n_batches else []
@@ -103,10 +75,9 @@ def _count_over_batches(problem: Problem) -> Values:
     reason="Each batch accuracy is already divided by the size of its batch.",
     prior=5.0,
     wrong=BATCH_ACCURACY + "\n# after the loop\naccuracy = acc / len(dataset)",
-    fix=COUNT,
 )
 def _sum_over_samples(problem: Problem) -> Values:
-    return [(total / problem.n_samples, probability) for total, probability in _sums(problem)]
+    return [(total / problem.n_samples, p) for total, p in _sums(problem)]
 
 
 @formula(
@@ -115,10 +86,9 @@ def _sum_over_samples(problem: Problem) -> Values:
     reason="The sum is never divided.",
     prior=3.0,
     wrong=BATCH_ACCURACY + "\n# after the loop\naccuracy = acc",
-    fix=COUNT,
 )
 def _sum_of_batches(problem: Problem) -> Values:
-    return _sums(problem) if problem.several_batches else []
+    return _sums(problem) if problem.n_batches > 1 else []
 
 
 @formula(
@@ -127,13 +97,10 @@ def _sum_of_batches(problem: Problem) -> Values:
     reason="The count covers the whole epoch, the divisor only one batch.",
     prior=3.0,
     wrong="correct += (pred == y).sum().item()\n# after the loop\naccuracy = correct / len(y)",
-    fix=COUNT,
 )
 def _count_over_batch_size(problem: Problem) -> Values:
-    if not problem.several_batches:
-        return []
-    sizes = {problem.batch_size or 1, problem.last_batch_size}
-    return certain(*(problem.n_correct / size for size in sorted(sizes)))
+    sizes = (problem.batch_size or 1, problem.last_batch_size)
+    return certain(*(problem.n_correct / size for size in sizes)) if problem.n_batches > 1 else []
 
 
 @formula(
@@ -142,10 +109,9 @@ def _count_over_batch_size(problem: Problem) -> Values:
     reason="drop_last=True skips the short last batch, but the divisor includes its samples.",
     prior=3.5,
     wrong=DROP_LAST + "accuracy = correct / len(dataset)",
-    fix=COUNT,
 )
 def _full_batches_over_all(problem: Problem) -> Values:
-    return _without_last_batch(problem, problem.n_samples)
+    return [(correct / problem.n_samples, p) for correct, p in _full_batches_correct(problem)]
 
 
 @formula(
@@ -157,7 +123,8 @@ def _full_batches_over_all(problem: Problem) -> Values:
     fix="loader = DataLoader(dataset, batch_size)  # no drop_last for evaluation\n" + COUNT,
 )
 def _full_batches(problem: Problem) -> Values:
-    return _without_last_batch(problem, problem.n_samples - problem.short_batch_size)
+    n_full = problem.n_samples - problem.short_batch_size
+    return [(correct / n_full, p) for correct, p in _full_batches_correct(problem)]
 
 
 @formula(
@@ -166,10 +133,9 @@ def _full_batches(problem: Problem) -> Values:
     reason="Only the last batch is counted.",
     prior=4.0,
     wrong="correct = (pred == y).sum().item()  # in every batch\n# after the loop\naccuracy = correct / len(dataset)",
-    fix=COUNT,
 )
 def _last_batch_over_all(problem: Problem) -> Values:
-    return _last_batch(problem, problem.n_samples)
+    return [(correct / problem.n_samples, p) for correct, p in _last_batch(problem)]
 
 
 @formula(
@@ -178,10 +144,9 @@ def _last_batch_over_all(problem: Problem) -> Values:
     reason="Each batch overwrites the accuracy of the previous one.",
     prior=2.5,
     wrong="accuracy = (pred == y).float().mean().item()  # in every batch",
-    fix=COUNT,
 )
 def _last_batch_alone(problem: Problem) -> Values:
-    return _last_batch(problem, problem.last_batch_size)
+    return [(correct / problem.last_batch_size, p) for correct, p in _last_batch(problem)]
 
 
 @formula(
@@ -202,7 +167,6 @@ def _integer_division(problem: Problem) -> Values:
     reason="Integer division gives 0 for a batch unless all its predictions are correct.",
     prior=1.0,
     wrong="acc += (pred == y).sum() // len(y)" + OVER_BATCHES,
-    fix=COUNT,
 )
 def _integer_division_per_batch(problem: Problem) -> Values:
     return certain((problem.batch_correct // problem.batch_sizes).mean()) if problem.several_known_batches else []
@@ -222,9 +186,6 @@ def _padded(problem: Problem) -> Values:
     """Repeat the first samples until every process, or every batch, is full."""
     if problem.shuffled:
         return []
-    groups = {2, 3, 4, 8} | ({problem.batch_size or 1} if problem.several_batches else set())
-    values = []
-    for extra in sorted({-problem.n_samples % group for group in groups} - {0}):
-        repeated = int(problem.correct[np.arange(extra) % problem.n_samples].sum())
-        values.append((problem.n_correct + repeated) / (problem.n_samples + extra))
-    return certain(*values)
+    groups = {2, 3, 4, 8} | ({problem.batch_size or 1} if problem.n_batches > 1 else set())
+    sizes = (math.ceil(problem.n_samples / group) * group for group in groups)
+    return certain(*(np.resize(problem.correct, size).mean() for size in sizes))

@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from sktorch_acc._rates import rates
-from sktorch_acc.doctor.explain.formulas.formula import COUNT, OVER_BATCHES, Values, batch_means, certain, formula
-from sktorch_acc.doctor.explain.problem import Floats, Ints, Problem
+from sktorch_acc.doctor.explain.formulas.formula import OVER_BATCHES, Values, certain, formula
+from sktorch_acc.doctor.explain.problem import Floats, Ints, Problem, batch_means
 
 MACRO = "Every class has the same weight, whatever its number of samples."
 
 
-def _recalls(problem: Problem) -> tuple[Ints, Floats]:
-    """Return the support and the recall of each class, NaN for a class without samples."""
-    support = problem.class_counts(problem.targets)
-    return support, rates(problem.class_counts(problem.targets[problem.correct == 1]), support)
-
-
-def _recalls_per_batch(problem: Problem) -> tuple[Ints, Floats]:
-    """Return the support and the recall of each class in each batch, NaN for a class without samples."""
-    support = problem.class_counts_per_batch(problem.targets)
-    cells = problem.batch_of * problem.n_classes + problem.targets
-    correct = np.bincount(cells, weights=problem.correct, minlength=support.size).reshape(support.shape)
-    return support, rates(correct, support)
+def _recalls(problem: Problem, count: Callable[..., Ints]) -> tuple[Ints, Floats]:
+    """Return the support and the recall of each class, NaN without samples; `count` counts all or each batch."""
+    support = count(problem.targets)
+    return support, rates(count(problem.targets, problem.correct), support)
 
 
 @formula(
@@ -34,7 +28,7 @@ def _recalls_per_batch(problem: Problem) -> tuple[Ints, Floats]:
     fix='MulticlassAccuracy(n_classes, average="micro")  # or accuracy_score',
 )
 def _balanced(problem: Problem) -> Values:
-    _, recalls = _recalls(problem)
+    _, recalls = _recalls(problem, problem.class_counts)
     return certain(np.nanmean(recalls))
 
 
@@ -44,12 +38,11 @@ def _balanced(problem: Problem) -> Values:
     reason=MACRO,
     prior=2.0,
     wrong="acc += balanced_accuracy_score(y, pred)" + OVER_BATCHES,
-    fix=COUNT,
 )
 def _balanced_per_batch(problem: Problem) -> Values:
     if not problem.several_known_batches:
         return []
-    support, recalls = _recalls_per_batch(problem)
+    support, recalls = _recalls(problem, problem.class_counts_per_batch)
     return certain(*batch_means(rates(np.nansum(recalls, axis=1), (support > 0).sum(axis=1))))
 
 
@@ -59,17 +52,15 @@ def _balanced_per_batch(problem: Problem) -> Values:
     reason="The accuracy of a class without samples is undefined, not 0.",
     prior=2.0,
     wrong="class_acc = correct_per_class / samples_per_class.clamp(min=1)\naccuracy = class_acc.mean()",
-    fix=COUNT,
 )
 def _absent_as_zero(problem: Problem) -> Values:
     """Divide by the number of all classes, and of those that are in the targets or predicted."""
-    support, recalls = _recalls(problem)
+    support, recalls = _recalls(problem, problem.class_counts)
     present = support > 0
-    if present.all():
-        return []
     seen = present | (problem.class_counts(problem.predicted) > 0)
+    # Divided by the number of classes with samples, this is the balanced accuracy.
     totals = {problem.n_classes, int(seen.sum())} - {int(present.sum())}
-    return certain(*(np.nansum(recalls) / total for total in sorted(totals)))
+    return certain(*(np.nansum(recalls) / total for total in totals))
 
 
 @formula(
@@ -78,13 +69,12 @@ def _absent_as_zero(problem: Problem) -> Values:
     reason="A batch rarely contains every class, and a class without samples is counted as wrong.",
     prior=1.2,
     wrong='metric = MulticlassAccuracy(n_classes, average="macro")\nacc += metric(pred, y)' + OVER_BATCHES,
-    fix=COUNT,
 )
 def _absent_as_zero_per_batch(problem: Problem) -> Values:
     """Divide by the number of all classes, and of those that are in the targets of the batch or predicted."""
     if not problem.several_known_batches:
         return []
-    support, recalls = _recalls_per_batch(problem)
+    support, recalls = _recalls(problem, problem.class_counts_per_batch)
     if (support > 0).all():
         return []
     totals = np.nansum(recalls, axis=1)

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from sktorch_acc._rates import rates
-from sktorch_acc.doctor.explain.formulas.formula import OVER_BATCHES, Values, batch_means, certain, formula
-from sktorch_acc.doctor.explain.problem import Floats, Ints, Problem
+from sktorch_acc.doctor.explain.formulas.formula import OVER_BATCHES, Values, certain, formula
+from sktorch_acc.doctor.explain.problem import Floats, Ints, Problem, batch_means
 
 ARGMAX = "pred = outputs.argmax(dim=1)\ncorrect += (pred == y).sum().item()"
 FLATTEN = "correct += (pred.flatten() == y.flatten()).sum().item()"
@@ -20,15 +18,9 @@ PAIRS = "Shapes (n, 1) and (n,) broadcast to (n, n): every prediction is compare
 OVER_SAMPLES = "dim=0 normalizes over the samples, not over the classes."
 
 
-def _pairs(problem: Problem) -> int:
-    """Count the equal pairs when every prediction is compared with every target."""
-    return int(problem.class_counts(problem.predicted) @ problem.class_counts(problem.targets))
-
-
-def _pairs_per_batch(problem: Problem) -> Ints:
-    """Count the equal pairs in each batch: (n_batches,)."""
-    pairs = problem.class_counts_per_batch(problem.predicted) * problem.class_counts_per_batch(problem.targets)
-    return np.asarray(pairs.sum(axis=1), dtype=np.int64)
+def _pairs(problem: Problem, count: Callable[[Ints], Ints]) -> Ints:
+    """Count the equal pairs when every prediction is compared with every target; `count` counts all or each batch."""
+    return np.asarray((count(problem.predicted) * count(problem.targets)).sum(axis=-1), dtype=np.int64)
 
 
 def _in_square_batches(problem: Problem) -> int | None:
@@ -53,7 +45,7 @@ def _accuracies(problem: Problem, correct: Ints) -> Values:
     fix=FLATTEN,
 )
 def _pairs_over_samples(problem: Problem) -> Values:
-    return certain(_pairs(problem) / problem.n_samples)
+    return certain(int(_pairs(problem, problem.class_counts)) / problem.n_samples)
 
 
 @formula(
@@ -67,7 +59,7 @@ def _pairs_over_samples(problem: Problem) -> Values:
 def _pairs_over_samples_per_batch(problem: Problem) -> Values:
     if not problem.several_known_batches:
         return []
-    pairs = _pairs_per_batch(problem)
+    pairs = _pairs(problem, problem.class_counts_per_batch)
     return certain(pairs.sum() / problem.n_samples, *batch_means(rates(pairs, problem.batch_sizes)))
 
 
@@ -80,7 +72,7 @@ def _pairs_over_samples_per_batch(problem: Problem) -> Values:
     fix="accuracy = (pred.flatten() == y.flatten()).float().mean()",
 )
 def _mean_of_pairs(problem: Problem) -> Values:
-    return certain(_pairs(problem) / problem.n_samples**2)
+    return certain(int(_pairs(problem, problem.class_counts)) / problem.n_samples**2)
 
 
 @formula(
@@ -95,7 +87,7 @@ def _mean_of_pairs_per_batch(problem: Problem) -> Values:
     """Average over the batches, without weights and weighted by their sizes."""
     if not problem.several_known_batches:
         return []
-    means = rates(_pairs_per_batch(problem), problem.batch_sizes**2)
+    means = rates(_pairs(problem, problem.class_counts_per_batch), problem.batch_sizes**2)
     return certain(*batch_means(means), float(means @ problem.batch_sizes) / problem.n_samples)
 
 
@@ -160,9 +152,7 @@ def _softmax_in_batches(problem: Problem) -> Ints:
 def _softmax_over_all(problem: Problem) -> Values:
     if problem.one_column:
         return []
-    correct = problem.equals_target(torch.softmax(problem.scores, dim=0).argmax(dim=1).numpy())
-    # If all predictions stay the same, there is no error.
-    return certain(correct.mean()) if (correct != problem.correct).any() else []
+    return certain(problem.equals_target(torch.softmax(problem.scores, dim=0).argmax(dim=1).numpy()).mean())
 
 
 @formula(
@@ -175,11 +165,12 @@ def _softmax_over_all(problem: Problem) -> Values:
 )
 def _softmax_over_samples(problem: Problem) -> Values:
     """Apply the softmax over the samples of each batch, or over all samples if there is one batch."""
-    if not problem.several_batches:
+    if problem.n_batches <= 1:
         return _softmax_over_all(problem)
     if problem.one_column or not problem.batches_known:
         return []
     correct = problem.equals_target(_softmax_in_batches(problem))
+    # If all predictions stay the same, there is no error.
     return _accuracies(problem, correct) if (correct != problem.correct).any() else []
 
 
@@ -192,7 +183,7 @@ def _softmax_over_samples(problem: Problem) -> Values:
     fix="pred = all_outputs.argmax(dim=1)",
 )
 def _softmax_over_all_samples(problem: Problem) -> Values:
-    return _softmax_over_all(problem) if problem.several_batches else []
+    return _softmax_over_all(problem) if problem.n_batches > 1 else []
 
 
 @formula(
@@ -226,10 +217,8 @@ def _argmax_over_samples(problem: Problem) -> Values:
     fix=ARGMAX,
 )
 def _scores_against_labels(problem: Problem) -> Values:
-    labels = torch.from_numpy(problem.targets)
-    if problem.one_column:
-        return certain(float((problem.scores == labels).double().mean()))
-    equal = int((problem.scores == labels[:, None]).sum())
+    columns = problem.scores.reshape(problem.n_samples, -1)
+    equal = int((columns == torch.from_numpy(problem.targets)[:, None]).sum())
     return certain(equal / problem.n_samples, equal / problem.scores.numel())
 
 
@@ -241,13 +230,12 @@ def _batch_maxima(problem: Problem) -> Floats:
 def _batch_argmax(problem: Problem) -> Ints:
     """Return the position of the largest score in each flattened batch: (n_batches,)."""
     best, column = problem.scores.max(dim=1)
-    is_largest = best.double().numpy() == _batch_maxima(problem)[problem.batch_of]
-    local = np.arange(problem.n_samples) - problem.batch_starts[problem.batch_of]
-    position = local * problem.n_classes + column.numpy()
-    return np.minimum.reduceat(np.where(is_largest, position, problem.scores.numel()), problem.batch_starts)
+    # The sort is stable: among equal scores of a batch, the first sample stays the first.
+    first = np.lexsort((-best.double().numpy(), problem.batch_of))[problem.batch_starts]
+    return np.asarray((first - problem.batch_starts) * problem.n_classes + column.numpy()[first], dtype=np.int64)
 
 
-def _one_number(problem: Problem, of_all: float, of_batches: Callable[[Problem], npt.NDArray[Any]]) -> Values:
+def _one_number(problem: Problem, of_all: float, of_batches: Callable[[Problem], Floats | Ints]) -> Values:
     """Compare one number of all scores, and one of each batch, with every label."""
     if problem.one_column:
         return []

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sktorch_acc.doctor.explain.problem import Floats, Problem
+from sktorch_acc.doctor.explain.problem import Problem
 
-__all__ = ["COUNT", "OVER_BATCHES", "UNEVEN", "Formula", "Values", "batch_means", "certain", "float32_mean", "formula"]
+__all__ = ["COUNT", "OVER_BATCHES", "UNEVEN", "Formula", "Values", "certain", "formula"]
 
 # Values of a formula with their probabilities: below 1 if the value depends on an unknown order of the samples, in
 # total at most 1 for each way to write the formula. Empty if the formula does not apply.
@@ -52,8 +52,13 @@ class Formula:
     compute: Compute
 
 
-def formula(code: str, *, name: str, reason: str, prior: float, wrong: str, fix: str) -> Callable[[Compute], Compute]:
-    """Register the decorated function as the computation of a `Formula`, and return it unchanged."""
+def formula(
+    code: str, *, name: str, reason: str, prior: float, wrong: str, fix: str = COUNT
+) -> Callable[[Compute], Compute]:
+    """Register the decorated function as the computation of a `Formula`, and return it unchanged.
+
+    Without a `fix` of its own, a formula is fixed by counting the correct predictions and the samples.
+    """
 
     def register(compute: Compute) -> Compute:
         registered.append(Formula(code, name, reason, prior, wrong, fix, compute))
@@ -65,13 +70,3 @@ def formula(code: str, *, name: str, reason: str, prior: float, wrong: str, fix:
 def certain(*values: float | np.floating) -> Values:
     """Return values that are certain, with a probability of 1."""
     return [(float(value), 1.0) for value in values]
-
-
-def float32_mean(parts: Floats) -> float:
-    """Average in float32, with a rounding after each addition, as a loop with a float32 tensor does."""
-    return float(np.add.accumulate(parts.astype(np.float32))[-1]) / len(parts)
-
-
-def batch_means(batch_values: Floats) -> tuple[float, float]:
-    """Average over the batches, in float64 and in float32."""
-    return float(batch_values.mean()), float32_mean(batch_values)

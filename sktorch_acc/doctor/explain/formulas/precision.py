@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
+from statistics import fmean
 
-import numpy as np
-
-from sktorch_acc.doctor.explain.formulas.formula import COUNT, OVER_BATCHES, UNEVEN, Values, certain, formula
-from sktorch_acc.doctor.explain.problem import Floats, Problem
+from sktorch_acc.doctor.explain.formulas.formula import OVER_BATCHES, UNEVEN, Values, certain, formula
+from sktorch_acc.doctor.explain.problem import Problem
 
 __all__ = ["round_to_bits"]
 
@@ -30,13 +29,13 @@ def _running_sum(parts: list[float], bits: int) -> float:
     return total
 
 
-def _half_means(batch_accuracies: Floats) -> Values:
+def _half_means(problem: Problem) -> Values:
     """Average rounded accuracies, with the sum and the division in full and in half precision."""
     values: list[float] = []
     for bits in HALF_BITS:
-        rounded = [round_to_bits(accuracy, bits) for accuracy in batch_accuracies.tolist()]
+        rounded = [round_to_bits(accuracy, bits) for accuracy in problem.batch_accuracies.tolist()]
         mean = _running_sum(rounded, bits) / len(rounded)
-        values += [float(np.mean(rounded)), mean, round_to_bits(mean, bits)]
+        values += [fmean(rounded), mean, round_to_bits(mean, bits)]
     return certain(*values)
 
 
@@ -46,10 +45,9 @@ def _half_means(batch_accuracies: Floats) -> Values:
     reason=UNEVEN,
     prior=0.5,
     wrong=HALF_BATCH_ACCURACY + OVER_BATCHES,
-    fix=COUNT,
 )
 def _half_mean_of_uneven_batches(problem: Problem) -> Values:
-    return _half_means(problem.batch_accuracies) if problem.batches_known and problem.short_batch_size else []
+    return _half_means(problem) if problem.several_known_batches and problem.short_batch_size else []
 
 
 @formula(
@@ -59,15 +57,13 @@ def _half_mean_of_uneven_batches(problem: Problem) -> Values:
     prior=2.0,
     wrong="correct = torch.zeros((), dtype=torch.bfloat16)\ncorrect += (pred == y).sum()  # in every batch\n"
     "accuracy = correct / len(dataset)",
-    fix=COUNT,
 )
 def _half_counter(problem: Problem) -> Values:
     if not problem.several_known_batches:
         return []
-    counts = problem.batch_correct.astype(np.float64).tolist()
     values: list[float] = []
     for bits in HALF_BITS:
-        value = _running_sum(counts, bits) / problem.n_samples
+        value = _running_sum(problem.batch_correct.tolist(), bits) / problem.n_samples
         values += [value, round_to_bits(value, bits)]
     return certain(*values)
 
@@ -90,9 +86,6 @@ def _half_mean(problem: Problem) -> Values:
     reason=FEW_DIGITS,
     prior=1.4,
     wrong=HALF_BATCH_ACCURACY + OVER_BATCHES,
-    fix=COUNT,
 )
 def _half_mean_of_even_batches(problem: Problem) -> Values:
-    if problem.short_batch_size or not problem.several_known_batches:
-        return []
-    return _half_means(problem.batch_accuracies)
+    return _half_means(problem) if problem.several_known_batches and not problem.short_batch_size else []

@@ -29,11 +29,8 @@ def _half_on_logits(problem: Problem) -> Values:
     fix=THRESHOLD,
 )
 def _rounded_logits(problem: Problem) -> Values:
-    return (
-        certain(problem.equals_target(problem.scores.double().round().numpy()).mean())
-        if problem.kind == "logits"
-        else []
-    )
+    rounded = problem.scores.double().round().numpy()
+    return certain(problem.equals_target(rounded).mean()) if problem.kind == "logits" else []
 
 
 @formula(

@@ -1,4 +1,4 @@
-"""Mistakes in loops, loaders, outputs and data, each built for real, and their clean counterparts."""
+"""Common mistakes in loaders, outputs and data, and correct counterparts."""
 
 import pandas as pd
 import torch
@@ -15,83 +15,18 @@ from torch.utils.data import (
 )
 
 from sktorch_acc import TorchClassifier, diagnose
+from tests.mistakes.common import BCEL, NLL, TWO, Changed, X, Y, mlp, of_module, of_trained, trained
 from tests.modules import DropNorm, Ensemble, LogProbabilities, OneLogit, OneProbability, Sequences
-
-_draws = torch.Generator().manual_seed(0)
-X = torch.randn(240, 6, generator=_draws)
-Y = (X[:, :3] + 0.3 * torch.randn(240, 3, generator=_draws)).argmax(dim=1)
-TWO = (Y == 0).long()
-CE, BCEL, NLL = nn.CrossEntropyLoss(), nn.BCEWithLogitsLoss(), nn.NLLLoss()
-
-
-def mlp(columns=3, *last):
-    torch.manual_seed(0)
-    return nn.Sequential(nn.Linear(6, 16), nn.ReLU(), nn.Linear(16, columns), *last)
-
-
-def trained(model, criterion=CE, X=X, y=Y, *, steps=60, lr=0.02, optimizer=None):
-    """A loop without a mistake of its own: batches of 32, shuffled; returns what diagnose is given."""
-    torch.manual_seed(0)
-    optimizer = optimizer or torch.optim.Adam(model.parameters(), lr=lr)
-    model.train()
-    for _ in range(steps):
-        rows = torch.randint(len(X), (32,))
-        optimizer.zero_grad()
-        output = model(X[rows])
-        targets = y[rows].to(output.dtype).reshape(output.shape) if output.numel() == len(rows) else y[rows]
-        criterion(output, targets).backward()
-        optimizer.step()
-    model.eval()
-    return {"criterion": criterion, "optimizer": optimizer}
-
-
-def of_module(model, X=X, y=Y, criterion=CE, **more):
-    return diagnose(model, X, y, criterion=criterion, **more)
-
-
-class Changed(nn.Module):
-    """Layers, and a last line of forward that is wrong."""
-
-    def __init__(self, change, columns=3):
-        super().__init__()
-        torch.manual_seed(0)
-        self.layers = nn.Linear(6, columns)
-        self.change = change
-
-    def forward(self, x):
-        return self.change(self.layers(x))
 
 
 class LogOfLogits(nn.CrossEntropyLoss):
-    """What a wrapper does that takes logits for probabilities."""
+    """A wrapper that expects probabilities and gets logits."""
 
     def forward(self, output, target):
         return nn.functional.nll_loss(output.log(), target)
 
 
-class InAList(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.layers = [nn.Linear(6, 8), nn.ReLU()]
-        self.head = nn.Linear(8, 3)
-
-    def forward(self, x):
-        for layer in self.layers:
-            x = layer(x)
-        return self.head(x)
-
-
-class Unused(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.body, self.head = nn.Linear(6, 8), nn.Linear(6, 3)
-
-    def forward(self, x):
-        self.body(x)
-        return self.head(x)
-
-
-# ------------------------------------------------------------------ a loop of one's own, and its loader
+# ------------------------------------------------------------------ loaders
 
 
 def loader(dataset=None, **settings):
@@ -100,11 +35,7 @@ def loader(dataset=None, **settings):
 
 def with_loader(made, model=None, y=Y, X=X):
     model = model or mlp()
-    return of_module(model, X, y, **trained_with(model, X, y), loader=made)
-
-
-def trained_with(model, X, y):
-    return {"optimizer": trained(model, X=X, y=y)["optimizer"]}
+    return of_module(model, X, y, **trained(model, X=X, y=y), loader=made)
 
 
 SORTED = torch.argsort(Y)
@@ -114,7 +45,7 @@ LOADERS = {
     "a sampler of a part": ("ACC-A4", lambda: with_loader(loader(sampler=SubsetRandomSampler(range(200))))),
     "weighted resampling": ("ACC-A5", lambda: with_loader(loader(sampler=WeightedRandomSampler(torch.ones(240), 240)))),
     "a bootstrap": ("ACC-A5", lambda: with_loader(loader(sampler=RandomSampler(range(240), replacement=True)))),
-    "a last batch of one row": (
+    "a last batch of one sample": (
         "ACC-B8",
         lambda: of_module(
             DropNorm(6, 3), X[:201], Y[:201], loader=loader(TensorDataset(X[:201], Y[:201]), shuffle=True)
@@ -129,7 +60,7 @@ LOADERS = {
 
 CLEAN_LOADERS = {
     "shuffled": lambda: with_loader(loader(shuffle=True)),
-    "drop_last without a tail": lambda: with_loader(loader(batch_size=48, drop_last=True, shuffle=True)),
+    "drop_last without a short last batch": lambda: with_loader(loader(batch_size=48, drop_last=True, shuffle=True)),
     "in order": lambda: with_loader(loader()),
     "sorted, but shuffled": lambda: with_loader(
         loader(TensorDataset(X[SORTED], Y[SORTED]), shuffle=True), X=X[SORTED], y=Y[SORTED]
@@ -138,7 +69,7 @@ CLEAN_LOADERS = {
     "a part, divided by its own length": lambda: with_loader(
         loader(random_split(TensorDataset(X, Y), [200, 40])[0], shuffle=True)
     ),
-    "a last batch of one row without batch norm": lambda: of_module(
+    "a last batch of one sample without batch norm": lambda: of_module(
         mlp(), X[:201], Y[:201], loader=loader(TensorDataset(X[:201], Y[:201]), shuffle=True)
     ),
     "a stream": lambda: with_loader(DataLoader(Stream())),
@@ -183,8 +114,8 @@ CLEAN_OUTPUTS = {
     "one probability": lambda: of_module(OneProbability(6), y=TWO.float()[:, None], criterion=nn.BCELoss()),
     "log-probabilities": lambda: of_module(LogProbabilities(6, 3), criterion=NLL),
     "an ensemble": lambda: of_module(Ensemble(6, 3)),
-    "more columns than labels in these rows": lambda: of_module(mlp(5)),
-    "a criterion of one's own": lambda: of_module(mlp(), criterion=nn.MultiMarginLoss()),
+    "more columns than labels in the data": lambda: of_module(mlp(5)),
+    "a custom criterion": lambda: of_module(mlp(), criterion=nn.MultiMarginLoss()),
     "a function as criterion": lambda: of_module(mlp(), criterion=nn.functional.cross_entropy),
     "tokens": lambda: of_module(Sequences(3), X=(X.abs() * 5).long().clamp(max=19)),
     "float64": lambda: of_module(mlp().double(), X=X.double()),
@@ -193,13 +124,13 @@ CLEAN_OUTPUTS = {
 }
 
 
-# ------------------------------------------------------------------ rows and labels
+# ------------------------------------------------------------------ features and labels
 
 
 def with_a_nan():
-    rows = X.clone()
-    rows[3, 2] = torch.nan
-    return rows
+    gaps = X.clone()
+    gaps[3, 2] = torch.nan
+    return gaps
 
 
 def diverged():
@@ -210,7 +141,7 @@ def diverged():
 
 
 class Rare(nn.Module):
-    """Divides by 0 for a few rows."""
+    """Divides by 0 for a few samples."""
 
     def __init__(self):
         super().__init__()
@@ -218,11 +149,6 @@ class Rare(nn.Module):
 
     def forward(self, x):
         return self.layer(x) / (x[:, :1] < 2).float() * 1.0 - 0 * torch.log((x[:, :1] < 2).float())
-
-
-def of_trained(model=None, X=X, y=Y, criterion=CE, **settings):
-    model = model or mlp()
-    return of_module(model, X, y, **trained(model, criterion, X, y, **settings))
 
 
 def unscaled(X=X):
@@ -250,11 +176,11 @@ DATA = {
     ),
     "NaN in the weights": ("ACC-D5", lambda: of_module(diverged())),
     "a logarithm of 0": ("ACC-D5", lambda: of_module(Rare())),
-    "one row, two labels": (
+    "equal samples, two labels": (
         "ACC-D6",
         lambda: of_trained(X=torch.cat([X, X[:60]]), y=torch.cat([Y, (Y[:60] + 1) % 3])),
     ),
-    "nothing but the majority": (
+    "only the majority is predicted": (
         "ACC-D7",
         lambda: of_trained(
             X=X, y=(torch.rand(240, generator=torch.Generator().manual_seed(1)) < 0.07).long(), model=mlp(2)
@@ -272,6 +198,6 @@ CLEAN_DATA = {
     "scaled in a pipeline": lambda: diagnose(TorchClassifier(), StandardScaler().fit_transform(unscaled().numpy()), Y),
     "batch norm comes first": lambda: of_trained(nn.Sequential(nn.BatchNorm1d(6), mlp()), X=unscaled()),
     "two values of any size": lambda: of_trained(X=torch.cat([X[:, :5], 1000.0 * TWO[:, None]], dim=1)),
-    "repeated rows with one label": lambda: of_trained(X=torch.cat([X, X[:60]]), y=torch.cat([Y, Y[:60]])),
+    "repeated samples with one label": lambda: of_trained(X=torch.cat([X, X[:60]]), y=torch.cat([Y, Y[:60]])),
     "rare, but learnt": lambda: of_trained(y=(X[:, 0] > 1.5).long(), model=mlp(2), steps=200),
 }

@@ -1,4 +1,4 @@
-"""Look at somebody's module without leaving a trace: not in its tensors, modes, attributes or gradients."""
+"""Restore a module that was run: its tensors, modes, attributes and gradients."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _TENSORS = ("_parameters", "_buffers")
 
 @contextmanager
 def untouched(*modules: nn.Module | None) -> Iterator[None]:
-    """Put everything that the body changed in the modules back, also when it raises.
+    """Restore everything that the body changed in the modules, also when it raises.
 
-    That is: parameters and buffers bit for bit (and the same tensor objects), ``.grad``,
+    These are parameters and buffers bit for bit (and the same tensor objects), ``.grad``,
     ``requires_grad``, the mode of every layer, and attributes that `forward` sets, such as a counter or a
     cached tensor.
     """
@@ -32,10 +32,11 @@ def untouched(*modules: nn.Module | None) -> Iterator[None]:
 
 
 class _Kept:
-    """The state of one layer, less that of the layers in it."""
+    """The state of one layer, without that of the layers in it."""
 
     def __init__(self, layer: nn.Module) -> None:
         self.attributes = dict(vars(layer))
+        self.training = layer.training  # a scripted layer does not have it among its attributes
         self.tables = {name: dict(getattr(layer, name)) for name in _TENSORS}
         self.tensors = [
             (t, t.detach().clone(), t.grad, None if t.grad is None else t.grad.detach().clone(), t.requires_grad)
@@ -52,6 +53,7 @@ class _Kept:
         for name in held.keys() - self.attributes.keys():
             del held[name]
         held.update(self.attributes)
+        layer.training = self.training
         for name, table in self.tables.items():
             now = getattr(layer, name)
             if {key: id(tensor) for key, tensor in now.items()} != {key: id(t) for key, t in table.items()}:
@@ -66,7 +68,7 @@ class _Kept:
 
 
 def _refill(container: Any, content: Any) -> None:
-    """Give a container, in place, the content it had."""
+    """Restore the content of a container in place."""
     if isinstance(container, list):
         container[:] = content
         return
@@ -75,7 +77,7 @@ def _refill(container: Any, content: Any) -> None:
 
 
 def _write_back(tensor: Any, value: torch.Tensor) -> None:
-    """Restore the bits of a tensor; one that nobody wrote to is left alone."""
+    """Restore the bits of a tensor, if they have changed."""
     if tensor.shape != value.shape:
         tensor.data = value
     elif not torch.equal(

@@ -1,15 +1,15 @@
-"""Family E: mode, timing, state."""
+"""Family E: when, in which mode and with which weights an accuracy is measured."""
 
 from __future__ import annotations
 
-from catalogue.page import LOOP, TABLE, WATCHED, Page
+from catalogue.page import AUDITED, LOOP, TABLE, Page
 
 PAGES = [
     Page(
         "E1",
         "Scored in training mode",
-        "The score changes on every call, and is too low.",
-        "`model.eval()` was forgotten: dropout drops units, batch norm uses the batch.",
+        "The score is too low, and differs from call to call.",
+        "`model.eval()` is missing: dropout drops units, batch norm uses the batch.",
         "`model.eval()` before scoring, `model.train()` before the next epoch.",
         LOOP,
         """\
@@ -27,10 +27,10 @@ print(diagnose(model, X, y, criterion=criterion, optimizer=optimizer).codes)
     ),
     Page(
         "E2",
-        "A running figure over a moving model",
-        "The training accuracy lags behind the validation accuracy, and `score` gives more.",
-        "Each batch was counted with the weights of its moment; the figure is no model's.",
-        "`train_accuracy='exact'`, the default, or `score(X, y)`.",
+        "An accuracy counted while the weights change",
+        "The training accuracy is below the validation accuracy, and below `score` on the training data.",
+        "Each batch was counted with other weights, so that the value is not the accuracy of any one model.",
+        "Use `train_accuracy='exact'`, the default, or `score(X, y)`.",
         TABLE,
         """\
 clf = TorchClassifier(**(settings | {"max_epochs": 1}), train_accuracy="running").fit(X, y)
@@ -46,10 +46,10 @@ print(diagnose(clf, X, y).codes)
     Page(
         "E3",
         "Accuracy on the batch just fitted",
-        "A training accuracy that is too high, most of all with small batches; the finished model never has it.",
-        "Each batch is scored right after the step on its own rows.",
-        "Score all rows after the epoch.",
-        WATCHED
+        "A training accuracy that is too high, above all with small batches, and higher than that of the final model.",
+        "Each batch is scored right after the step on that batch.",
+        "Score all samples after the epoch.",
+        AUDITED
         + """
 
 model, _ = new()
@@ -87,10 +87,10 @@ print(audit.diagnosis.codes)
     Page(
         "E4",
         "Still in evaluation mode in the next epoch",
-        "Learning changes after the first epoch: dropout is gone, batch norm stands still.",
-        "`model.eval()` was called to score, and `model.train()` only once, before the first epoch.",
-        "`model.train()` at the start of each epoch.",
-        WATCHED,
+        "Learning changes after the first epoch: dropout is off, and the statistics of batch norm stay the same.",
+        "`model.eval()` is called to score, and `model.train()` only once, before the first epoch.",
+        "Call `model.train()` at the start of each epoch.",
+        AUDITED,
         """\
 model, optimizer = new(nn.Dropout(0.5))
 modes = []
@@ -125,10 +125,10 @@ print(audit.diagnosis.codes)
     Page(
         "E5",
         "Batch norm whose statistics lag behind",
-        "0.99 in training, 0.3 in evaluation, on the same rows.",
-        "Evaluation uses running statistics, which follow the data slowly: too few steps, tiny batches, a "
+        "An accuracy of 0.99 in training mode and 0.3 in evaluation mode, on the same samples.",
+        "Evaluation mode uses running statistics, which follow the data slowly with few steps, small batches or a "
         "small momentum.",
-        "More steps, larger batches, or a larger momentum.",
+        "Use more steps, larger batches, or a larger momentum.",
         TABLE
         + """
 
@@ -149,10 +149,10 @@ print(diagnose(clf, X + 10, y).codes)
     ),
     Page(
         "E6",
-        "The last epoch quoted, an earlier one held",
-        "The final figure does not match `score`.",
-        "Early stopping went back to the weights of the best epoch.",
-        "Quote `history_.loc[best_epoch_]`.",
+        "The accuracy of the last epoch, the weights of an earlier one",
+        "The last accuracy of the history is not that of `score`.",
+        "Early stopping restored the weights of the best epoch.",
+        "Use `history_.loc[best_epoch_]`.",
         TABLE,
         """\
 guesses = rng.permutation(y[:60])
@@ -169,30 +169,30 @@ print(diagnose(clf, X, y).codes)
     ),
     Page(
         "E7",
-        "A hold-out inside fit",
+        "A validation split inside fit",
         "`train_acc` is not `score(X, y)` on the same X and y.",
-        "A part of the rows was held out for validation; the two figures are about different rows.",
-        "Pass `X_val` and `y_val`, so that X is what is trained on.",
+        "A part of the samples was held out for validation: the two accuracies are over different samples.",
+        "Pass `X_val` and `y_val`, so that X is the training data.",
         TABLE,
         """\
 clf = TorchClassifier(**settings, validation_fraction=0.25).fit(X, y)
-print(clf.class_count_.sum(), "of", len(X), "rows")
+print(clf.class_count_.sum(), "of", len(X), "samples")
 print(diagnose(clf, X, y).codes)
 """,
         """\
 clf = TorchClassifier(**settings).fit(X[:180], y[:180], X_val=X[180:], y_val=y[180:])
-print(clf.class_count_.sum(), "of", len(X[:180]), "rows")
+print(clf.class_count_.sum(), "of", len(X[:180]), "samples")
 print(diagnose(clf, X[:180], y[:180]).codes)
 """,
     ),
     Page(
         "E9",
         "Outputs or losses kept with their graph",
-        "Memory grows with every batch, until there is none.",
-        "A tensor that requires a gradient holds all that it was computed from. A sum or a list of such tensors holds "
-        "that of every batch.",
+        "Memory use grows with every batch, up to an out-of-memory error.",
+        "A tensor that requires a gradient keeps the graph that computed it. A sum or a list of such tensors keeps "
+        "those of all batches.",
         "Add up `loss.item()`, collect `z.detach()`, and evaluate under `torch.no_grad()`.",
-        WATCHED,
+        AUDITED,
         """\
 model, optimizer = new()
 with audit_loop(model, optimizer, criterion=criterion) as audit:

@@ -1,4 +1,4 @@
-"""Mistakes in cross-validations, each built for real, and their clean counterparts."""
+"""Common mistakes in cross-validations, and correct counterparts."""
 
 import numpy as np
 import pandas as pd
@@ -26,13 +26,13 @@ from torch import nn
 
 from sktorch_acc import PerClassAccuracyScoring, TorchClassifier, audit_cross_validation, per_class_accuracy_scorers
 
-X, numbers = load_iris(return_X_y=True)  # sorted: 50 rows of each class
-X = X[:, :2]  # hard enough to be wrong at times
+X, numbers = load_iris(return_X_y=True)  # sorted: 50 samples of each class
+X = X[:, :2]  # with some wrong predictions
 Y = np.array(["setosa", "versicolor", "virginica"])[numbers]
 TWO = np.where(Y == "setosa", "yes", "no")
 NB = GaussianNB()
 LR = LogisticRegression(max_iter=500)
-MARKED = 7  # a row that the classifiers and modules below fail on
+MARKED = 7  # a sample on which the classifiers and modules below fail
 MARK = X.copy()
 MARK[MARKED] = 99.0
 
@@ -48,7 +48,7 @@ def seen(X):
 class FailsInFit(GaussianNB):
     def fit(self, X, y, sample_weight=None):
         if not seen(X):
-            raise ArithmeticError("the fold lacks the marked row\nand a second line")
+            raise ArithmeticError("the fold lacks the marked sample\nand a second line")
         return super().fit(X, y, sample_weight)
 
 
@@ -60,7 +60,7 @@ class ReturnsNothing(GaussianNB):
 class FailsInPredict(GaussianNB):
     def predict(self, X):
         if seen(X):
-            raise ArithmeticError("the marked row")
+            raise ArithmeticError("the marked sample")
         return super().predict(X)
 
 
@@ -71,12 +71,12 @@ class FailsInForward(nn.Module):
 
     def forward(self, x):
         if self.training and not (x == 99.0).any():
-            raise ArithmeticError("the batch lacks the marked row")
+            raise ArithmeticError("the batch lacks the marked sample")
         return self.layer(x / 10)
 
 
 class Untagged(BaseEstimator):
-    """Written without ClassifierMixin: scikit-learn takes it for no classifier."""
+    """Without ClassifierMixin, so that scikit-learn does not recognise a classifier."""
 
     def fit(self, X, y):
         self.inner_ = GaussianNB().fit(X, y)
@@ -90,7 +90,7 @@ class Untagged(BaseEstimator):
 
 
 class MixinLast(BaseEstimator, ClassifierMixin):
-    """BaseEstimator answers first, and knows of no classifier."""
+    """The tags of BaseEstimator win, without those of a classifier."""
 
     def fit(self, X, y):
         self.inner_ = GaussianNB().fit(X, y)
@@ -105,7 +105,7 @@ class MixinLast(BaseEstimator, ClassifierMixin):
 
 def fails_on_the_mark(estimator, X, y):
     if seen(X):
-        raise KeyError("nothing for the marked row")
+        raise KeyError("nothing for the marked sample")
     return 0.5
 
 
@@ -118,13 +118,13 @@ def no_number(estimator, X, y):
 
 
 def recalls(estimator, X, y):
-    """The keys are the classes that the fold happens to have."""
+    """The keys are the classes of the fold."""
     return {f"acc_{label}": np.mean(estimator.predict(X[y == label]) == label) for label in np.unique(y)}
 
 
 def recalls_that_fail(estimator, X, y):
     if seen(X):
-        raise KeyError("nothing for the marked row")
+        raise KeyError("nothing for the marked sample")
     return recalls(estimator, X, y)
 
 
@@ -143,7 +143,6 @@ def always_the_same(estimator, X, y):
 # ------------------------------------------------------------------ folds
 
 rows = np.arange(150)
-thirds = [np.delete(rows, np.s_[first::3]) for first in range(3)]
 # Every fold is fitted on all classes, but the first tests none of the last class, or nothing else.
 WITHOUT_LAST = [(rows[1::2], rows[:100:2]), (rows[::2], rows[1::2])]
 LATE = [WITHOUT_LAST[1], WITHOUT_LAST[0]]
@@ -185,7 +184,7 @@ FOLDS = {
     "f1 of text labels": ("ACC-G2", lambda: audit(y=TWO, scoring="f1")),
     "a wrong pos_label": ("ACC-G2", lambda: audit(y=TWO, scoring=make_scorer(f1_score, pos_label="ja"))),
     "brier of text labels": ("ACC-G2", lambda: audit(y=TWO, scoring="neg_brier_score")),
-    "probabilities of a classifier without": ("ACC-G2", lambda: audit(LinearSVC(), scoring="neg_log_loss")),
+    "probabilities of a classifier that has none": ("ACC-G2", lambda: audit(LinearSVC(), scoring="neg_log_loss")),
     "several scorers, of which some fail": ("ACC-G2", lambda: audit(scoring=["accuracy", "precision", "recall"])),
     "several scorers, of which one lacks a method": (
         "ACC-G2",
@@ -217,7 +216,7 @@ FOLDS = {
     "no tag, five folds": ("ACC-G1", lambda: audit(Untagged())),
     "no tag at the end of a pipeline": ("ACC-G1", lambda: audit(make_pipeline(StandardScaler(), Untagged()), cv=3)),
     "the mixin last": ("ACC-G1", lambda: audit(MixinLast(), cv=3)),
-    "sorted labels, cut in their order": ("ACC-D8", lambda: audit(cv=KFold(3))),
+    "sorted labels, split in their order": ("ACC-D8", lambda: audit(cv=KFold(3))),
     "sorted labels in time": ("ACC-D8", lambda: audit(cv=TimeSeriesSplit(2))),
 }
 
@@ -244,10 +243,10 @@ CLEAN_FOLDS = {
     "pandas": lambda: audit(X=pd.DataFrame(X), y=pd.Series(Y, dtype="category")),
     "weights": lambda: audit(params={"sample_weight": np.linspace(1, 2, 150)}),
     "one column of labels": lambda: audit(LR, y=numbers.tolist()),
-    "a mark that nobody minds": lambda: audit(X=MARK),
+    "a marked sample that does not matter": lambda: audit(X=MARK),
     "a remainder": lambda: audit(X=X[::7], y=Y[::7], cv=KFold(5, shuffle=True, random_state=2)),
     "a stratified remainder": lambda: audit(X=X[:-3], y=Y[:-3], cv=4),
-    "single rows": lambda: audit(X=X[SIX], y=Y[SIX], cv=LeaveOneOut()),
+    "single samples": lambda: audit(X=X[SIX], y=Y[SIX], cv=LeaveOneOut()),
     "repeated": lambda: audit(cv=RepeatedStratifiedKFold(n_splits=3, n_repeats=2, random_state=0)),
     "shuffled": lambda: audit(cv=ShuffleSplit(3, random_state=0)),
     "uneven, but without accuracy": lambda: audit(cv=UNEVEN, scoring="f1_macro"),

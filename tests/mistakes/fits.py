@@ -1,4 +1,4 @@
-"""Mistakes in fits, estimators and modes, each built for real, and their clean counterparts."""
+"""Common mistakes in fits, estimators and modes, and correct counterparts."""
 
 import copy
 
@@ -8,8 +8,40 @@ import torch
 from torch import nn
 
 from sktorch_acc import TorchClassifier, diagnose, overfit_check
-from tests.mistakes import TWO, Changed, InAList, Unused, X, Y, mlp, of_module, of_trained, trained
+from tests.mistakes.common import TWO, Changed, X, Y, mlp, of_module, of_trained, trained
 from tests.modules import DropNorm, Ensemble, LogProbabilities, OneLogit, Sequences
+
+
+class InAList(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layers = [nn.Linear(6, 8), nn.ReLU()]
+        self.head = nn.Linear(8, 3)
+
+    def forward(self, x):
+        for layer in self.layers:
+            x = layer(x)
+        return self.head(x)
+
+
+class Unused(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.body, self.head = nn.Linear(6, 8), nn.Linear(6, 3)
+
+    def forward(self, x):
+        self.body(x)
+        return self.head(x)
+
+
+class AllInAList(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layers = [nn.Linear(6, 3)]
+
+    def forward(self, x):
+        return self.layers[0](x)
+
 
 # ------------------------------------------------------------------ estimators
 
@@ -30,8 +62,8 @@ def with_an_absent_class():
     return diagnose(clf, X, Y)
 
 
-def dead(n_features, n_classes):
-    model = nn.Sequential(nn.Linear(n_features, 16), nn.ReLU(), nn.Linear(16, n_classes))
+def dead(n_features=6, n_classes=3):
+    model = mlp(n_classes)
     nn.init.constant_(model[0].bias, -100.0)
     return model
 
@@ -54,23 +86,26 @@ def stopped_early():
 
 
 ESTIMATORS = {
-    "a class without rows": ("ACC-D8", with_an_absent_class),
+    "a class without samples": ("ACC-D8", with_an_absent_class),
     "labels not seen in fit": ("ACC-D8", lambda: of_fitted(examined=(X, torch.where(Y == 2, 7, Y)))),
-    "one sparse row, two labels": (
+    "equal sparse samples, two labels": (
         "ACC-D6",
         lambda: diagnose(TorchClassifier(), scipy.sparse.csr_array(COPIES[0].numpy()), noise_labels(2)),
     ),
-    "sparse copies in the hold-out": (
+    "sparse duplicates and a validation split": (
         "ACC-D10",
         lambda: diagnose(
             TorchClassifier(validation_fraction=0.25), scipy.sparse.csr_array(COPIES[0].numpy()), COPIES[1]
         ),
     ),
-    "copies in the hold-out": ("ACC-D10", lambda: diagnose(TorchClassifier(validation_fraction=0.25), *COPIES)),
-    "a running figure": ("ACC-E2", lambda: of_fitted(max_epochs=1, train_accuracy="running", lr=0.02)),
+    "duplicates and a validation split": (
+        "ACC-D10",
+        lambda: diagnose(TorchClassifier(validation_fraction=0.25), *COPIES),
+    ),
+    "a running accuracy": ("ACC-E2", lambda: of_fitted(max_epochs=1, train_accuracy="running", lr=0.02)),
     "slow batch norm": ("ACC-E5", lambda: of_fitted(module=slow_norm, X=X * 3 + 40)),
     "best weights restored": ("ACC-E6", stopped_early),
-    "a hold-out inside fit": ("ACC-E7", lambda: of_fitted(validation_fraction=0.25)),
+    "a validation split inside fit": ("ACC-E7", lambda: of_fitted(validation_fraction=0.25)),
     "noise and a linear module": ("ACC-F1", lambda: of_fitted(y=noise_labels(), module=nn.Linear(6, 3), lr=1e-3)),
     "lr too high": ("ACC-F3", lambda: of_fitted(optimizer=SGD, lr=50.0, max_epochs=4, batch_size=240)),
     "lr too low": ("ACC-F4", lambda: of_fitted(optimizer=SGD, lr=1e-8)),
@@ -92,21 +127,20 @@ CLEAN_ESTIMATORS = {
     "one logit": lambda: of_fitted(module=OneLogit, y=TWO, criterion=nn.BCEWithLogitsLoss),
     "an ensemble": lambda: of_fitted(module=Ensemble),
     "tokens": lambda: of_fitted(module=Sequences, X=(X.abs() * 5).long().clamp(max=19), max_epochs=30),
-    "sparse rows": lambda: of_fitted(X=scipy.sparse.csr_array(X.numpy())),
+    "sparse": lambda: of_fitted(X=scipy.sparse.csr_array(X.numpy())),
     "two epochs": lambda: of_fitted(max_epochs=2, lr=1e-4),
     "balanced weights on rare labels": lambda: of_fitted(y=rare_class(), class_weight="balanced", max_epochs=30),
     "no accuracy recorded": lambda: of_fitted(train_accuracy=None),
-    "a running figure at rest": lambda: of_fitted(train_accuracy="running", max_epochs=40),
-    "no copies in the hold-out": lambda: diagnose(TorchClassifier(validation_fraction=0.25), X, Y),
-    "copies without a hold-out": lambda: diagnose(TorchClassifier(), *COPIES),
+    "a running accuracy of weights that hardly change": lambda: of_fitted(train_accuracy="running", max_epochs=40),
+    "a validation split without duplicates": lambda: diagnose(TorchClassifier(validation_fraction=0.25), X, Y),
+    "duplicates without a validation split": lambda: diagnose(TorchClassifier(), *COPIES),
 }
 
 
-# ------------------------------------------------------------------ modes, and weights that do not move
+# ------------------------------------------------------------------ modes, and weights that do not change
 
 
-def of_scored_in_training_mode():
-    model = mlp(3, nn.Dropout(0.5))
+def of_scored_in_training_mode(model):
     parts = trained(model)
     model.train()
     return of_module(model, **parts)
@@ -139,27 +173,14 @@ def half_frozen():
     return of_trained(model, lr=0.05)
 
 
-def in_training_mode_without_dropout():
-    model = mlp()
-    parts = trained(model)
-    model.train()
-    return of_module(model, **parts)
-
-
 def by_sgd():
     model = mlp()
     return of_trained(model, optimizer=SGD(model.parameters(), lr=0.1))
 
 
-def of_dead_module():
-    model = mlp()
-    nn.init.constant_(model[0].bias, -100.0)
-    return of_trained(model)
-
-
 LOOPS = {
-    "eval() forgotten": ("ACC-E1", of_scored_in_training_mode),
-    "training mode, and an optimizer that does not tell": ("ACC-E1", lambda: of_untrained(SGD)),
+    "eval() forgotten": ("ACC-E1", lambda: of_scored_in_training_mode(mlp(3, nn.Dropout(0.5)))),
+    "training mode, and an optimizer without a step count": ("ACC-E1", lambda: of_untrained(SGD)),
     "the module built again": ("ACC-F2", lambda: of_rebuilt(copy.deepcopy)),
     "the head replaced": ("ACC-F2", lambda: of_rebuilt(new_head)),
     "layers in a list": ("ACC-F2", lambda: of_trained(InAList())),
@@ -169,14 +190,14 @@ LOOPS = {
     "a detached output": ("ACC-F2", lambda: of_module(Changed(lambda z: z.detach()))),
     "a layer that forward does not use": ("ACC-F2", lambda: of_trained(Unused())),
     "noise labels": ("ACC-F1", lambda: of_trained(nn.Linear(6, 3), y=noise_labels(), lr=1e-4)),
-    "dead units in a loop": ("ACC-F5", of_dead_module),
-    "the same output for all rows": (
+    "dead units in a loop": ("ACC-F5", lambda: of_trained(dead())),
+    "the same output for all samples": (
         "ACC-F7",
         lambda: overfit_check(Changed(lambda z: z.mean(dim=0, keepdim=True).expand_as(z)), X, Y),
     ),
-    "labels that the module cannot see": ("ACC-F7", lambda: overfit_check(Changed(lambda z: 0 * z), X, Y)),
+    "an output that does not depend on the input": ("ACC-F7", lambda: overfit_check(Changed(lambda z: 0 * z), X, Y)),
     "frozen": ("ACC-F2", lambda: overfit_check(mlp().requires_grad_(False), X, Y)),
-    "an estimator of a constant": (
+    "an estimator with a constant output": (
         "ACC-F7",
         lambda: overfit_check(TorchClassifier(Changed(lambda z: 0 * z)), X, Y),
     ),
@@ -185,27 +206,18 @@ LOOPS = {
 CLEAN_LOOPS = {
     "dropout before the first step": lambda: of_untrained(torch.optim.Adam),
     "dropout in evaluation mode": lambda: of_trained(mlp(3, nn.Dropout(0.2))),
-    "training mode without dropout": in_training_mode_without_dropout,
-    "the head alone is trained": fine_tuned,
+    "training mode without dropout": lambda: of_scored_in_training_mode(mlp()),
+    "only the head is trained": fine_tuned,
     "the body is frozen": half_frozen,
     "batch norm that has settled": lambda: of_trained(DropNorm(6, 3, p=0.1), steps=200),
-    "SGD, which does not tell its steps": by_sgd,
-    "a linear module can memorise a few": lambda: overfit_check(nn.Linear(6, 3), X, noise_labels()),
+    "SGD, which has no step count": by_sgd,
+    "a linear module can overfit some samples": lambda: overfit_check(nn.Linear(6, 3), X, noise_labels()),
     "a linear module and categories": lambda: overfit_check(nn.Linear(6, 3), (X > 0).float(), noise_labels()),
-    "a module can memorise": lambda: overfit_check(mlp(), X, Y),
+    "a module can overfit": lambda: overfit_check(mlp(), X, Y),
     "up to the ceiling": lambda: overfit_check(
         mlp(), torch.cat([X[:16], X[:16]]), torch.cat([Y[:16], (Y[:16] + 1) % 3])
     ),
-    "one logit can memorise": lambda: overfit_check(mlp(1), X, TWO, criterion=nn.BCEWithLogitsLoss()),
-    "an estimator can memorise": lambda: overfit_check(fitted(DropNorm), X, Y),
-    "an unfitted estimator can memorise": lambda: overfit_check(TorchClassifier(), X, Y),
+    "one logit can overfit": lambda: overfit_check(mlp(1), X, TWO, criterion=nn.BCEWithLogitsLoss()),
+    "an estimator can overfit": lambda: overfit_check(fitted(DropNorm), X, Y),
+    "an estimator that is not fitted can overfit": lambda: overfit_check(TorchClassifier(), X, Y),
 }
-
-
-class AllInAList(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.layers = [nn.Linear(6, 3)]
-
-    def forward(self, x):
-        return self.layers[0](x)
