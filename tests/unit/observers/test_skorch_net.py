@@ -443,6 +443,6 @@ def test_what_callbacks_name_as_their_best_epoch_is_told():
     assert observer.fit_end(fit) == [2, 1]
 
 
-def test_an_observer_lets_go_of_the_data_with_the_fit():
+def test_no_data_are_kept_after_the_fit():
     observer, _ = observed(Nothing, given=examples(table(5000)), max_epochs=1)
     assert len(pickle.dumps(observer.net)) < 5000 * 3 * 4
