@@ -181,32 +181,6 @@ def test_of_epochs_with_equal_weights_the_one_that_a_callback_names_is_the_best(
     assert_exact(clf, X, Y)
 
 
-class NamesItsBest(Callback):
-    """Bring back the weights of an epoch at the end and name it; epochs 1 to 3 have the same weights."""
-
-    def __init__(self, best=2):
-        self.best = best
-
-    def on_epoch_begin(self, net, **kwargs):
-        net.set_params(lr=0.0 if len(net.history) in (2, 3) else 0.05)
-
-    def on_epoch_end(self, net, **kwargs):
-        if len(net.history) == self.best:
-            self.kept_ = copy.deepcopy(net.module_.state_dict())
-
-    def on_train_end(self, net, **kwargs):
-        net.module_.load_state_dict(self.kept_)
-        self.best_epoch_ = self.best
-
-
-@pytest.mark.parametrize("best", [1, 2, 3])
-def test_of_epochs_with_the_same_weights_the_one_that_a_callback_names_is_held(best):
-    clf = TorchClassifier(max_epochs=5, callbacks=[NamesItsBest(best)], lr=0.05, random_state=0).fit(X, Y)
-    assert clf.history_["train_acc"].iloc[:3].nunique() == 1
-    assert clf.best_epoch_ == best
-    assert_exact(clf, X, Y)
-
-
 class Averages(Callback):
     """Put another module in the place of the trained one, as weight averaging does."""
 
