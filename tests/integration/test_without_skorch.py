@@ -1,4 +1,4 @@
-"""skorch is for callbacks: without them a fit makes no call into it, imports none of it and leaves none of it behind."""
+"""skorch is for callbacks: without them it is not imported, not called, and not in a pickle or a model file."""
 
 import io
 import json
@@ -11,8 +11,8 @@ import threading
 import numpy as np
 import pytest
 import torch
-from skorch.callbacks import Callback
 from sklearn.base import clone
+from skorch.callbacks import Callback
 
 from sktorch_acc import TorchClassifier
 from tests.modules import DropNorm
@@ -70,6 +70,7 @@ if "skorch" not in sys.modules:
 """
 
 
+@pytest.mark.slow
 def test_without_callbacks_skorch_is_not_imported():
     done = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

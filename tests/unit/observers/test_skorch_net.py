@@ -360,7 +360,9 @@ class Writes(Callback):
         self.log.append(("epoch_begin", len(dataset_train), dataset_valid and len(dataset_valid), len(net.history)))
 
     def on_epoch_end(self, net, dataset_train=None, dataset_valid=None, **kwargs):
-        self.log.append(("epoch_end", len(dataset_train), net.history[-1, "train_loss_best"], net.history[-1, "dur"] > 0))
+        self.log.append(
+            ("epoch_end", len(dataset_train), net.history[-1, "train_loss_best"], net.history[-1, "dur"] > 0)
+        )
 
     def on_train_end(self, net, X=None, y=None, **kwargs):
         self.log.append(("train_end", len(X), len(y), len(net.history)))
@@ -375,9 +377,7 @@ class Interrupts(Callback):
 
 def observed(*callbacks, given=None, validation=None, net=None, others=(), **parameters):
     observer = SkorchObserver(net)
-    fit = prepared(
-        nn.Linear, given, validation, observers=[observer, *others], callbacks=list(callbacks), **parameters
-    )
+    fit = prepared(nn.Linear, given, validation, observers=[observer, *others], callbacks=list(callbacks), **parameters)
     train([fit])
     return observer, fit
 
@@ -413,7 +413,7 @@ def test_the_net_has_the_learning_rate_of_each_fit():
 
 def test_a_stop_that_a_callback_asks_for_is_kept_for_the_end_of_the_epoch():
     heard = Heard()
-    observer, fit = observed(Interrupts, others=[heard], max_epochs=5)
+    _, fit = observed(Interrupts, others=[heard], max_epochs=5)
     assert fit.state.epoch == 1
     assert "epoch_end 1" in heard.log
 
