@@ -190,6 +190,11 @@ def test_the_lr_is_the_parameter_again_after_a_schedule_is_dropped(flowers):
     assert clf.history_["lr"].tolist()[3:] == [0.01] * 3
 
 
+def test_the_momentum_is_the_parameter_again_after_a_schedule_is_dropped(flowers):
+    clf = classifier(max_epochs=2, warm_start=True, lr_scheduler="onecycle", optimizer__betas=(0.8, 0.99)).fit(*flowers)
+    assert clf._state.optimizer.param_groups[0]["betas"] == (0.8, 0.99)
+
+
 def test_a_new_lr_is_where_the_next_schedule_starts(flowers):
     clf = classifier(max_epochs=3, warm_start=True, lr_scheduler="cosine").fit(*flowers)
     clf.set_params(lr=0.1).fit(*flowers)

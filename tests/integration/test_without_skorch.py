@@ -238,6 +238,18 @@ def test_it_is_made_once_and_again_after_a_fit():
     assert len(clf.net_.history) == 4
 
 
+def test_looking_at_it_between_fits_changes_no_bit_of_what_follows():
+    fits = []
+    for look in (False, True):
+        clf = TorchClassifier(max_epochs=2, warm_start=True, random_state=0).fit(X, Y)
+        if look:
+            assert clf.net_.optimizer_ is clf._state.optimizer
+        fits.append(clf.set_params(lr=0.1).fit(X, Y))
+    assert np.array_equal(fits[0].predict_proba(X), fits[1].predict_proba(X))
+    untimed_columns = [name for name in fits[0].history_ if name != "seconds"]
+    assert fits[0].history_[untimed_columns].equals(fits[1].history_[untimed_columns])
+
+
 def test_it_is_made_without_running_the_module_or_moving_a_generator():
     class Counts(DropNorm):
         calls = 0

@@ -37,6 +37,24 @@ def test_several_fits_are_each_what_they_are_alone():
         assert same(weights(fit), weights(alone))
 
 
+class Tempered(nn.CrossEntropyLoss):
+    """A criterion that is trained with the module."""
+
+    def __init__(self, reduction="mean"):
+        super().__init__(reduction=reduction)
+        self.temperature = nn.Parameter(torch.ones(()))
+
+    def forward(self, output, target):
+        return super().forward(output / self.temperature, target)
+
+
+@pytest.mark.parametrize("weights", [None, np.linspace(0.5, 1.5, 20)])
+def test_the_criterion_is_trained_with_the_module(weights):
+    fit = prepared(given=examples(weights=weights), criterion=Tempered, max_epochs=2, **SGD)
+    train([fit])
+    assert fit.model.criterion.temperature != 1
+
+
 def test_no_fit_is_nothing_to_do():
     train([])
 
