@@ -8,6 +8,7 @@ import time
 from typing import Any
 
 import torch
+from torch import nn
 
 from sktorch_acc._global_state import epoch_seeds, seed_generators
 from sktorch_acc.counts import AccuracyCounter, host_counts
@@ -20,7 +21,7 @@ from sktorch_acc.engine.state import Fit
 from sktorch_acc.engine.steps import train_epoch
 from sktorch_acc.exceptions import NonFiniteLossError
 
-__all__ = ["count_correct", "run_epochs"]
+__all__ = ["count_correct", "refuse_other_module", "run_epochs"]
 
 
 def run_epochs(fit: Fit) -> None:
@@ -47,6 +48,7 @@ def run_epochs(fit: Fit) -> None:
 def _run_epoch(fit: Fit, epoch: int, order: torch.Generator) -> bool:
     """Run one epoch; return whether the fit ends here."""
     state = fit.state
+    module = state.model.module
     tell(fit, "epoch_begin", epoch)
     *shared, order_seed = epoch_seeds(state.seed, epoch)
     seed_generators((shared[0], shared[1], shared[2]), state.model.device)
@@ -55,17 +57,21 @@ def _run_epoch(fit: Fit, epoch: int, order: torch.Generator) -> bool:
     with fit.interrupts.shielded():
         _keep(fit, row)
         tell(fit, "epoch_recorded", row)
-    trained = state.model.module
     stop = any(tell(fit, "epoch_end", row))
-    if state.model.module is not trained:
-        raise RuntimeError(
-            "A callback replaced net.module_ during training, so the optimizer would go on with the parameters of the "
-            "old one: change the module's weights in place instead (load_state_dict, copy_)."
-        )
+    refuse_other_module(fit, module)
     if state.schedule is not None:
         state.schedule.end_epoch(_monitored(fit, row) if state.schedule.wants_metric else math.nan)
     exhausted = state.stopping is not None and state.stopping.exhausted
     return stop or fit.interrupts.stop_requested or exhausted
+
+
+def refuse_other_module(fit: Fit, module: nn.Module) -> None:
+    """Raise if an observer put another module in the place of the one whose parameters the optimizer moves."""
+    if fit.state.model.module is not module:
+        raise RuntimeError(
+            "A callback replaced net.module_ during training, so the optimizer would go on with the parameters of the "
+            "old one: change the module's weights in place instead (load_state_dict, copy_)."
+        )
 
 
 def _measure(fit: Fit, epoch: int, order: torch.Generator) -> EpochRow:

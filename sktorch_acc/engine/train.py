@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from sktorch_acc._global_state import thread_limit
 from sktorch_acc.counts import host_counts
-from sktorch_acc.engine.loop import count_correct, run_epochs
+from sktorch_acc.engine.loop import count_correct, refuse_other_module, run_epochs
 from sktorch_acc.engine.observer import tell
 from sktorch_acc.engine.snapshot import fingerprint
 from sktorch_acc.engine.state import Fit, TrainingState
@@ -30,7 +30,10 @@ def train(fits: Sequence[Fit]) -> None:
         state.running = True
         try:
             with thread_limit(state.model.n_threads), fit.interrupts.watching():
+                module, optimizer = state.model.module, state.optimizer
                 tell(fit, "fit_begin")
+                if state.optimizer is optimizer:
+                    refuse_other_module(fit, module)
                 run_epochs(fit)
                 restored = [epoch for epochs in tell(fit, "fit_end") for epoch in epochs]
             _name_held_epoch(fit, restored)

@@ -7,6 +7,7 @@ indices: `classes_` is ``arange(n_classes)``, and `predict` returns indices. The
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -46,7 +47,7 @@ def net_of(state: TrainingState) -> SkorchNet:
         net.initialize()
     for row in state.rows:
         net.begin_epoch()
-        net.record(row, state.rows)
+        net.record(row)
     return net
 
 
@@ -65,6 +66,7 @@ class SkorchNet(NeuralNetClassifier):
         if not settings.callbacks:  # there may be parameters of callbacks that were removed
             passed = {n: v for n, v in passed.items() if not n.startswith("callbacks__")}
         self.state_ = state
+        self._lowest: dict[str, float] = {}  # losses of the epochs so far
         super().__init__(
             type(model.module),
             criterion=type(model.criterion),
@@ -171,17 +173,18 @@ class SkorchNet(NeuralNetClassifier):
         """Add an epoch to skorch's history."""
         self.on_epoch_begin(self)
 
-    def record(self, row: EpochRow, rows: list[EpochRow]) -> None:
-        """Write the values of an epoch to skorch's history, under skorch's names; `rows` are the epochs so far."""
+    def record(self, row: EpochRow) -> None:
+        """Write the values of an epoch to skorch's history, under skorch's names."""
         record = self.history[-1]  # a dict; record() and record_batch() would look it up for every value
         summary: dict[str, Any] = {}
         for phase, (n_samples, n_batches) in row.sizes.items():
             name = f"{phase}_loss"
             loss = row.values[name]
-            earlier = [other.values[name] for other in rows if other.epoch < row.epoch and name in other.values]
+            lowest = loss < self._lowest.get(name, math.inf)
+            if lowest:
+                self._lowest[name] = loss
             summary |= {name: loss, f"{phase}_batch_size": n_samples}
-            record |= {name: loss, f"{name}_best": not earlier or loss < min(earlier)}
-            record[f"{phase}_batch_count"] = n_batches
+            record |= {name: loss, f"{name}_best": lowest, f"{phase}_batch_count": n_batches}
         if not self.hears_batches():  # an empty batch list breaks Checkpoint and PassthroughScoring
             record["batches"].append(summary)
         record.update({name: value for name, value in row.numbers().items() if "_acc" in name})
@@ -268,7 +271,7 @@ class SkorchObserver(BatchObserver):
     def epoch_recorded(self, fit: Fit, row: EpochRow) -> None:
         """Write the epoch to skorch's history before callbacks run, and store a fingerprint of its weights."""
         fit.state.fingerprints[row.epoch] = fingerprint(fit.model.module)
-        self.net.record(row, fit.state.rows)
+        self.net.record(row)
 
     def epoch_end(self, fit: Fit, row: EpochRow) -> bool:
         """Call ``on_epoch_end``; a callback requests to stop by a KeyboardInterrupt, see `_notify`."""

@@ -21,6 +21,7 @@ from sktorch_acc import AccuracyWarning, TorchClassifier
 from tests.saved import TwoLayers, saved, small, table, three_classes
 
 ROOT = Path(__file__).parent.parent.parent
+DATA = Path(__file__).parent.parent / "data"
 X, Y = table(), three_classes()
 
 
@@ -122,3 +123,29 @@ def test_a_file_object_takes_a_pickle_too():
     joblib.dump(small(), file)
     file.seek(0)
     assert joblib.load(file).n_iter_ == 2
+
+
+EARLIER = DATA / "pickle-0.1.0.pkl"  # written once, by a build with another layout: do not write it anew
+
+
+@pytest.mark.parametrize(
+    "load",
+    [
+        joblib.load,
+        lambda path: pickle.loads(path.read_bytes()),
+        lambda path: pickle._Unpickler(io.BytesIO(path.read_bytes())).load(),  # in Python, as joblib's is
+    ],
+    ids=["joblib", "pickle", "pickle in Python"],
+)
+def test_a_pickle_of_an_earlier_build_says_what_to_do(load):
+    with pytest.raises(pickle.UnpicklingError, match=r"earlier build of sktorch-acc 0\.1\.0.*Fit again.*load_model"):
+        load(EARLIER)
+
+
+def test_the_module_that_earlier_pickles_name_has_nothing_else():
+    from sktorch_acc.engine import session
+
+    with pytest.raises(AttributeError, match="no attribute 'Plan'"):
+        _ = session.Plan
+    assert not hasattr(session, "__path__")
+    assert b"sktorch_acc.engine.session" in EARLIER.read_bytes()

@@ -1,5 +1,6 @@
 """skorch's own callbacks inside the estimator, one row each."""
 
+import copy
 import pickle
 
 import numpy as np
@@ -191,3 +192,184 @@ def test_a_sparse_table_reaches_callbacks_too():
 
     clf = fit(cb.EpochScoring("accuracy", lower_is_better=False, use_caching=False, name="theirs"), X=csr_array(X))
     assert recorded(clf, "theirs") == clf.history_["valid_acc"].tolist()
+
+
+# ------------------------------------------------------------ one net over all fits of an estimator
+
+
+class Lengths(cb.Callback):
+    """How many epochs the history has when a fit begins, and which net it is of."""
+
+    seen: list
+
+    def on_train_begin(self, net, **kwargs):
+        self.seen.append((len(net.history), net))
+
+
+def test_one_net_is_seen_in_all_fits_that_continue():
+    Lengths.seen = []
+    clf = fit(Lengths, max_epochs=2, warm_start=True)
+    clf.fit(X, Y).partial_fit(X, Y)
+    assert [length for length, _ in Lengths.seen] == [0, 2, 4]
+    assert {id(net) for _, net in Lengths.seen} == {id(clf.net_)}
+    assert [row["epoch"] for row in clf.net_.history] == [1, 2, 3, 4, 5]
+    assert recorded(clf, "train_loss") == clf.loss_curve_
+
+
+def test_a_fit_that_begins_anew_has_a_net_of_its_own():
+    Lengths.seen = []
+    clf = fit(Lengths, max_epochs=2)
+    clf.fit(X, Y)
+    assert [length for length, _ in Lengths.seen] == [0, 0]
+    assert Lengths.seen[0][1] is not Lengths.seen[1][1] is clf.net_
+
+
+def test_callbacks_go_on_after_a_pickle():
+    clf = pickle.loads(pickle.dumps(fit(cb.EpochTimer, max_epochs=2, warm_start=True)))
+    clf.fit(X, Y)
+    assert len(clf.net_.history) == 4
+    assert clf.net_.module_ is clf.module_
+
+
+@pytest.mark.parametrize("policy", ["StepLR", "ExponentialLR", "CyclicLR", "ReduceLROnPlateau"])
+def test_a_scheduler_of_skorch_works_in_every_fit_that_continues(policy):
+    arguments = {
+        "StepLR": {"step_size": 1, "gamma": 0.5},
+        "ExponentialLR": {"gamma": 0.5},
+        "CyclicLR": {"base_lr": 0.01, "max_lr": 0.02, "step_every": "batch"},
+        "ReduceLROnPlateau": {"monitor": "train_loss"},
+    }
+    clf = fit(cb.LRScheduler(policy=policy, **arguments[policy]), max_epochs=2, warm_start=True)
+    clf.fit(X, Y).partial_fit(X, Y)
+    assert clf.n_iter_ == 5
+
+
+def test_a_scheduler_of_skorch_goes_on_from_where_it_was():
+    clf = fit(cb.LRScheduler(policy="ExponentialLR", gamma=0.5), max_epochs=2, warm_start=True, lr=0.4)
+    clf.fit(X, Y)
+    assert np.allclose(clf.history_["lr"][:3], [0.4, 0.2, 0.1])
+
+
+# ------------------------------------------------------------ what a callback changes
+
+
+class Does(cb.Callback):
+    """Calls a function with the net at one hook."""
+
+    def __init__(self, hook, do, epoch=None):
+        self.hook, self.do, self.epoch = hook, do, epoch
+
+    def _at(self, hook, net):
+        if hook == self.hook and self.epoch in (None, len(net.history)):
+            self.do(net)
+
+    def on_train_begin(self, net, **kwargs):
+        self._at("train_begin", net)
+
+    def on_epoch_begin(self, net, **kwargs):
+        self._at("epoch_begin", net)
+
+    def on_epoch_end(self, net, **kwargs):
+        self._at("epoch_end", net)
+
+    def on_train_end(self, net, **kwargs):
+        self._at("train_end", net)
+
+
+def test_a_learning_rate_that_is_set_is_followed_from_then_on():
+    clf = fit(Does("epoch_end", lambda net: net.set_params(lr=0.01), epoch=2))
+    assert clf.history_["lr"].tolist() == [0.05, 0.05, 0.01, 0.01]
+
+
+def test_a_parameter_of_the_optimizer_that_is_set_is_followed():
+    decay = Does("epoch_begin", lambda net: net.set_params(optimizer__weight_decay=10.0), epoch=1)
+    set_late = fit(decay, max_epochs=1, optimizer=torch.optim.SGD)
+    built = fit(max_epochs=1, optimizer=torch.optim.SGD, optimizer__weight_decay=10.0)
+    assert torch.equal(set_late.module_.layers[0].weight, built.module_.layers[0].weight)
+
+
+def test_a_new_optimizer_that_a_callback_asks_for_is_the_one_that_steps():
+    clf = fit(Does("epoch_begin", lambda net: net.initialize_optimizer(), epoch=3), warm_start=True)
+    assert {int(state["step"]) for state in clf._state.optimizer.state.values()} == {2 * 3}
+    assert clf.net_.optimizer_ is clf._state.optimizer
+
+
+def test_an_optimizer_that_a_callback_assigns_is_the_one_that_steps():
+    def assign(net):
+        net.optimizer_ = torch.optim.SGD(net.module_.parameters(), lr=0.0)
+
+    clf = fit(Does("epoch_begin", assign, epoch=2))
+    assert clf.history_["lr"].tolist() == [0.05, 0.0, 0.0, 0.0]
+    assert type(clf.net_.optimizer_) is torch.optim.SGD
+    assert torch.equal(clf.module_.layers[0].weight, fit(max_epochs=1).module_.layers[0].weight)
+
+
+def replace_module(net):
+    module = copy.deepcopy(net.module_)
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.mul_(0.5)
+    net.module_ = module
+
+
+def test_a_module_that_is_replaced_at_the_end_is_what_the_estimator_holds():
+    seen = []
+
+    def replace(net):
+        replace_module(net)
+        seen.append(net.module_)
+
+    with pytest.warns(UserWarning, match=r"ACC-E6.*to none of the recorded epochs"):
+        clf = fit(Does("train_end", replace))
+    assert clf.module_ is clf.net_.module_ is seen[0]
+    assert not clf.module_.training
+    with torch.no_grad():
+        expected = seen[0](torch.from_numpy(X)).softmax(1).numpy()
+    assert np.array_equal(clf.predict_proba(X), expected)
+
+
+def test_a_module_that_is_replaced_by_one_with_the_same_weights_needs_no_warning():
+    clf = fit(Does("train_end", lambda net: setattr(net, "module_", copy.deepcopy(net.module_))))
+    assert clf.best_epoch_ == 4
+
+
+@pytest.mark.parametrize("hook", ["train_begin", "epoch_begin", "epoch_end"])
+def test_a_module_that_is_replaced_while_training_goes_on_is_refused(hook):
+    with pytest.raises(RuntimeError, match=r"replaced net\.module_ during training"):
+        fit(Does(hook, replace_module))
+
+
+# ------------------------------------------------------------ checkpoints in mid-fit
+
+
+def after_two_epochs(net):
+    return len(net.history) == 2
+
+
+class Predicts(cb.Callback):
+    """Keeps the probabilities after two epochs."""
+
+    seen: list
+
+    def on_epoch_end(self, net, **kwargs):
+        if after_two_epochs(net):
+            self.seen.append(net.predict_proba(X))
+
+
+def test_a_checkpoint_holds_the_net_with_its_optimizer_and_without_the_data(tmp_path):
+    keep = cb.Checkpoint(dirname=tmp_path, monitor=after_two_epochs, f_pickle="net.pkl")
+    many, y = np.resize(X, (6000, 6)), np.resize(Y, 6000)
+    TorchClassifier(DropNorm, max_epochs=3, callbacks=[keep], batch_size=2000, random_state=0).fit(many, y)
+    data = (tmp_path / "net.pkl").read_bytes()
+    assert len(data) < many.nbytes / 4
+    net = pickle.loads(data)
+    assert len(net.history) == 2
+    assert {int(state["step"]) for state in net.optimizer_.state.values()} == {2 * 3}
+    parameters = {id(parameter) for parameter in net.module_.parameters()}
+    assert {id(parameter) for group in net.optimizer_.param_groups for parameter in group["params"]} == parameters
+
+
+def test_a_checkpoint_in_mid_fit_predicts_as_the_net_did_then(tmp_path):
+    Predicts.seen = []
+    fit(cb.Checkpoint(dirname=tmp_path, monitor=after_two_epochs, f_pickle="net.pkl"), Predicts)
+    assert np.array_equal(pickle.loads((tmp_path / "net.pkl").read_bytes()).predict_proba(X), Predicts.seen[0])

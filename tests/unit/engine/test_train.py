@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from sktorch_acc import AccuracyWarning, NonFiniteLossError
-from sktorch_acc.engine.observer import Observer
+from sktorch_acc.engine.observer import BatchObserver, Observer
 from sktorch_acc.engine.snapshot import fingerprint
 from sktorch_acc.engine.train import train
 from tests.fits import Heard, examples, prepared
@@ -159,24 +159,52 @@ def test_a_loss_that_is_not_finite_ends_the_fit():
         train([prepared(optimizer=torch.optim.SGD, lr=1e38, max_epochs=9, batch_size=5)])
 
 
-class Replaces(Observer):
-    def __init__(self, hook):
-        setattr(self, hook, self.replace)
+class Replaces(BatchObserver):
+    """Puts a copy in the place of the module at one hook, and builds its optimizer if asked to."""
+
+    def __init__(self, hook, *, with_optimizer=False):
+        self.hook, self.with_optimizer = hook, with_optimizer
+
+    def _at(self, hook, fit):
+        if hook == self.hook:
+            fit.state.use(module=copy.deepcopy(fit.model.module))
+            if self.with_optimizer:
+                fit.state.optimizer = torch.optim.SGD(fit.model.module.parameters(), lr=0.1)
+
+    def fit_begin(self, fit):
+        self._at("fit_begin", fit)
+
+    def epoch_begin(self, fit, epoch):
+        self._at("epoch_begin", fit)
+
+    def batch_begin(self, fit, batch, training):
+        self._at("batch_begin", fit)
+
+    def batch_end(self, fit, batch, outcome, training):
+        self._at("batch_end", fit)
 
     def epoch_end(self, fit, row):
+        self._at("epoch_end", fit)
         return False
 
     def fit_end(self, fit):
-        return []
-
-    def replace(self, fit, *arguments):
-        fit.state.use(module=copy.deepcopy(fit.model.module))
+        self._at("fit_end", fit)
         return []
 
 
-def test_a_module_that_is_replaced_between_epochs_is_refused():
+@pytest.mark.parametrize("hook", ["fit_begin", "epoch_begin", "batch_begin", "batch_end", "epoch_end"])
+def test_a_module_that_is_replaced_while_the_optimizer_moves_the_old_one_is_refused(hook):
     with pytest.raises(RuntimeError, match=r"replaced net\.module_ during training"):
-        train([prepared(observers=[Replaces("epoch_end")], max_epochs=2)])
+        train([prepared(observers=[Replaces(hook)], max_epochs=2)])
+
+
+def test_a_module_that_is_replaced_before_the_first_epoch_with_its_optimizer_is_trained():
+    fit = prepared(observers=[Replaces("fit_begin", with_optimizer=True)], max_epochs=2)
+    first = fit.model.module
+    before = weights(fit)
+    train([fit])
+    assert fit.model.module is not first
+    assert not same(weights(fit), before)
 
 
 def test_a_module_that_is_replaced_at_the_end_is_held():
