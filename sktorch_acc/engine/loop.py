@@ -47,16 +47,17 @@ def run_epochs(fit: Fit) -> None:
 def _run_epoch(fit: Fit, epoch: int, order: torch.Generator) -> bool:
     """Run one epoch; return whether the fit ends here."""
     state = fit.state
-    tell(fit, "epoch_begin", epoch)
-    *shared, order_seed = epoch_seeds(state.seed, epoch)
-    seed_generators((shared[0], shared[1], shared[2]), state.model.device)
-    order.manual_seed(order_seed)
-    row = _measure(fit, epoch, order)
-    with fit.interrupts.shielded():
-        _keep(fit, row)
-        tell(fit, "epoch_recorded", row)
+    with fit.interrupts.interruptible():
+        tell(fit, "epoch_begin", epoch)
+        *shared, order_seed = epoch_seeds(state.seed, epoch)
+        seed_generators((shared[0], shared[1], shared[2]), state.model.device)
+        order.manual_seed(order_seed)
+        row = _measure(fit, epoch, order)
+    _keep(fit, row)
+    tell(fit, "epoch_recorded", row)
     trained = state.model.module
-    stop = any(tell(fit, "epoch_end", row))
+    with fit.interrupts.interruptible():
+        stop = any(tell(fit, "epoch_end", row))
     if state.model.module is not trained:
         raise RuntimeError(
             "A callback replaced net.module_ during training, so the optimizer would go on with the parameters of the "

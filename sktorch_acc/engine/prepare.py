@@ -14,6 +14,7 @@ from sktorch_acc.data import Examples, FeatureSchema, Labels, batch_sizes, strat
 from sktorch_acc.engine.build import build_model, build_optimizer
 from sktorch_acc.engine.device import resolve_threads, step_operations
 from sktorch_acc.engine.history import check_monitor
+from sktorch_acc.engine.interrupts import Interrupts
 from sktorch_acc.engine.observer import Observer
 from sktorch_acc.engine.probe import probe
 from sktorch_acc.engine.schedules import ScheduleFacts, build_schedule
@@ -54,6 +55,7 @@ def prepare(
     seed: int,
     state: TrainingState | None = None,
     observers: Sequence[Observer] = (),
+    interrupts: Interrupts | None = None,
 ) -> Fit:
     """Build the model on `device` or continue `state`, split and move the samples, and probe the module on them.
 
@@ -87,6 +89,7 @@ def prepare(
         elements_per_sample=max(found.columns, training.rows.elements_per_row),
         eval_layers=found.eval_layers,
         observers=observers,
+        interrupts=interrupts or Interrupts(),
     )
     operations = step_operations(state.model.module, found.row_operations, sizes[0])
     n_threads = resolve_threads(settings.n_threads, operations, state.model.device)
