@@ -9,6 +9,7 @@ import numpy.typing as npt
 import torch
 
 from sktorch_acc._rates import rates
+from sktorch_acc.exceptions import InputError
 
 __all__ = ["AccuracyCounter", "host_counts"]
 
@@ -173,9 +174,10 @@ class AccuracyCounter:
     def _check_targets(self) -> None:
         outside = int(self._host()[:, self.n_classes].sum())
         if outside:
-            raise ValueError(
-                f"[ACC-D1] {outside} targets are outside [0, {self.n_classes}): targets must be class indices. "
-                "Encode the labels, for example with np.unique(y, return_inverse=True)[1]."
+            raise InputError(
+                f"{outside} targets are outside [0, {self.n_classes}): targets must be class indices. "
+                "Encode the labels, for example with np.unique(y, return_inverse=True)[1].",
+                "ACC-D1",
             )
 
     def _classes(self, values: Any) -> torch.Tensor:

@@ -16,6 +16,7 @@ from sklearn.utils import assert_all_finite, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 
 from sktorch_acc._text import listed
+from sktorch_acc.exceptions import InputError
 
 __all__ = [
     "as_labels",
@@ -189,10 +190,11 @@ def _refuse_shape(values: npt.NDArray[Any], container: str, name: str) -> None:
     if values.shape[1:] == (1,):
         return
     if values.ndim == 2:
-        raise ValueError(
-            f"[ACC-B3] {name} has shape {values.shape}: it is one-hot, multilabel or scores, but {name} should be a 1d "
+        raise InputError(
+            f"{name} has shape {values.shape}: it is one-hot, multilabel or scores, but {name} should be a 1d "
             f"array with one label per sample. Pass {name}.argmax(axis=1) for one-hot rows, or "
-            f"classes_[{name}.argmax(axis=1)] for scores; multilabel targets are not supported."
+            f"classes_[{name}.argmax(axis=1)] for scores; multilabel targets are not supported.",
+            "ACC-B3",
         )
     came = container if values.ndim == 0 else f"shape {values.shape}"
     raise ValueError(f"{name} should be a 1d array of labels. Got {came}; pass a list or an array.")

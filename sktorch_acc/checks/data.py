@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,6 @@ from sktorch_acc._text import listed
 from sktorch_acc.findings import Finding
 
 __all__ = [
-    "ColumnScales",
     "check_aligned",
     "check_finite_rows",
     "check_grouped",
@@ -31,6 +29,7 @@ __all__ = [
 ]
 
 Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
 
 _LARGE_SPREAD = 50.0
 _LARGE_RATIO = 100.0
@@ -39,24 +38,7 @@ _VALUES, _FEWEST, _MOST = 2**20, 16, 4096  # values, and samples, that the stand
 # ------------------------------------------------------------------ D4: scales
 
 
-@dataclass(frozen=True)
-class ColumnScales:
-    """Standard deviation of each column.
-
-    Parameters
-    ----------
-    spreads : ndarray of shape (n_columns,), float64
-        NaN for columns of one or two values, whose scale does no harm. All values count as one column
-        if X has more than two dimensions.
-    names : sequence of str
-        Names of the columns, for messages.
-    """
-
-    spreads: npt.NDArray[np.float64]
-    names: Sequence[str]
-
-
-def column_scales(X: Any, names: Sequence[str] | None = None) -> ColumnScales:
+def column_scales(X: Any, names: Sequence[str] | None = None) -> tuple[Floats, Sequence[str]]:
     """Estimate the standard deviation of every column from at most 4,096 samples, evenly spaced.
 
     Parameters
@@ -65,6 +47,14 @@ def column_scales(X: Any, names: Sequence[str] | None = None) -> ColumnScales:
         Features.
     names : sequence of str or None
         Names of the columns of two-dimensional X; None: their numbers.
+
+    Returns
+    -------
+    spreads : ndarray of shape (n_columns,), float64
+        NaN for columns of one or two values, whose scale does no harm. All values count as one column
+        if X has more than two dimensions.
+    names : sequence of str
+        Names of these columns, for messages.
     """
     n_samples = min(max(_VALUES // max(1, math.prod(X.shape[1:])), _FEWEST), _MOST)
     part: Any = X[:: max(1, -(-X.shape[0] // n_samples))]
@@ -73,7 +63,7 @@ def column_scales(X: Any, names: Sequence[str] | None = None) -> ColumnScales:
         part, names = part.reshape(-1, 1), ["all values"]
     low, high = part.min(axis=0), part.max(axis=0)
     spreads = np.where(((part == low) | (part == high)).all(axis=0), np.nan, part.std(axis=0))
-    return ColumnScales(spreads, [f"column {c}" for c in range(part.shape[1])] if names is None else names)
+    return spreads, [f"column {c}" for c in range(part.shape[1])] if names is None else names
 
 
 def normalises_input(module: nn.Module) -> bool:
@@ -83,15 +73,15 @@ def normalises_input(module: nn.Module) -> bool:
     return isinstance(first, kinds)
 
 
-def check_scales(scales: ColumnScales) -> Finding | None:
+def check_scales(spreads: Floats, names: Sequence[str]) -> Finding | None:
     """Warn of a column whose scale dominates the others or saturates the first layer (D4).
 
     The comparison is with the 20th percentile: a single column that hardly varies is harmless.
     """
-    known = np.flatnonzero(np.isfinite(scales.spreads))
+    known = np.flatnonzero(np.isfinite(spreads))
     if not len(known):
         return None
-    spreads = scales.spreads[known]
+    spreads = spreads[known]
     typical = float(np.sort(spreads)[(len(spreads) - 1) // 5])
     largest = int(spreads.argmax())
     top = float(spreads[largest])
@@ -101,7 +91,7 @@ def check_scales(scales: ColumnScales) -> Finding | None:
     return Finding(
         "ACC-D4",
         "warning",
-        f"X is not scaled: {scales.names[known[largest]]} has a standard deviation of {top:.4g}{others}.",
+        f"X is not scaled: {names[known[largest]]} has a standard deviation of {top:.4g}{others}.",
         "The largest columns then dominate the loss: put a StandardScaler before the module.",
     )
 

@@ -24,6 +24,8 @@ __all__ = [
     "check_training_mode",
 ]
 
+Ints = npt.NDArray[np.int64]
+
 _NORM_GAP = 0.1
 _RUNNING_GAP = 0.02
 # Variables of a loop keep a graph or two, and a list of a few does no harm.
@@ -35,20 +37,16 @@ def _noise(n_samples: int) -> float:
     return 3 * math.sqrt(0.5 / n_samples) if n_samples else math.inf
 
 
-def check_training_mode(
-    training: bool, as_it_is: npt.NDArray[np.int64], evaluated: npt.NDArray[np.int64], targets: npt.NDArray[np.int64]
-) -> Finding | None:
+def check_training_mode(as_it_is: Ints, evaluated: Ints, targets: Ints) -> Finding | None:
     """Report a module in training mode that predicts something else in evaluation mode (E1).
 
     Parameters
     ----------
-    training : bool
-        Whether the module is in training mode.
     as_it_is, evaluated, targets : ndarray of shape (n_samples,), int64
-        Predictions in the current mode and in evaluation mode, and the true classes.
+        Predictions in training mode and in evaluation mode, and the true classes.
     """
     different = int((as_it_is != evaluated).sum())
-    if not training or not different:
+    if not different:
         return None
     now, then = ((predicted == targets).mean() for predicted in (as_it_is, evaluated))
     return Finding(

@@ -17,7 +17,6 @@ from sktorch_acc.findings import Finding
 from sktorch_acc.outputs import OutputSpec
 
 __all__ = [
-    "LossFacts",
     "OutputFacts",
     "check_gradients",
     "check_is_tensor",
@@ -111,7 +110,7 @@ def check_is_tensor(facts: OutputFacts) -> Finding | None:
 
 def check_rows(facts: OutputFacts) -> Finding | None:
     """Report an output without one entry per sample on axis 0 (B4, B7, B8)."""
-    shape = tuple(facts.output.shape)
+    shape = tuple(getattr(facts.output, "shape", ()))
     if shape and shape[0] == facts.n_samples and len(shape) <= 3:
         return None
     message = (
@@ -278,29 +277,30 @@ _CHECKS = (
 )
 
 
-@dataclass(frozen=True)
-class LossFacts:
-    """The first loss of a fit, and what it was computed from."""
+def check_loss(loss: Any, criterion: str, kind: str) -> Finding | None:
+    """Report a first loss that is not a finite number (C3).
 
-    loss: Any
-    criterion: str
-    kind: str
-
-
-def check_loss(facts: LossFacts) -> Finding | None:
-    """Report a first loss that is not a finite number (C3)."""
-    if not isinstance(facts.loss, torch.Tensor) or facts.loss.ndim != 0:
-        came = getattr(facts.loss, "shape", type(facts.loss).__name__)
+    Parameters
+    ----------
+    loss : object
+        What the criterion returned; should be a tensor of shape ().
+    criterion : str
+        Class name of the criterion.
+    kind : {"logits", "log_probabilities", "probabilities"}
+        What it was computed from.
+    """
+    if not isinstance(loss, torch.Tensor) or loss.ndim != 0:
+        came = getattr(loss, "shape", type(loss).__name__)
         return _error(
             None,
-            f"The criterion {facts.criterion} must return one number (or one per sample), but returned {came}.",
+            f"The criterion {criterion} must return one number (or one per sample), but returned {came}.",
             "Reduce the loss to its mean.",
         )
-    if bool(torch.isfinite(facts.loss)):
+    if bool(torch.isfinite(loss)):
         return None
     return _error(
         "ACC-C3",
-        f"The first loss is {float(facts.loss.detach()):g}: {facts.criterion} on the {facts.kind} of the module.",
+        f"The first loss is {float(loss.detach()):g}: {criterion} on the {kind} of the module.",
         "Check that the criterion fits what the module returns: CrossEntropyLoss on logits, NLLLoss on "
         "log-probabilities, BCEWithLogitsLoss on one logit.",
     )

@@ -16,6 +16,7 @@ from sktorch_acc.data import FeatureSchema, Labels
 from sktorch_acc.engine.copying import copied
 from sktorch_acc.engine.device import move
 from sktorch_acc.engine.evaluate import each_output, nan_rows
+from sktorch_acc.exceptions import InputError
 from sktorch_acc.outputs import OutputSpec
 
 __all__ = ["Model"]
@@ -64,10 +65,11 @@ class Model:
         def consume(start: int, stop: int, output: torch.Tensor) -> None:
             bad = nan_rows(output)
             if bad:
-                raise ValueError(
-                    f"[ACC-D5] The module returns NaN for {bad} of the rows {start} to {stop - 1}, and no class can "
+                raise InputError(
+                    f"The module returns NaN for {bad} of the rows {start} to {stop - 1}, and no class can "
                     f"be taken from NaN. {estimator} was fitted on values of a smaller scale, or the module divides "
-                    "by 0 or takes the logarithm of 0 there."
+                    "by 0 or takes the logarithm of 0 there.",
+                    "ACC-D5",
                 )
             result = convert(output).cpu().numpy()
             if not filled:

@@ -11,7 +11,6 @@ import torch
 from torch import nn
 
 from sktorch_acc.checks.outputs import (
-    LossFacts,
     OutputFacts,
     check_gradients,
     check_is_tensor,
@@ -24,6 +23,7 @@ from sktorch_acc.engine.copying import copied, is_plain
 from sktorch_acc.engine.loss import Loss
 from sktorch_acc.engine.model import Model
 from sktorch_acc.engine.steps import norm_layers
+from sktorch_acc.engine.untouched import untouched
 from sktorch_acc.exceptions import ModuleOutputError, warn
 from sktorch_acc.findings import Finding
 
@@ -65,7 +65,7 @@ def probe(model: Model, training: Examples, n_rows: int) -> Probe:
     batch = training.rows.chunk(0, n_rows)
     module, may_share = _double(model.module)
     subject = replace(model, module=module)
-    with _kept_buffers(model.module) if may_share and _share(model.module, module) else nullcontext():
+    with untouched(model.module) if may_share else nullcontext():
         module.eval()
         with torch.no_grad(), _counted(module, n_rows) as operations:
             output = _forward(module, batch.clone())
@@ -77,7 +77,7 @@ def probe(model: Model, training: Examples, n_rows: int) -> Probe:
         _refuse(_facts(subject, output, n_rows, "training"))
         _raise(check_gradients(module, output))
         value = _loss(loss, output, _targets(loss, training, n_rows))
-        _raise(check_loss(LossFacts(value, type(model.criterion).__name__, model.spec.kind)))
+        _raise(check_loss(value, type(model.criterion).__name__, model.spec.kind))
     eval_layers = tuple(norm_layers(model.module)) if without_norms else ()
     return Probe(loss, max(1, output.numel() // n_rows), operations[0], eval_layers)
 
@@ -85,18 +85,12 @@ def probe(model: Model, training: Examples, n_rows: int) -> Probe:
 def _double(module: nn.Module) -> tuple[nn.Module, bool]:
     """Return a copy to run, as a forward pass may change flags and statistics, and whether it may share parts.
 
-    A module that cannot be copied runs itself; then its buffers at least are restored.
+    A module that cannot be copied runs itself.
     """
     try:
         return copied(module), not is_plain(module)
     except Exception:
         return module, True
-
-
-def _share(module: nn.Module, other: nn.Module) -> bool:
-    """Whether a layer or buffer belongs to both: a module may define its own copy."""
-    parts = {*map(id, module.modules()), *map(id, module.buffers())}
-    return not parts.isdisjoint({*map(id, other.modules()), *map(id, other.buffers())})
 
 
 def _targets(loss: Loss, training: Examples, n_rows: int) -> Any:
@@ -172,22 +166,6 @@ def _loss(loss: Loss, output: torch.Tensor, targets: Any) -> Any:
             f"{tuple(output.shape)} and class indices."
         )
         raise
-
-
-@contextmanager
-def _kept_buffers(module: nn.Module) -> Iterator[None]:
-    """Restore buffers (running statistics) and modes after the body."""
-    kept = {name: buffer.clone() for name, buffer in module.named_buffers()}
-    modes = [(layer, layer.training) for layer in module.modules()]
-    try:
-        yield
-    finally:
-        with torch.no_grad():
-            for name, buffer in module.named_buffers():
-                if name in kept and kept[name].shape == buffer.shape:
-                    buffer.copy_(kept[name])
-        for layer, training in modes:
-            layer.training = training
 
 
 @contextmanager

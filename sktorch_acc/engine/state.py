@@ -82,8 +82,10 @@ class TrainingState:
 
     def use(self, module: nn.Module | None = None, criterion: nn.Module | None = None) -> None:
         """Give the model another module or criterion."""
-        model = self.model
-        self.model = replace(model, module=module or model.module, criterion=criterion or model.criterion)
+        if module is not None:
+            self.model = replace(self.model, module=module)
+        if criterion is not None:
+            self.model = replace(self.model, criterion=criterion)
 
     def row_of(self, epoch: int) -> EpochRow | None:
         """Return the record of an epoch, if there is one."""

@@ -50,7 +50,7 @@ class FitChecks(Observer):
         """Check the scales of the features (D4), except for tokens and if the first layer normalises them."""
         rows = fit.fitted.rows
         if rows.dtype != torch.int64 and not normalises_input(fit.state.model.module):
-            self._report(check_scales(column_scales(_on_host(rows), self._names)))
+            self._report(check_scales(*column_scales(_on_host(rows), self._names)))
 
     def result(self, fit: Fit) -> None:
         """Check the epoch whose weights are kept: ceiling (D6), majority class (D7, F1), batch norm (E5)."""

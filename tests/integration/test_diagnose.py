@@ -153,6 +153,11 @@ def test_an_estimator_is_not_changed(settings):
     assert not hasattr(unfitted, "n_features_in_")
 
 
+def test_what_fit_would_refuse_is_a_finding_of_both_functions():
+    frozen = TorchClassifier(mlp().requires_grad_(False))
+    assert diagnose(frozen, X, Y).codes == overfit_check(frozen, X, Y).codes == ["ACC-F2"]
+
+
 # ------------------------------------------------------------------ the diagnosis, and invalid arguments
 
 

@@ -128,6 +128,7 @@ class LoopAudit:
         self._monitor: LoopMonitor | None = None
         self._with_graph = False
         self._at_end: Finding | None = None
+        self._final: Diagnosis | None = None
 
     def __enter__(self) -> LoopAudit:
         if self._given is None or self._monitor is not None:
@@ -170,7 +171,7 @@ class LoopAudit:
         ValueError
             If it is NaN, infinite or negative.
         """
-        if self._monitor is None or self._given is None:
+        if self._monitor is None:
             raise RuntimeError("Call epoch() inside the block: with audit_loop(...) as audit: ... audit.epoch(...)")
         number = _as_number(accuracy)
         self._with_graph |= isinstance(accuracy, torch.Tensor) and accuracy.requires_grad
@@ -192,11 +193,14 @@ class LoopAudit:
         RuntimeError
             If the block was not entered yet, or the audit failed, which does not affect the loop.
         """
-        monitor = self._monitor
-        if monitor is None:
-            raise RuntimeError("Nothing was monitored yet: put the loop inside `with audit_loop(...) as audit:`.")
         if self._hooks.error is not None:
             raise RuntimeError("The audit failed; the loop ran as without it.") from self._hooks.error
+        found = self._final if self._monitor is None else self._diagnosis(self._monitor)
+        if found is None:
+            raise RuntimeError("Nothing was monitored yet: put the loop inside `with audit_loop(...) as audit:`.")
+        return found
+
+    def _diagnosis(self, monitor: LoopMonitor) -> Diagnosis:
         found = [
             check_reported(monitor.epochs),
             check_stale_gradients(monitor.gradients.stale_steps, monitor.gradients.steps),
@@ -210,27 +214,27 @@ class LoopAudit:
         return Diagnosis(errors_first(by_code.values()), f"{self._name} in a loop of {epochs}, {steps}")
 
     def _end(self, monitor: LoopMonitor, model: nn.Module, optimizer: torch.optim.Optimizer, finished: bool) -> None:
-        """Check whether anything was trained, while module and optimizer are still there.
+        """Make the final diagnosis, and check whether anything was trained while module and optimizer are there.
 
         An optimizer over a part of the module and something else, such as a temperature, is correct if that
         part is trained. Missing steps are not reported of a loop that raised.
         """
         gradients = monitor.gradients
+        monitor.graphs.count_unused()
         if gradients.steps and not gradients.may_train(model.parameters()):
             self._at_end = check_optimizer(model, optimizer)
         if self._at_end is None and finished:
             self._at_end = check_steps_taken(gradients.backwards, gradients.steps, not gradients.nothing_changed())
         if finished and monitor.began:
             monitor.end_epoch(None)
+        self._final = self._diagnosis(monitor)
 
     def _stop(self) -> None:
         """Remove all hooks, and drop all references to the loop's objects."""
         self._hooks.remove()
         if self._metric is not None:
             self._metric.unwrap()
-        if self._monitor is not None:
-            self._monitor.close()
-        self._given = None
+        self._given = self._monitor = None
 
 
 def _refuse(model: Any, optimizer: Any, criterion: Any) -> None:

@@ -50,7 +50,7 @@ class GradientMonitor:
         """Gradients of the parameter that got most of them."""
         return max((one.arrived for one in self._parameters), default=0)
 
-    def before_step(self) -> None:
+    def before_step(self, *_: Any) -> None:
         """Look at the gradients that the optimizer is about to use."""
         self._stale = self._any_is_stale()
         self._look_for_any()
@@ -74,10 +74,6 @@ class GradientMonitor:
         own = {id(p) for p in parameters}
         monitored = [one for one in self._parameters if id(one.parameter) in own]
         return any(one.arrived or one.has_changed() for one in monitored) or (not monitored and bool(own & self._all))
-
-    def close(self) -> None:
-        """Drop the references to the parameters."""
-        self._parameters = []
 
     def _any_is_stale(self) -> bool:
         return any(one.is_still_stale() for one in self._parameters)

@@ -1,4 +1,4 @@
-"""Count the graphs that are kept alive: a sentinel in each graph is freed with it."""
+"""Record forward passes, and count the graphs that are kept alive: a sentinel in each is freed with it."""
 
 from __future__ import annotations
 
@@ -6,14 +6,37 @@ import weakref
 from collections import deque
 from typing import Any
 
-from sktorch_acc.doctor.audit.forward import ForwardPass
-
-__all__ = ["Graphs"]
+__all__ = ["ForwardPass", "Graphs"]
 
 # A graph is old after two more steps: variables of the last batch may live on until the next.
 _OLD_STEPS = 2
 # One without a backward pass is unused after so many others were made.
 _OLD_FORWARDS = 3
+
+
+class ForwardPass:
+    """One forward pass of the module.
+
+    Parameters
+    ----------
+    n_samples : int
+        Samples of its output.
+    training : bool
+        Whether the module was in training mode.
+    modes : tuple of bool
+        The same for the layers to which the mode matters.
+
+    Attributes
+    ----------
+    trained : bool
+        Whether a backward pass has reached it.
+    labelled : bool
+        Whether the criterion was called with its output.
+    """
+
+    def __init__(self, n_samples: int, training: bool, modes: tuple[bool, ...]) -> None:
+        self.n_samples, self.training, self.modes = n_samples, training, modes
+        self.trained = self.labelled = False
 
 
 class _Sentinel:
@@ -74,11 +97,9 @@ class Graphs:
         self._step += 1
         self._age()
 
-    def close(self) -> None:
-        """Stop monitoring; a graph that is alive and unused counts as kept."""
+    def count_unused(self) -> None:
+        """Count the graphs that are alive and unused at the end as kept."""
         self.kept = max(self.kept, len(self._unused()))
-        self._alive.clear()
-        self._young.clear()
 
     def _age(self) -> None:
         while self._young and self._young[0].step <= self._step - _OLD_STEPS:

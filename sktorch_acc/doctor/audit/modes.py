@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from torch import nn
 
 from sktorch_acc.checks.evaluation import check_left_in_evaluation
-from sktorch_acc.doctor.audit.forward import ForwardPass
+from sktorch_acc.doctor.audit.graphs import ForwardPass
 from sktorch_acc.findings import Finding
 
 __all__ = ["ModeMonitor"]
@@ -18,7 +18,7 @@ class ModeMonitor:
     """The mode of a module, and of its layers that depend on it."""
 
     def __init__(self, model: nn.Module) -> None:
-        self._root: nn.Module | None = _unwrapped(model)
+        self._root = _unwrapped(model)
         self._layers = [layer for layer in model.modules() if _depends_on_mode(layer)]
         self._names = [type(layer).__name__ for layer in self._layers]
         self._trained: set[int] = set()
@@ -27,7 +27,6 @@ class ModeMonitor:
 
     def now(self) -> tuple[bool, tuple[bool, ...]]:
         """Return the modes of the module and of its layers."""
-        assert self._root is not None
         return self._root.training, tuple(layer.training for layer in self._layers)
 
     def after_step(self, used: Sequence[ForwardPass], epoch: int, step: int) -> None:
@@ -48,11 +47,6 @@ class ModeMonitor:
         """Report steps in evaluation mode after others in training mode."""
         layers = list(dict.fromkeys(self._names[i] for i in sorted(self._changed)))
         return check_left_in_evaluation(*self._first, self._steps, layers)
-
-    def close(self) -> None:
-        """Drop the references to the module and its layers."""
-        self._root = None
-        self._layers = []
 
 
 def _unwrapped(model: nn.Module) -> nn.Module:

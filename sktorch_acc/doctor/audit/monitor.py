@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import nn
 
-from sktorch_acc.doctor.audit.forward import ForwardPass
 from sktorch_acc.doctor.audit.gradients import GradientMonitor
-from sktorch_acc.doctor.audit.graphs import Graphs
+from sktorch_acc.doctor.audit.graphs import ForwardPass, Graphs
 from sktorch_acc.doctor.audit.hooks import Hooks, count_correct, inside_transform, nodes_of, tensors_in
 from sktorch_acc.doctor.audit.modes import ModeMonitor
 from sktorch_acc.doctor.audit.reported import Counts, Epoch
@@ -19,26 +17,22 @@ from sktorch_acc.outputs import OutputSpec, output_spec
 __all__ = ["LoopMonitor"]
 
 
-@dataclass(slots=True, eq=False)
 class _Call:
     """One call of the criterion: samples and correct predictions; a hook on the graph of the loss."""
 
-    n_samples: int
-    correct: torch.Tensor | None
-    trained: bool = False
+    def __init__(self, n_samples: int, correct: torch.Tensor | None) -> None:
+        self.n_samples, self.correct, self.trained = n_samples, correct, False
 
     def __call__(self, _: Any) -> None:
         self.trained = True
 
 
-@dataclass(eq=False)
 class _Batch:
     """The last batch that a graph was made for: the only data that are kept."""
 
-    samples: torch.Tensor
-    version: int | None
-    targets: torch.Tensor | None = None
-    fitted: bool = False
+    def __init__(self, samples: torch.Tensor, version: int | None) -> None:
+        self.samples, self.version, self.fitted = samples, version, False
+        self.targets: torch.Tensor | None = None
 
     def equals(self, given: torch.Tensor) -> bool:
         """Whether these are the same samples: the same tensor, or on the CPU the same values."""
@@ -99,13 +93,8 @@ class LoopMonitor:
         hooks.add(model.register_forward_hook, self._after_forward, with_kwargs=True)
         if isinstance(criterion, nn.Module):
             hooks.add(criterion.register_forward_hook, self._after_criterion, with_kwargs=True)
-        hooks.add(optimizer.register_step_pre_hook, self._before_step)
+        hooks.add(optimizer.register_step_pre_hook, self.gradients.before_step)
         hooks.add(optimizer.register_step_post_hook, self._after_step)
-
-    @property
-    def epoch(self) -> int:
-        """The current epoch, from 1."""
-        return len(self.epochs) + 1
 
     @property
     def n_epochs(self) -> int:
@@ -127,14 +116,6 @@ class LoopMonitor:
         self._close_part()
         self.epochs.append(self._open.counted(reported, self._steps()))
         self._open, self._steps_before = _OpenEpoch(), self.gradients.steps
-
-    def close(self) -> None:
-        """Drop all references to the loop's objects; the counts stay."""
-        self.graphs.close()
-        self.gradients.close()
-        self._batch = self._again = None
-        self._used.clear()
-        self.modes.close()
 
     # ------------------------------------------------------------------ hooks
 
@@ -180,13 +161,10 @@ class LoopMonitor:
             if batch is not None and len(batch.samples) == len(output) and call.correct is not None and trains:
                 batch.targets = targets.detach()
 
-    def _before_step(self, *_: Any) -> None:
-        self.gradients.before_step()
-
     def _after_step(self, *_: Any) -> None:
         self.gradients.after_step()
         self.graphs.after_step()
-        self.modes.after_step(self._used, self.epoch, self._steps())
+        self.modes.after_step(self._used, len(self.epochs) + 1, self._steps())
         self._used.clear()
         self._close_part()
         if self._batch is not None:
@@ -206,16 +184,15 @@ class LoopMonitor:
 _Batches = list[tuple[int, torch.Tensor]]  # samples, and correct predictions, still on the device
 
 
-@dataclass
 class _OpenEpoch:
     """The counts of the current epoch."""
 
-    running: _Batches = field(default_factory=list)
-    fitted: _Batches = field(default_factory=list)
-    evaluated: list[_Batches] = field(default_factory=list)
-    unlabelled: list[tuple[int, ...]] = field(default_factory=list)
-    countable: bool = True
-    seen: bool = False
+    def __init__(self) -> None:
+        self.running: _Batches = []
+        self.fitted: _Batches = []
+        self.evaluated: list[_Batches] = []
+        self.unlabelled: list[tuple[int, ...]] = []
+        self.countable, self.seen = True, False
 
     def close_part(self, calls: list[_Call], passes: list[ForwardPass]) -> None:
         self.seen = self.seen or bool(calls or passes)

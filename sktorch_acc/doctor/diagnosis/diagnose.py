@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from typing import Any
 
-import torch
 from torch import nn
 
 from sktorch_acc._global_state import isolated
 from sktorch_acc.checks.data import check_aligned
 from sktorch_acc.doctor.diagnosis.examine import examine
-from sktorch_acc.doctor.diagnosis.guard import untouched
 from sktorch_acc.doctor.diagnosis.memorise import memorise
-from sktorch_acc.doctor.diagnosis.subject import (
-    Refused,
-    is_estimator,
-    refuse_lazy,
-    settle_output_spec,
-    subject_of_estimator,
-    subject_of_module,
-)
+from sktorch_acc.doctor.diagnosis.subject import Refused, Subject, device_of, refuse_lazy, subject_of
+from sktorch_acc.engine.untouched import untouched
 from sktorch_acc.exceptions import ModuleOutputError
 from sktorch_acc.findings import Diagnosis, Finding, errors_first
 
@@ -94,28 +87,12 @@ def diagnose(
     >>> print(found.findings[0].advice)
     Build the optimizer after the module: torch.optim.Adam(model.parameters()).
     """
-    module = _module_of(module_or_estimator)
     aligned = check_aligned(X, y)
     found = [] if aligned is None else [aligned]
+    parts = (module_or_estimator, X, y, criterion, optimizer, loader)
+    found += _examined(module_or_estimator, lambda: subject_of(*parts), examine)
     n_rows = X.shape[0] if hasattr(X, "shape") else len(X)
-    name = type(module_or_estimator).__name__
-    device = _device_of(module)
-    with isolated(device):
-        try:
-            if module is module_or_estimator:
-                with untouched(module, criterion if isinstance(criterion, nn.Module) else None):
-                    subject = subject_of_module(module, X, y, criterion, optimizer, loader)
-                    found += examine(subject, _modes(subject.module))
-            else:
-                with untouched(module):
-                    subject = subject_of_estimator(module_or_estimator, X, y, loader)
-                    with untouched(subject.criterion):
-                        found += examine(subject, _modes(subject.module))
-        except Refused as refused:
-            found.append(refused.finding)
-        except ModuleOutputError as refused_by_fit:
-            found.append(Finding(refused_by_fit.code, "error", str(refused_by_fit.args[0]), ""))
-    return Diagnosis(errors_first(found), f"{name} on {n_rows} samples")
+    return Diagnosis(errors_first(found), f"{type(module_or_estimator).__name__} on {n_rows} samples")
 
 
 def overfit_check(
@@ -171,22 +148,34 @@ def overfit_check(
     >>> overfit_check(torch.nn.Linear(6, 3), X, y).codes
     []
     """
-    module = _module_of(module_or_estimator)
-    name = type(module_or_estimator).__name__
-    with isolated(_device_of(module)):
+    tried = 0
+
+    def overfit(subject: Subject) -> list[Finding]:
+        nonlocal tried
+        finding, tried = memorise(subject, n_rows, n_steps)
+        return [] if finding is None else [finding]
+
+    parts = (module_or_estimator, X, y, nn.CrossEntropyLoss() if criterion is None else criterion, None, None)
+    found = _examined(module_or_estimator, lambda: subject_of(*parts), overfit)
+    return Diagnosis(tuple(found), f"{type(module_or_estimator).__name__} overfitting {tried} samples")
+
+
+def _examined(given: Any, build: Callable[[], Subject], look: Callable[[Subject], Iterable[Finding]]) -> list[Finding]:
+    """Return what `look` finds, up to what makes it impossible to go on; everything is restored afterwards."""
+    module = _module_of(given)
+    found: list[Finding] = []
+    with isolated(device_of(module)):
         try:
             with untouched(module):
-                if module is module_or_estimator:
-                    criterion = nn.CrossEntropyLoss() if criterion is None else criterion
-                    subject = subject_of_module(module, X, y, criterion, None, None)
-                    with torch.no_grad():
-                        settle_output_spec(subject, module.eval()(subject.rows.chunk(0, min(2, len(subject.rows)))))
-                else:
-                    subject = subject_of_estimator(module_or_estimator, X, y, None)
-                finding, tried = memorise(subject, n_rows, n_steps)
+                subject = build()
+                with untouched(subject.criterion):
+                    for finding in look(subject):
+                        found.append(finding)
         except Refused as refused:
-            finding, tried = refused.finding, 0
-    return Diagnosis(() if finding is None else (finding,), f"{name} overfitting {tried} samples")
+            found.append(refused.finding)
+        except ModuleOutputError as refused_by_fit:
+            found.append(Finding(refused_by_fit.code, "error", str(refused_by_fit.args[0]), ""))
+    return found
 
 
 def _module_of(given: Any) -> nn.Module | None:
@@ -194,16 +183,7 @@ def _module_of(given: Any) -> nn.Module | None:
     if isinstance(given, nn.Module):
         refuse_lazy(given)
         return given
-    if is_estimator(given):
+    if "module" in getattr(given, "get_params", dict)():  # a classifier like `TorchClassifier`
         return getattr(given, "module_", None)
     hint = " For a pipeline, pass pipeline[-1] and pipeline[:-1].transform(X)." if hasattr(given, "steps") else ""
     raise TypeError(f"Expected an nn.Module or a TorchClassifier, but got a {type(given).__name__}.{hint}")
-
-
-def _device_of(module: nn.Module | None) -> torch.device:
-    tensors = [] if module is None else [*module.parameters(), *module.buffers()]
-    return tensors[0].device if tensors else torch.device("cpu")
-
-
-def _modes(module: nn.Module) -> list[tuple[nn.Module, bool]]:
-    return [(layer, layer.training) for layer in module.modules()]

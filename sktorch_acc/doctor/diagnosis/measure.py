@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import numpy as np
@@ -13,77 +12,72 @@ import torch
 from torch import nn
 
 from sktorch_acc.data import Rows
-from sktorch_acc.doctor.diagnosis.subject import Subject
+from sktorch_acc.doctor.diagnosis.subject import Refused, Subject
 from sktorch_acc.engine.evaluate import each_output
 from sktorch_acc.engine.loss import Loss
 from sktorch_acc.engine.steps import norm_layers
 
 __all__ = [
-    "Evaluated",
-    "all_outputs",
+    "Modes",
     "classes_as_it_is",
     "classes_with_batch_statistics",
     "evaluate",
     "fails_on_one_row",
+    "first_output",
     "loss_and_gradients",
-    "sampled",
+    "spaced",
+    "spread_and_size",
 ]
 
 Ints = npt.NDArray[np.int64]
+Modes = list[tuple[nn.Module, bool]]  # of every layer
 
-MOST_ROWS = 10_000
 _GRADIENT_ROWS = 64
 
 
-def sampled(rows: Rows, targets: Ints) -> tuple[Rows, Ints]:
-    """Return at most 10,000 samples, evenly spaced, and their targets."""
-    if len(rows) <= MOST_ROWS:
-        return rows, targets
-    chosen = np.linspace(0, len(rows) - 1, MOST_ROWS).astype(np.int64)
-    return rows.take(chosen), targets[chosen]
+def spaced(targets: Ints, most: int) -> Ints:
+    """Return the positions of at most `most` samples with a known label, evenly spaced."""
+    known = np.flatnonzero(targets >= 0)
+    return known[np.linspace(0, len(known) - 1, min(most, len(known))).astype(np.int64)]
 
 
-@dataclass
-class Evaluated:
-    """What a module returned in evaluation mode.
+def first_output(subject: Subject, n_samples: int) -> Any:
+    """Return the output for the first samples in evaluation mode.
 
-    Parameters
-    ----------
-    output : Tensor of shape (n_samples, ...)
-        For all samples.
-    bad_rows : int
-        Samples with NaN or infinity (-inf is a valid log-probability).
-    spread, size : float
-        Largest difference between samples in one column, and largest magnitude.
-    dead : list of (str, float)
-        ReLU layers, and the share of their units that are 0 for every sample.
+    Raises
+    ------
+    Refused
+        If it cannot be compared with y.
     """
+    if subject.unsettled is not None:
+        raise Refused(subject.unsettled)
+    subject.module.eval()
+    with torch.no_grad():
+        return subject.module(subject.rows.chunk(0, n_samples))
 
-    output: torch.Tensor
-    bad_rows: int
-    spread: float
-    size: float
-    dead: list[tuple[str, float]]
 
-
-def all_outputs(module: nn.Module, rows: Rows) -> torch.Tensor:
+def _all_outputs(module: nn.Module, rows: Rows) -> torch.Tensor:
     """Return the outputs for all samples in the current mode, in the chunks of `predict`."""
     parts: list[torch.Tensor] = []
     each_output(module, rows, lambda start, stop, output: parts.append(output.detach()), keep_mode=True)
     return torch.cat(parts)
 
 
-def evaluate(module: nn.Module, rows: Rows) -> Evaluated:
-    """Run all samples in evaluation mode and monitor the ReLU layers."""
+def evaluate(module: nn.Module, rows: Rows) -> tuple[torch.Tensor, list[tuple[str, float]]]:
+    """Return the outputs for all samples in evaluation mode, and what share of each ReLU layer is 0 for all of them."""
     module.eval()
     with _monitored_relus(module) as active:
-        output = all_outputs(module, rows)
+        output = _all_outputs(module, rows)
+    return output, [(name, 1 - float(units.double().mean())) for name, units in active.items()]
+
+
+def spread_and_size(output: torch.Tensor) -> tuple[float, float]:
+    """Return the largest difference between samples in one column, and the largest magnitude, of finite outputs."""
     flat = output.reshape(len(output), -1).double()
-    bad = ~(torch.isfinite(flat) | torch.isneginf(flat)).all(dim=1)
     good = flat[torch.isfinite(flat).all(dim=1)]
-    spread = float((good.amax(dim=0) - good.amin(dim=0)).max()) if len(good) else np.inf
-    dead = [(name, 1 - float(units.double().mean())) for name, units in active.items()]
-    return Evaluated(output, int(bad.sum()), spread, float(good.abs().max()) if len(good) else np.inf, dead)
+    if not len(good):
+        return np.inf, np.inf
+    return float((good.amax(dim=0) - good.amin(dim=0)).max()), float(good.abs().max())
 
 
 @contextmanager
@@ -103,19 +97,17 @@ def _monitored_relus(module: nn.Module) -> Iterator[dict[str, torch.Tensor]]:
         return note
 
     layers = [(name, layer) for name, layer in module.named_modules() if isinstance(layer, (nn.ReLU, nn.ReLU6))]
-    handles = [layer.register_forward_hook(hook_of(name)) for name, layer in layers]
-    try:
+    with ExitStack() as handles:
+        for name, layer in layers:
+            handles.enter_context(layer.register_forward_hook(hook_of(name)))
         yield active
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
-def classes_as_it_is(subject: Subject, modes: list[tuple[nn.Module, bool]], rows: Rows) -> Ints:
+def classes_as_it_is(subject: Subject, modes: Modes, rows: Rows) -> Ints:
     """Return predictions with every layer in its original mode."""
     for layer, training in modes:
         layer.training = training
-    return _classes(subject, all_outputs(subject.module, rows))
+    return _classes(subject, _all_outputs(subject.module, rows))
 
 
 def classes_with_batch_statistics(subject: Subject, rows: Rows, targets: Ints) -> tuple[Ints, Ints] | None:
@@ -164,7 +156,7 @@ def loss_and_gradients(subject: Subject, rows: Rows, targets: Ints) -> tuple[tor
     n_rows = min(_GRADIENT_ROWS, len(rows))
     output = subject.module(rows.chunk(0, n_rows))
     loss_of = Loss.for_output(subject.criterion, subject.spec, output, weighted=False)
-    indices = torch.from_numpy(targets[:n_rows]).to(subject.device)
+    indices = torch.from_numpy(targets[:n_rows]).to(subject.rows.device)
     loss = loss_of.plain(output, loss_of.targets(indices))
     trained = [(name, p) for name, p in subject.module.named_parameters() if p.requires_grad]
     if not output.requires_grad or not isinstance(loss, torch.Tensor) or loss.ndim:

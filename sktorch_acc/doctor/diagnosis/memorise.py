@@ -13,7 +13,8 @@ from torch import nn
 from sktorch_acc.checks.duplicates import repeated_rows
 from sktorch_acc.checks.learning import check_memorised
 from sktorch_acc.checks.outputs import check_parameters
-from sktorch_acc.doctor.diagnosis.subject import Subject
+from sktorch_acc.doctor.diagnosis.measure import spaced
+from sktorch_acc.doctor.diagnosis.subject import Refused, Subject
 from sktorch_acc.engine.copying import copied
 from sktorch_acc.engine.loss import Loss
 from sktorch_acc.findings import Finding
@@ -31,11 +32,12 @@ def memorise(subject: Subject, n_rows: int, n_steps: int) -> tuple[Finding | Non
     that fails on `n_rows` samples is therefore tried on some that are independent: if it fails on these,
     the reason is not the number of its parameters.
     """
+    if subject.unsettled is not None:
+        raise Refused(subject.unsettled)
     frozen = check_parameters(subject.module)
     if frozen is not None:
         return frozen, 0
-    known = np.flatnonzero(subject.targets >= 0)
-    chosen = known[np.unique(np.linspace(0, len(known) - 1, min(n_rows, len(known))).astype(np.int64))]
+    chosen = spaced(subject.targets, n_rows)
     finding = _attempt(subject, chosen, n_steps)
     if finding is None:
         return None, len(chosen)
@@ -54,7 +56,7 @@ def _independent(X: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
 def _attempt(subject: Subject, chosen: npt.NDArray[np.int64], n_steps: int) -> Finding | None:
     batch = subject.rows.take(chosen).chunk(0, len(chosen))
     indices = subject.targets[chosen]
-    targets = torch.from_numpy(indices).to(subject.device)
+    targets = torch.from_numpy(indices).to(subject.rows.device)
     best = repeated_rows(batch.cpu().numpy(), indices).best
     correct = 0
     for lr in _RATES:

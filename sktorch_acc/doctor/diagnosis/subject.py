@@ -21,21 +21,16 @@ from sktorch_acc.engine.device import computing_dtype, resolve_device
 from sktorch_acc.engine.prepare import FitData, build_state
 from sktorch_acc.engine.settings import FitSettings
 from sktorch_acc.engine.state import TrainingState
+from sktorch_acc.engine.untouched import untouched
 from sktorch_acc.findings import Finding
 from sktorch_acc.outputs import OutputSpec, output_spec
 
-__all__ = [
-    "Refused",
-    "Subject",
-    "Training",
-    "is_estimator",
-    "refuse_lazy",
-    "settle_output_spec",
-    "subject_of_estimator",
-    "subject_of_module",
-]
+__all__ = ["PROBE_SAMPLES", "Refused", "Subject", "device_of", "refuse_lazy", "subject_of"]
 
 Ints = npt.NDArray[np.int64]
+
+PROBE_SAMPLES = 64  # of the batch whose output is looked at
+_GUESS = OutputSpec("logits", None, 2)
 
 
 class Refused(Exception):  # noqa: N818 - never leaves the room
@@ -46,7 +41,7 @@ class Refused(Exception):  # noqa: N818 - never leaves the room
         self.finding = finding
 
 
-@dataclass
+@dataclass(frozen=True)
 class Training:
     """What is known of how a module was trained.
 
@@ -60,8 +55,10 @@ class Training:
         Whether the optimizer shows that no step was taken yet.
     losses : sequence of float
         Training loss of each epoch.
-    estimator : object
-        The fitted estimator, for its history; None for a bare module.
+    n_fitted : int
+        Samples that an estimator was fitted on, without those held out.
+    state : TrainingState or None
+        The record of a fitted estimator; None for a bare module.
     """
 
     epochs: int = 0
@@ -69,10 +66,11 @@ class Training:
     lr: float = float("nan")
     fresh: bool = False
     losses: Sequence[float] = ()
-    estimator: Any = None
+    n_fitted: int = 0
+    state: TrainingState | None = None
 
 
-@dataclass
+@dataclass(frozen=True, eq=False)
 class Subject:
     """What is examined.
 
@@ -88,22 +86,24 @@ class Subject:
         The same, as input of the module.
     targets : ndarray of shape (n_samples,), int64
         Class indices; -1 for a label unknown to the estimator.
-    labels : sequence
-        Name of each class index.
     names : sequence of str or None
         Names of the columns.
-    spec : OutputSpec
-        Kind of the output; a guess if `sure` is False.
-    sure : bool
-        Whether the criterion determines the kind of the output.
     batch_size : int
         Samples of a training batch.
     training : Training or None
         None: not trained yet.
     loader : LoaderFacts or None
         Static properties of the loader.
-    findings : list of Finding
-        What was found so far.
+    labels : sequence
+        Name of each class index; none if `unsettled`.
+    spec : OutputSpec
+        Kind of the output; a guess if `sure` is False.
+    sure : bool
+        Whether the criterion determines the kind of the output.
+    unsettled : Finding or None
+        Why the outputs of a bare module cannot be compared with y.
+    unseen : Finding or None
+        What was found about labels that the estimator cannot predict.
     validation_fraction : float or None
         Share of the samples that an estimator holds out at random.
     """
@@ -114,36 +114,40 @@ class Subject:
     X: Any
     rows: Rows
     targets: Ints
-    labels: Sequence[Any]
     names: Sequence[str] | None
-    spec: OutputSpec
-    sure: bool
     batch_size: int
     training: Training | None
     loader: LoaderFacts | None
-    findings: list[Finding]
+    labels: Sequence[Any] = ()
+    spec: OutputSpec = _GUESS
+    sure: bool = False
+    unsettled: Finding | None = None
+    unseen: Finding | None = None
     validation_fraction: float | None = None
 
-    @property
-    def device(self) -> torch.device:
-        """Device of the module."""
-        return self.rows.device
+
+def device_of(module: nn.Module | None) -> torch.device:
+    """Return the device of a module; the CPU if it has no tensors, or there is none yet."""
+    tensors = [] if module is None else [*module.parameters(), *module.buffers()]
+    return tensors[0].device if tensors else torch.device("cpu")
 
 
-def is_estimator(candidate: Any) -> bool:
-    """Whether this is a classifier with a `module` parameter, like `TorchClassifier`."""
-    return not isinstance(candidate, nn.Module) and "module" in getattr(candidate, "get_params", dict)()
+def subject_of(given: Any, X: Any, y: Any, criterion: Any, optimizer: Any, loader: Any) -> Subject:
+    """Return the subject of a module and the other parts of its loop, or of an estimator, which has these itself."""
+    if isinstance(given, nn.Module):
+        return _subject_of_module(given, X, y, criterion, optimizer, loader)
+    return _subject_of_estimator(given, X, y, loader)
 
 
 # ------------------------------------------------------------------ estimators
 
 
-def subject_of_estimator(estimator: Any, X: Any, y: Any, loader: Any) -> Subject:
+def _subject_of_estimator(estimator: Any, X: Any, y: Any, loader: Any) -> Subject:
     """Return the subject of an estimator; if it is not fitted, its module is built as in `fit`.
 
     Call it inside ``_global_state.isolated``.
     """
-    _refuse_targets(np.asarray(_on_host(y)))
+    _refuse(check_target_shape(np.asarray(_on_host(y))))
     if not scipy.sparse.issparse(X):
         _refuse_rows(np.asarray(_on_host(X)), min(map(str, np.ravel(_on_host(y))), default=""))
     copy = clone(estimator)
@@ -153,12 +157,13 @@ def subject_of_estimator(estimator: Any, X: Any, y: Any, loader: Any) -> Subject
     every = copy.get_params()
     settings = FitSettings.of(every, {name: value for name, value in every.items() if "__" in name})
     state: TrainingState | None = getattr(estimator, "_state", None)
-    findings: list[Finding] = []
+    unseen: Finding | None = None
     training: Training | None = None
     if state is None:
         state, targets = _built(settings, schema, checked, y)
     else:
-        targets, findings, training = _fitted(estimator, state, y)
+        targets, unseen = _encoded(estimator, state.model.labels, y)
+        training = _training_of_estimator(estimator, state)
     model = state.model
     return Subject(
         module=model.module,
@@ -174,27 +179,28 @@ def subject_of_estimator(estimator: Any, X: Any, y: Any, loader: Any) -> Subject
         batch_size=settings.batch_size,
         training=training,
         loader=None if loader is None else read_loader(loader),
-        findings=findings,
+        unseen=unseen,
         validation_fraction=settings.validation_fraction,
     )
 
 
-def _fitted(estimator: Any, state: TrainingState, y: npt.NDArray[Any]) -> tuple[Ints, list[Finding], Training]:
-    """Return the targets of a fitted estimator, findings about them, and what is known of its training."""
-    labels = state.model.labels
+def _encoded(estimator: Any, labels: Labels, y: npt.NDArray[Any]) -> tuple[Ints, Finding | None]:
+    """Return the targets of a fitted estimator, and a finding about labels that it cannot predict."""
     targets = labels.encode(y)
     unseen = labels.unseen(y, targets)
-    found = check_known_labels(labels.classes.tolist(), estimator.class_count_, unseen)
-    params = estimator.get_params()
-    n_batches = -(-int(estimator.class_count_.sum()) // int(params["batch_size"]))
-    training = Training(
-        epochs=estimator.n_iter_,
-        steps=estimator.n_iter_ * n_batches,
-        lr=float(params["lr"]),
+    return targets, check_known_labels(labels.classes.tolist(), estimator.class_count_, unseen)
+
+
+def _training_of_estimator(estimator: Any, state: TrainingState) -> Training:
+    n_fitted = int(estimator.class_count_.sum())
+    return Training(
+        epochs=state.epoch,
+        steps=state.epoch * -(-n_fitted // int(estimator.batch_size)),
+        lr=float(estimator.lr),
         losses=estimator.loss_curve_,
-        estimator=estimator,
+        n_fitted=n_fitted,
+        state=state,
     )
-    return targets, [] if found is None else [found], training
 
 
 def _built(
@@ -209,10 +215,10 @@ def _built(
 # ------------------------------------------------------------------ bare modules
 
 
-def subject_of_module(module: nn.Module, X: Any, y: Any, criterion: Any, optimizer: Any, loader: Any) -> Subject:
+def _subject_of_module(module: nn.Module, X: Any, y: Any, criterion: Any, optimizer: Any, loader: Any) -> Subject:
     """Return the subject of a module and the other parts of a training loop."""
     given_y = np.asarray(_on_host(y))
-    _refuse_targets(given_y)
+    _refuse(check_target_shape(given_y))
     sparse = scipy.sparse.issparse(X)
     given = X.toarray() if sparse else np.asarray(_on_host(X))
     if len(given) != len(given_y):
@@ -224,56 +230,50 @@ def subject_of_module(module: nn.Module, X: Any, y: Any, criterion: Any, optimiz
             f"A module takes numbers and class indices from 0. Got X of dtype {given.dtype} and y of dtype "
             f"{given_y.dtype}. Encode them, for y with numpy.unique(y, return_inverse=True)[1]."
         )
-    if given.dtype.kind == "f":
-        _refuse_rows(given, 0)
+    _refuse_rows(given, 0)
     facts = None if loader is None else read_loader(loader)
+    criterion = criterion if isinstance(criterion, nn.Module) else None
+    rows, targets = _module_rows(module, given), given_y.reshape(-1)
+    with untouched(module), torch.no_grad():
+        output = module.eval()(rows.chunk(0, min(PROBE_SAMPLES, len(rows))))
+    unsettled = check_label_range(targets, _n_columns(output))
     return Subject(
         module=module,
-        criterion=criterion if isinstance(criterion, nn.Module) else None,
+        criterion=criterion,
         optimizer=optimizer,
         X=given,
-        rows=_module_rows(module, given),
-        targets=given_y.reshape(-1),
-        labels=(),
+        rows=rows,
+        targets=targets if unsettled else targets.astype(np.int64),
         names=[str(name) for name in X.columns] if hasattr(X, "columns") else None,
-        spec=OutputSpec("logits", None, 2),
-        sure=False,
         batch_size=(facts.batch_size if facts else None) or min(64, len(given)),
         training=_training_of(optimizer, facts, len(given)),
         loader=facts,
-        findings=[],
+        **({"unsettled": unsettled} if unsettled else _settled(criterion, output, targets)),
     )
 
 
-def settle_output_spec(subject: Subject, output: Any) -> None:
-    """Determine the kind of a module's output from its shape, and check y against it.
+def _n_columns(output: Any) -> int:
+    shape = output.shape if isinstance(output, torch.Tensor) else ()
+    return 1 if len(shape) < 2 else int(shape[-1])
 
-    Raises
-    ------
-    Refused
-        If y holds labels without a column.
-    """
-    shape = tuple(output.shape) if isinstance(output, torch.Tensor) else ()
-    columns = 1 if len(shape) < 2 else shape[-1]
-    found = check_label_range(subject.targets, columns)
-    if found is not None:
-        raise Refused(found)
-    subject.targets = subject.targets.astype(np.int64)
-    n_classes = max(columns, int(subject.targets.max()) + 1, 2)
-    subject.labels = list(range(n_classes))
+
+def _settled(criterion: nn.Module | None, output: Any, targets: Ints) -> dict[str, Any]:
+    """Return the labels and the kind of a module's output, which follow from its shape and the criterion."""
+    columns = _n_columns(output)
+    n_classes = max(columns, int(targets.max()) + 1, 2)
+    labels = range(n_classes)
     try:
-        subject.spec, subject.sure = output_spec(subject.criterion, None, n_classes), subject.criterion is not None
+        return {"labels": labels, "spec": output_spec(criterion, None, n_classes), "sure": criterion is not None}
     except ValueError:  # a custom criterion
-        inside = columns == 1 and shape and bool(((output >= 0) & (output <= 1)).all())
-        subject.spec = OutputSpec("probabilities" if inside else "logits", None, n_classes)
+        is_tensor = isinstance(output, torch.Tensor) and output.ndim > 0
+        inside = columns == 1 and is_tensor and bool(((output >= 0) & (output <= 1)).all())
+        return {"labels": labels, "spec": OutputSpec("probabilities" if inside else "logits", None, n_classes)}
 
 
 def _module_rows(module: nn.Module, X: npt.NDArray[Any]) -> Rows:
-    tensors = [*module.parameters(), *module.buffers()]
-    device = tensors[0].device if tensors else torch.device("cpu")
     embeds = any(isinstance(layer, (nn.Embedding, nn.EmbeddingBag)) for layer in module.modules())
     dtype = torch.int64 if X.dtype.kind in "iu" and embeds else computing_dtype(module, None, torch.device("cpu"))
-    return DenseRows(torch.from_numpy(np.ascontiguousarray(X)), dtype, device)
+    return DenseRows(torch.from_numpy(np.ascontiguousarray(X)), dtype, device_of(module))
 
 
 def _training_of(optimizer: Any, loader: LoaderFacts | None, n_rows: int) -> Training:
@@ -298,23 +298,20 @@ def _on_host(values: Any) -> Any:
     return (values.float() if values.dtype == torch.bfloat16 else values).numpy()
 
 
-def _refuse_targets(y: npt.NDArray[Any]) -> None:
-    found = check_target_shape(y)
+def _refuse(found: Finding | None) -> None:
     if found is not None:
         raise Refused(found)
 
 
 def _refuse_rows(X: npt.NDArray[Any], label: Any) -> None:
-    bad = ~np.isfinite(X.reshape(len(X), -1)).all(axis=1) if X.dtype.kind == "f" and len(X) else np.zeros(0)
-    found = check_finite_rows(int(bad.sum()), 0, len(X), 0, label)
-    if found is not None:
-        raise Refused(found)
+    if X.dtype.kind == "f" and len(X):
+        bad = ~np.isfinite(X.reshape(len(X), -1)).all(axis=1)
+        _refuse(check_finite_rows(int(bad.sum()), 0, len(X), 0, label))
 
 
 def refuse_lazy(module: nn.Module) -> None:
     """Raise for a module with uninitialized parameters, which a forward pass would initialize."""
-    kinds = (nn.parameter.UninitializedParameter, nn.parameter.UninitializedBuffer)
-    if any(isinstance(tensor, kinds) for tensor in [*module.parameters(), *module.buffers()]):
+    if any(map(nn.parameter.is_lazy, [*module.parameters(), *module.buffers()])):
         raise ValueError(
             f"{type(module).__name__} has uninitialized lazy layers: there is nothing to examine. Call it on a batch "
             "first."

@@ -14,10 +14,9 @@ from sktorch_acc.checks.evaluation import (
 
 def test_training_mode_matters_if_predictions_differ():
     y = np.array([0, 1, 1])
-    assert check_training_mode(True, y, y, y) is None
-    assert check_training_mode(False, 1 - y, y, y) is None
+    assert check_training_mode(y, y, y) is None
     assert "is 0.0000 now, and another one each time; in evaluation mode it is 1.0000" in (
-        check_training_mode(True, 1 - y, y, y).message
+        check_training_mode(1 - y, y, y).message
     )
 
 

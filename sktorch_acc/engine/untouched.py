@@ -1,4 +1,4 @@
-"""Restore a module after it was examined: its tensors, modes, attributes and gradients."""
+"""Restore a module that was run: its tensors, modes, attributes and gradients."""
 
 from __future__ import annotations
 
@@ -36,6 +36,7 @@ class _Kept:
 
     def __init__(self, layer: nn.Module) -> None:
         self.attributes = dict(vars(layer))
+        self.training = layer.training  # a scripted layer does not have it among its attributes
         self.tables = {name: dict(getattr(layer, name)) for name in _TENSORS}
         self.tensors = [
             (t, t.detach().clone(), t.grad, None if t.grad is None else t.grad.detach().clone(), t.requires_grad)
@@ -52,6 +53,7 @@ class _Kept:
         for name in held.keys() - self.attributes.keys():
             del held[name]
         held.update(self.attributes)
+        layer.training = self.training
         for name, table in self.tables.items():
             now = getattr(layer, name)
             if {key: id(tensor) for key, tensor in now.items()} != {key: id(t) for key, t in table.items()}:
