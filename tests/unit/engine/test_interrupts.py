@@ -1,4 +1,4 @@
-"""Ctrl-C during a fit: noted, passed on, and held back while an epoch is recorded."""
+"""Ctrl-C during a fit: noted, and passed on at once only where a fit can be interrupted."""
 
 import signal
 import threading
@@ -20,9 +20,9 @@ def handler():
     signal.signal(signal.SIGINT, before)
 
 
-def test_a_signal_is_raised_and_noted():
+def test_a_signal_in_an_interruptible_body_is_raised_and_noted():
     interrupts = Interrupts()
-    with pytest.raises(KeyboardInterrupt), interrupts.watching():
+    with pytest.raises(KeyboardInterrupt), interrupts.watching(), interrupts.interruptible():
         assert not interrupts.pending
         press()
     assert interrupts.pending
@@ -35,7 +35,8 @@ def test_the_handler_is_put_back_whatever_happens(handler):
             with interrupts.watching():
                 assert signal.getsignal(signal.SIGINT) is not handler
                 if error is KeyboardInterrupt:
-                    press()
+                    with interrupts.interruptible():
+                        press()
                 elif error is not None:
                     raise error
         except (KeyboardInterrupt, OSError):
@@ -50,40 +51,50 @@ def test_an_interrupt_that_code_raises_is_not_one_of_the_user():
     assert not interrupts.pending
 
 
-def test_a_signal_waits_until_a_shielded_body_is_done():
+def test_a_signal_waits_until_the_next_interruptible_body():
     interrupts, done = Interrupts(), []
     with pytest.raises(KeyboardInterrupt), interrupts.watching():
-        with interrupts.shielded():
-            press()
-            done.append("body")
-        done.append("never")
-    assert done == ["body"]
+        press()
+        done.append("delayed")
+        with interrupts.interruptible():
+            done.append("never")
+    assert done == ["delayed"]
     assert interrupts.pending
 
 
-def test_after_a_shielded_body_signals_are_raised_at_once_again():
-    interrupts = Interrupts()
-    with interrupts.watching():
-        with interrupts.shielded():
-            pass
-        with pytest.raises(KeyboardInterrupt):
+def test_a_signal_that_waits_at_the_end_is_raised_then(handler):
+    done = []
+    with pytest.raises(KeyboardInterrupt), Interrupts().watching():
+        press()
+        done.append("body")
+    assert done == ["body"]
+    assert signal.getsignal(signal.SIGINT) is handler
+
+
+def test_after_an_interruptible_body_signals_wait_again():
+    interrupts, done = Interrupts(), []
+    with pytest.raises(KeyboardInterrupt), interrupts.watching():
+        with pytest.raises(KeyboardInterrupt), interrupts.interruptible():
             press()
+        press()
+        done.append("waits")
+    assert done == ["waits"]
 
 
-def test_an_error_in_a_shielded_body_is_not_hidden_by_a_signal():
-    interrupts = Interrupts()
-    with pytest.raises(OSError, match="disk full"), interrupts.watching(), interrupts.shielded():
+def test_a_signal_is_not_lost_to_an_error():
+    with pytest.raises(KeyboardInterrupt) as raised, Interrupts().watching():
         press()
         raise OSError("disk full")
+    assert isinstance(raised.value.__context__, OSError)
 
 
 def test_a_handler_that_raises_nothing_lets_the_fit_go_on():
     seen, interrupts = [], Interrupts()
     signal.signal(signal.SIGINT, lambda *arguments: seen.append(arguments))
     with interrupts.watching():
-        press()
-        with interrupts.shielded():
+        with interrupts.interruptible():
             press()
+        press()
     assert len(seen) == 2
     assert not interrupts.pending
 
@@ -112,7 +123,8 @@ def test_outside_of_the_main_thread_nothing_is_installed(handler):
 
 def test_a_fit_inside_a_fit_passes_the_signal_on():
     outer, inner = Interrupts(), Interrupts()
-    with pytest.raises(KeyboardInterrupt), outer.watching(), inner.watching():
-        press()
+    with pytest.raises(KeyboardInterrupt), outer.watching(), outer.interruptible():
+        with inner.watching(), inner.interruptible():
+            press()
     assert outer.pending
     assert inner.pending
