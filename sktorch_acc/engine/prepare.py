@@ -73,6 +73,11 @@ def prepare(
         )
     where = (state.model.device, state.model.dtype)
     weighing = fitted.with_weight()
+    if len(weighing) == 0:
+        raise ValueError(
+            "All samples to train on have the weight 0, from sample_weight and class_weight: those with a positive "
+            "weight were held out by validation_fraction. Pass more of them, or X_val and y_val."
+        )
     training, validation = weighing.on(*where), validation and validation.on(*where)
     sizes = batch_sizes(len(training), settings.batch_size)
     found = probe(state.model, training, sizes[0])
@@ -94,7 +99,11 @@ def prepare(
     operations = step_operations(state.model.module, found.row_operations, sizes[0])
     n_threads = resolve_threads(settings.n_threads, operations, state.model.device)
     state.model = replace(state.model, n_threads=n_threads)
-    _set_deciders(fit)
+    try:
+        _set_deciders(fit)
+    except BaseException:
+        state.end_fit()  # the schedule has changed the learning rate already
+        raise
     # An interrupt in the first epoch of a fit that continues brings back where it began.
     state.last = Snapshot(state.model.module) if state.rows else None
     return fit
@@ -110,7 +119,6 @@ def build_state(settings: FitSettings, data: FitData, device: torch.device, seed
 
 def _continue(state: TrainingState, settings: FitSettings) -> None:
     """Take over what may change between fits; name what may not."""
-    state.end_fit()  # of a fit that failed while it was prepared
     ignored = settings.ignored_changes(state.built_from)
     if ignored:
         warn(
