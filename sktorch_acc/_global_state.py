@@ -46,21 +46,29 @@ def seed_generators(seeds: tuple[int, int, int], device: torch.device) -> None:
     random.seed(seeds[2])
 
 
-@contextmanager
-def guarded_generators(device: torch.device) -> Iterator[None]:
+def guarded_generators(device: torch.device) -> AbstractContextManager[None]:
     """Restore the generators after the body, whatever it drew from them."""
-    accelerator = _accelerator(device)
-    torch_state = torch.default_generator.get_state()
-    device_state = None if accelerator is None else accelerator.get_rng_state(device)
-    numpy_state, python_state = np.random.get_state(legacy=False), random.getstate()  # noqa: NPY002
-    try:
-        yield
-    finally:
-        torch.default_generator.set_state(torch_state)
-        if accelerator is not None:
-            accelerator.set_rng_state(device_state, device)
-        np.random.set_state(numpy_state)  # noqa: NPY002
-        random.setstate(python_state)
+    return _GuardedGenerators(device)
+
+
+class _GuardedGenerators(AbstractContextManager[None]):
+    # A class, not a generator: Ctrl-C while a body is left may abandon a generator, whose `finally` then runs when it
+    # is collected, long after the fit.
+
+    def __init__(self, device: torch.device) -> None:
+        self._device, self._accelerator = device, _accelerator(device)
+
+    def __enter__(self) -> None:
+        self._torch = torch.default_generator.get_state()
+        self._own = None if self._accelerator is None else self._accelerator.get_rng_state(self._device)
+        self._numpy, self._python = np.random.get_state(legacy=False), random.getstate()  # noqa: NPY002
+
+    def __exit__(self, *_: object) -> None:
+        torch.default_generator.set_state(self._torch)
+        if self._accelerator is not None:
+            self._accelerator.set_rng_state(self._own, self._device)
+        np.random.set_state(self._numpy)  # noqa: NPY002
+        random.setstate(self._python)
 
 
 def full_precision(device: torch.device) -> AbstractContextManager[Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import replace
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
@@ -25,6 +26,7 @@ from sktorch_acc._pickling import pickled_versions, warn_of_other_versions
 from sktorch_acc.data import Examples, FeatureSchema, Labels, check_labels, check_weights, class_factors, row_weights
 from sktorch_acc.engine.device import resolve_device
 from sktorch_acc.engine.history import history_frame
+from sktorch_acc.engine.interrupts import Interrupts
 from sktorch_acc.engine.observer import Observer, tell
 from sktorch_acc.engine.prepare import FitData, prepare
 from sktorch_acc.engine.settings import FitSettings
@@ -494,8 +496,10 @@ class TorchClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         if skorch is not None:
             observers = [skorch, *observers]
         continued = state is not None
-        with isolated(device):
-            fit = prepare(settings, data, device, seed=seed, state=state, observers=observers)
+        interrupts = Interrupts()
+        with interrupts.watching(), isolated(device):
+            with nullcontext() if continued else interrupts.interruptible():
+                fit = prepare(settings, data, seed=seed, state=state, observers=observers, interrupts=interrupts)
             try:
                 train([fit])
             except BaseException as err:

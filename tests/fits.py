@@ -48,7 +48,6 @@ def prepared(module=nn.Linear, given=None, validation=None, *, observers=(), sta
         return prepare(
             settings(module, **parameters),
             fit_data(given, validation),
-            CPU,
             seed=seed,
             state=state,
             observers=observers,

@@ -201,9 +201,14 @@ def build_optimizer(settings: FitSettings, lr: float, model: Model) -> torch.opt
     if isinstance(make, type) and not issubclass(make, torch.optim.Optimizer):
         raise TypeError(f"optimizer={name} must make a torch optimizer: pass a class of torch.optim, or a factory.")
     groups = _parameter_groups(model, given.pop("param_groups", ()))
-    optimizer = _fused_if_possible(make, groups, {**given, "lr": lr})
+    arguments = {**given, "lr": lr}
+    if _may_fuse(make, given, groups, model.module):
+        arguments["fused"] = True
+    optimizer = make(groups, **arguments)
     if not isinstance(optimizer, torch.optim.Optimizer):
         raise TypeError(f"optimizer={name} must make a torch optimizer, but made a {type(optimizer).__name__}.")
+    if "fused" not in given:
+        _start_momentum(optimizer)
     return optimizer
 
 
@@ -231,10 +236,25 @@ def _parameter_groups(model: Model, patterns: Iterable[tuple[str, Mapping[str, A
     return [*groups, {"params": list(parameters)}] if parameters else groups
 
 
-def _fused_if_possible(make: Any, groups: list[dict[str, Any]], arguments: dict[str, Any]) -> Any:
+def _may_fuse(make: Any, given: Mapping[str, Any], groups: list[dict[str, Any]], module: nn.Module) -> bool:
     accepted, _ = accepted_names(make)
-    chosen = {"fused", "foreach", "differentiable", "capturable"} & set(arguments)
-    # The kernels take real numbers alone, and say so only at the first step.
-    if "fused" in accepted and not chosen and all(p.is_floating_point() for g in groups for p in g["params"]):
-        arguments = {**arguments, "fused": True}
-    return make(groups, **arguments)
+    if "fused" not in accepted or {"fused", "foreach", "differentiable", "capturable"} & set(given):
+        return False
+    # The kernels take real numbers and dense gradients alone, and say so only at the first step.
+    sparse = any(getattr(layer, "sparse", False) is True for layer in module.modules())
+    return not sparse and all(p.is_floating_point() for g in groups for p in g["params"])
+
+
+def _start_momentum(optimizer: torch.optim.Optimizer) -> None:
+    """Let momentum start at 0, which gives the same steps: the fused SGD fails if only some parameters have one yet.
+
+    That happens where a parameter is frozen at first, or gets no gradient in the first step.
+    """
+    if not isinstance(optimizer, torch.optim.SGD):
+        return
+    for group in optimizer.param_groups:
+        if group["dampening"]:  # a first step from 0 would be dampened
+            group["fused"] = False
+        elif group["momentum"] and group["fused"]:
+            for parameter in group["params"]:
+                optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)

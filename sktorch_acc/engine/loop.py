@@ -53,10 +53,10 @@ def _run_epoch(fit: Fit, epoch: int, order: torch.Generator) -> bool:
     *shared, order_seed = epoch_seeds(state.seed, epoch)
     seed_generators((shared[0], shared[1], shared[2]), state.model.device)
     order.manual_seed(order_seed)
-    row = _measure(fit, epoch, order)
-    with fit.interrupts.shielded():
-        _keep(fit, row)
-        tell(fit, "epoch_recorded", row)
+    with fit.interrupts.interruptible():
+        row = _measure(fit, epoch, order)
+    _keep(fit, row)
+    tell(fit, "epoch_recorded", row)
     stop = any(tell(fit, "epoch_end", row))
     refuse_other_module(fit, module)
     if state.schedule is not None:

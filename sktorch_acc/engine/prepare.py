@@ -12,8 +12,9 @@ import torch
 from sktorch_acc._global_state import epoch_seeds, seed_generators, split_seed
 from sktorch_acc.data import Examples, FeatureSchema, Labels, batch_sizes, stratified_holdout
 from sktorch_acc.engine.build import build_model, build_optimizer
-from sktorch_acc.engine.device import resolve_threads, step_operations
+from sktorch_acc.engine.device import resolve_device, resolve_threads, step_operations
 from sktorch_acc.engine.history import check_monitor
+from sktorch_acc.engine.interrupts import Interrupts
 from sktorch_acc.engine.observer import Observer
 from sktorch_acc.engine.probe import probe
 from sktorch_acc.engine.schedules import ScheduleFacts, build_schedule
@@ -49,28 +50,24 @@ class FitData:
 def prepare(
     settings: FitSettings,
     data: FitData,
-    device: torch.device,
     *,
     seed: int,
     state: TrainingState | None = None,
     observers: Sequence[Observer] = (),
+    interrupts: Interrupts | None = None,
 ) -> Fit:
-    """Build the model on `device` or continue `state`, split and move the samples, and probe the module on them.
+    """Build the model or continue `state`, split and move the samples, and probe the module on them.
 
     A new training follows from `seed`. Seeds the shared generators: to be called inside ``_global_state.isolated``.
     """
     if state is None:
-        state = build_state(settings, data, device, seed)
+        state = build_state(settings, data, seed)
     else:
         _continue(state, settings)
     state.continued = settings.warm_start
     fitted, validation, kept = _split(settings, data, state.seed)
-    if settings.early_stopping and validation is None:
-        raise ValueError(
-            "early_stopping=True needs a validation set: set validation_fraction (0.1, say) or pass X_val and y_val."
-        )
+    weighing = _with_weight(fitted)
     where = (state.model.device, state.model.dtype)
-    weighing = fitted.with_weight()
     training, validation = weighing.on(*where), validation and validation.on(*where)
     sizes = batch_sizes(len(training), settings.batch_size)
     found = probe(state.model, training, sizes[0])
@@ -87,6 +84,7 @@ def prepare(
         elements_per_sample=max(found.columns, training.rows.elements_per_row),
         eval_layers=found.eval_layers,
         observers=observers,
+        interrupts=interrupts or Interrupts(),
     )
     operations = step_operations(state.model.module, found.row_operations, sizes[0])
     n_threads = resolve_threads(settings.n_threads, operations, state.model.device)
@@ -97,8 +95,9 @@ def prepare(
     return fit
 
 
-def build_state(settings: FitSettings, data: FitData, device: torch.device, seed: int) -> TrainingState:
+def build_state(settings: FitSettings, data: FitData, seed: int) -> TrainingState:
     """Build model and optimizer from the constructor's parameters; every draw follows from the seed."""
+    device = resolve_device(settings.device)
     torch_seed, numpy_seed, python_seed, _ = epoch_seeds(seed, 0)
     seed_generators((torch_seed, numpy_seed, python_seed), device)
     model = build_model(settings, data.schema, data.labels, device, data.given.rows)
@@ -107,7 +106,6 @@ def build_state(settings: FitSettings, data: FitData, device: torch.device, seed
 
 def _continue(state: TrainingState, settings: FitSettings) -> None:
     """Take over what may change between fits; name what may not."""
-    state.end_fit()  # of a fit that failed while it was prepared
     ignored = settings.ignored_changes(state.built_from)
     if ignored:
         warn(
@@ -135,9 +133,25 @@ def _split(
             weights = torch.ones(len(validation), dtype=torch.float64) if own is None else own
         return given, validation.weighing(weights), None
     if settings.validation_fraction is None:
+        if settings.early_stopping:
+            raise ValueError(
+                "early_stopping=True needs a validation set: set validation_fraction (0.1, say) or pass X_val and "
+                "y_val."
+            )
         return given, None, None
     kept, out = stratified_holdout(given.targets.numpy(), settings.validation_fraction, split_seed(seed))
     return given.take(kept), given.take(out), kept
+
+
+def _with_weight(fitted: Examples) -> Examples:
+    """Return the samples that are trained on."""
+    weighing = fitted.with_weight()
+    if len(weighing) == 0:
+        raise ValueError(
+            "All samples to train on have the weight 0, from sample_weight and class_weight: those with a positive "
+            "weight were held out by validation_fraction. Pass more of them, or X_val and y_val."
+        )
+    return weighing
 
 
 def _weighing_in(examples: Examples, dtype: torch.dtype) -> Examples:
@@ -157,4 +171,8 @@ def _set_deciders(fit: Fit) -> None:
         state.stopping = EarlyStopping(maximise, settings.n_iter_no_change, settings.tol)
     if state.stopping is not None or (state.schedule is not None and state.schedule.wants_metric):
         monitored = fit.validation is not None or fit.monitor != settings.monitor
-        check_monitor(settings.monitor, settings.train_accuracy, monitored, fit.model.labels.classes)
+        try:
+            check_monitor(settings.monitor, settings.train_accuracy, monitored, fit.model.labels.classes)
+        except ValueError:
+            state.end_fit()  # the schedule has changed the learning rate already
+            raise

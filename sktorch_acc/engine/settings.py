@@ -16,7 +16,7 @@ _USED_BY_BUILD = ("module", "criterion", "output", "optimizer", "callbacks", "de
 
 @dataclass(frozen=True, eq=False)
 class FitSettings:
-    """The parameters of the estimator at one call of `fit`, under their names.
+    """The parameters of the estimator at one call of `fit` that the engine reads, under their names.
 
     Parameters
     ----------
@@ -37,15 +37,11 @@ class FitSettings:
     tol: float
     monitor: str
     lr_scheduler: Any
-    class_weight: Any
     train_accuracy: str | None
     callbacks: Any
     device: Any
     n_threads: int | str
-    random_state: Any
     warm_start: bool
-    verbose: int
-    diagnose: str
     nested: Mapping[str, Any]
 
     def part(self, prefix: str) -> dict[str, Any]:
@@ -64,8 +60,8 @@ class FitSettings:
 
     @classmethod
     def of(cls, params: Mapping[str, Any], nested: Mapping[str, Any]) -> FitSettings:
-        """Return the settings for the constructor's parameters; those that no fit reads are left out."""
-        plain = {field.name: params[field.name] for field in fields(cls)[:-1]}
+        """Return the settings for the constructor's parameters; those that the engine does not read are left out."""
+        plain = {field.name: params[field.name] for field in fields(cls) if field.name != "nested"}
         return cls(**{**plain, "batch_size": int(plain["batch_size"])}, nested=dict(nested))
 
 

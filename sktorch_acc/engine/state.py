@@ -203,9 +203,9 @@ class Fit:
     first_epoch: int
     n_steps: int
     elements_per_sample: int
-    eval_layers: Sequence[nn.Module] = ()
-    observers: Sequence[Observer] = ()
-    interrupts: Interrupts = field(default_factory=Interrupts)
+    eval_layers: Sequence[nn.Module]
+    observers: Sequence[Observer]
+    interrupts: Interrupts
 
     @property
     def model(self) -> Model:

@@ -29,14 +29,17 @@ def train(fits: Sequence[Fit]) -> None:
         state = fit.state
         state.running = True
         try:
-            with thread_limit(state.model.n_threads), fit.interrupts.watching():
+            with thread_limit(state.model.n_threads):
                 module, optimizer = state.model.module, state.optimizer
                 tell(fit, "fit_begin")
                 if state.optimizer is optimizer:
                     refuse_other_module(fit, module)
                 run_epochs(fit)
-                restored = [epoch for epochs in tell(fit, "fit_end") for epoch in epochs]
-            _name_held_epoch(fit, restored)
+                restored: list[int] = []
+                try:
+                    restored = [epoch for epochs in tell(fit, "fit_end") for epoch in epochs]
+                finally:
+                    _name_held_epoch(fit, restored)
             tell(fit, "result")
         finally:
             if state.model.module.training:  # an observer left another mode

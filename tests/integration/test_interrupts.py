@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,9 @@ from torch import nn
 
 import sktorch_acc
 from sktorch_acc import TorchClassifier
+from sktorch_acc.engine import train as train_module
+from sktorch_acc.engine.schedules import Schedule
+from sktorch_acc.engine.snapshot import Snapshot
 
 X, INDICES = make_classification(60, 6, n_informative=4, n_classes=3, random_state=0)
 X = X.astype("float32")
@@ -101,6 +105,33 @@ def test_a_signal_while_an_epoch_is_recorded_waits_until_it_is(monkeypatch):
         clf.fit(X, Y)
     assert clf.n_iter_ == 2
     assert clf.history_.loc[2, "train_acc"] == clf.score(X, Y)
+
+
+@pytest.mark.parametrize("early_stopping", [False, True])
+@pytest.mark.parametrize(
+    ("owner", "name"),
+    [(Snapshot, "restore"), (Schedule, "undo"), (train_module, "_name_held_epoch"), (TorchClassifier, "_publish")],
+)
+def test_a_signal_while_a_fit_ends_waits_until_it_has(owner, name, early_stopping, monkeypatch):
+    clf = classifier(module__at=0, max_epochs=3, warm_start=True, early_stopping=early_stopping)
+    validation = {"X_val": X[:20], "y_val": Y[:20]} if early_stopping else {}
+    clf.fit(X, Y, **validation)
+    original = getattr(owner, name)
+
+    def send_and_call(*args, **kwargs):
+        signal.raise_signal(signal.SIGINT)
+        return original(*args, **kwargs)
+
+    monkeypatch.setattr(owner, name, send_and_call)
+    clf.set_params(lr_scheduler="cosine")
+    handler = signal.getsignal(signal.SIGINT)
+    stopped = pytest.raises(KeyboardInterrupt) if early_stopping or name != "restore" else nullcontext()
+    with stopped:  # without early stopping nothing is restored
+        clf.fit(X, Y, **validation)
+    assert signal.getsignal(signal.SIGINT) is handler
+    assert clf.n_iter_ == len(clf.history_) == 6
+    assert clf.history_.loc[clf.best_epoch_, "train_acc"] == clf.score(X, Y)
+    assert clf.net_.optimizer_.param_groups[0]["lr"] == 0.1  # the schedule is undone
 
 
 @pytest.mark.parametrize("hook", ["on_train_begin", "on_train_end"])

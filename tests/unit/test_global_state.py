@@ -39,6 +39,17 @@ def test_generators_are_put_back_also_after_an_error(context):
         assert draws() == expected
 
 
+def test_a_guard_that_an_interrupt_abandons_changes_nothing_later():
+    with isolated(CPU):
+        guard = guarded_generators(CPU)
+        guard.__enter__()
+        seed_generators((1, 2, 3), CPU)
+        expected = draws()
+        seed_generators((1, 2, 3), CPU)
+        del guard  # collected
+        assert draws() == expected
+
+
 def test_isolated_puts_back_dtype_threads_and_gradient_mode():
     before = torch.get_default_dtype(), torch.get_num_threads(), torch.is_grad_enabled()
     with torch.no_grad():

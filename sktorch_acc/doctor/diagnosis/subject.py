@@ -17,7 +17,7 @@ from sktorch_acc.checks.counting import LoaderFacts
 from sktorch_acc.checks.data import check_finite_rows, check_known_labels, check_label_range, check_target_shape
 from sktorch_acc.data import DenseRows, Examples, FeatureSchema, Labels, Rows, check_labels
 from sktorch_acc.doctor.diagnosis.loaders import read_loader
-from sktorch_acc.engine.device import computing_dtype, resolve_device
+from sktorch_acc.engine.device import computing_dtype
 from sktorch_acc.engine.prepare import FitData, build_state
 from sktorch_acc.engine.settings import FitSettings
 from sktorch_acc.engine.state import TrainingState
@@ -209,7 +209,7 @@ def _built(
     """Return the state with which `fit` would begin, and the targets."""
     labels, targets = Labels.learn(y)
     data = FitData(schema, labels, Examples.of(schema.rows(checked), targets, len(labels.classes)))
-    return build_state(settings, data, resolve_device(settings.device), 0), targets
+    return build_state(settings, data, 0), targets
 
 
 # ------------------------------------------------------------------ bare modules

@@ -1,5 +1,6 @@
 """Module, criterion and optimizer from parameters, sized by the data."""
 
+import copy
 import functools
 
 import numpy as np
@@ -199,6 +200,9 @@ class Named(nn.Module):
         super().__init__()
         self.first, self.second, self.head = nn.Linear(2, 2), nn.Linear(2, 2), nn.Linear(2, 2)
 
+    def forward(self, X):
+        return self.head(self.first(X)) + self.second(X)
+
 
 class Trained(nn.CrossEntropyLoss):
     """A criterion with a parameter of its own."""
@@ -274,6 +278,41 @@ def test_fused_kernels_are_used_where_there_are_some_unless_something_else_was_a
     assert not chosen.param_groups[0]["fused"]
     assert not build_optimizer(settings(), 0.1, model_of(nn.Linear(2, 2, dtype=torch.complex64))).defaults["fused"]
     assert "fused" not in build_optimizer(settings(optimizer=torch.optim.Rprop), 0.1, model_of()).defaults
+
+
+@pytest.mark.parametrize("optimizer", [torch.optim.SGD, torch.optim.Adagrad])
+def test_sparse_gradients_are_taken_by_optimizers_that_take_them(optimizer):
+    module = nn.Embedding(5, 2, sparse=True)
+    built = build_optimizer(settings(optimizer=optimizer), 0.1, model_of(module))
+    before = module.weight.detach().clone()
+    module(torch.tensor([1])).sum().backward()
+    with torch.sparse.check_sparse_tensor_invariants():
+        built.step()
+    assert [i for i in range(5) if not torch.equal(module.weight[i], before[i])] == [1]
+
+
+def steps_of_sgd(optimizer, module, X):
+    """Three steps; from the second on, the second layer has gradients too."""
+    for step in range(3):
+        module.second.requires_grad_(step > 0)
+        optimizer.zero_grad()
+        module(X).square().sum().backward()
+        optimizer.step()
+
+
+@pytest.mark.parametrize(
+    "given", [{"momentum": 0.9}, {"momentum": 0.9, "nesterov": True}, {"momentum": 0.9, "dampening": 0.5}], ids=str
+)
+def test_sgd_with_momentum_moves_a_parameter_whose_first_gradient_comes_later(given):
+    torch.manual_seed(0)
+    module, X = Named().double(), torch.randn(5, 2, dtype=torch.float64)
+    plain = copy.deepcopy(module)
+    nested = {f"optimizer__{name}": value for name, value in given.items()}
+    optimizer = build_optimizer(settings(optimizer=torch.optim.SGD, **nested), 0.01, model_of(module))
+    steps_of_sgd(optimizer, module, X)
+    steps_of_sgd(torch.optim.SGD(plain.parameters(), lr=0.01, **given), plain, X)
+    for mine, expected in zip(module.parameters(), plain.parameters(), strict=True):
+        torch.testing.assert_close(mine, expected)
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,8 @@
-"""Ctrl-C during a fit: noted, passed on, and held back while an epoch is recorded."""
+"""Ctrl-C during a fit: noted, and passed on at once only where a fit can be interrupted."""
 
 import signal
 import threading
+from contextlib import nullcontext
 
 import pytest
 
@@ -20,11 +21,20 @@ def handler():
     signal.signal(signal.SIGINT, before)
 
 
-def test_a_signal_is_raised_and_noted():
-    interrupts = Interrupts()
-    assert not interrupts.pending
-    with pytest.raises(KeyboardInterrupt), interrupts.watching():
-        press()
+def fit(interrupts, *parts):
+    """Run parts of a fit; those that are tuples can be interrupted."""
+    with interrupts.watching():
+        for part in parts:
+            with interrupts.interruptible() if isinstance(part, tuple) else nullcontext():
+                for step in part:
+                    step()
+
+
+def test_a_signal_in_an_interruptible_part_is_raised_at_once_and_noted():
+    interrupts, done = Interrupts(), []
+    with pytest.raises(KeyboardInterrupt):
+        fit(interrupts, (press, lambda: done.append("never")))
+    assert not done
     assert interrupts.pending
 
 
@@ -35,7 +45,8 @@ def test_the_handler_is_put_back_whatever_happens(handler):
             with interrupts.watching():
                 assert signal.getsignal(signal.SIGINT) is not handler
                 if error is KeyboardInterrupt:
-                    press()
+                    with interrupts.interruptible():
+                        press()
                 elif error is not None:
                     raise error
         except (KeyboardInterrupt, OSError):
@@ -50,48 +61,42 @@ def test_an_interrupt_that_code_raises_is_not_one_of_the_user():
     assert not interrupts.pending
 
 
-def test_a_signal_waits_until_a_shielded_body_is_done():
+def test_a_signal_waits_until_the_next_interruptible_part():
     interrupts, done = Interrupts(), []
-
-    def shielded_and_more():
-        with interrupts.shielded():
-            press()
-            done.append("body")
-        done.append("never")
-
-    with pytest.raises(KeyboardInterrupt), interrupts.watching():
-        shielded_and_more()
-    assert done == ["body"]
+    with pytest.raises(KeyboardInterrupt):
+        fit(interrupts, [press, lambda: done.append("delayed")], (lambda: done.append("never"),))
+    assert done == ["delayed"]
     assert interrupts.pending
 
 
-def test_after_a_shielded_body_signals_are_raised_at_once_again():
-    interrupts = Interrupts()
-    with interrupts.watching():
-        with interrupts.shielded():
-            pass
-        with pytest.raises(KeyboardInterrupt):
-            press()
+def test_a_signal_that_waits_at_the_end_is_raised_then(handler):
+    done = []
+    with pytest.raises(KeyboardInterrupt):
+        fit(Interrupts(), [press, lambda: done.append("delayed")])
+    assert done == ["delayed"]
+    assert signal.getsignal(signal.SIGINT) is handler
 
 
-def test_an_error_in_a_shielded_body_is_not_hidden_by_a_signal():
-    interrupts = Interrupts()
+def test_after_an_interruptible_part_signals_wait_again():
+    done = []
+    with pytest.raises(KeyboardInterrupt):
+        fit(Interrupts(), (), [press, lambda: done.append("delayed")])
+    assert done == ["delayed"]
 
-    def fails():
-        press()
+
+def test_a_signal_is_not_lost_to_an_error():
+    def fail():
         raise OSError("disk full")
 
-    with pytest.raises(OSError, match="disk full"), interrupts.watching(), interrupts.shielded():
-        fails()
+    with pytest.raises(KeyboardInterrupt) as raised:
+        fit(Interrupts(), [press, fail])
+    assert isinstance(raised.value.__context__, OSError)
 
 
 def test_a_handler_that_raises_nothing_lets_the_fit_go_on():
     seen, interrupts = [], Interrupts()
     signal.signal(signal.SIGINT, lambda *arguments: seen.append(arguments))
-    with interrupts.watching():
-        press()
-        with interrupts.shielded():
-            press()
+    fit(interrupts, (press,), [press])
     assert len(seen) == 2
     assert not interrupts.pending
 
@@ -120,7 +125,7 @@ def test_outside_of_the_main_thread_nothing_is_installed(handler):
 
 def test_a_fit_inside_a_fit_passes_the_signal_on():
     outer, inner = Interrupts(), Interrupts()
-    with pytest.raises(KeyboardInterrupt), outer.watching(), inner.watching():
-        press()
+    with pytest.raises(KeyboardInterrupt):
+        fit(outer, (lambda: fit(inner, (press,)),))
     assert outer.pending
     assert inner.pending

@@ -128,6 +128,13 @@ def test_the_hold_out_keeps_its_weights():
     assert fit.validation.weights.tolist() == WEIGHTS[held].tolist()
 
 
+def test_a_hold_out_that_takes_all_samples_with_a_weight_is_refused():
+    weights = np.ones(20)
+    weights[prepared(validation_fraction=0.25).kept] = 0
+    with pytest.raises(ValueError, match="All samples to train on have the weight 0"):
+        prepared(given=examples(weights=weights), validation_fraction=0.25)
+
+
 def test_samples_passed_for_validation_without_weights_weigh_one_each():
     fit = prepared(given=examples(weights=WEIGHTS), validation=examples(table(6)))
     assert fit.validation.weights.tolist() == [1.0] * 6
@@ -210,8 +217,6 @@ def test_what_a_failed_preparation_left_is_let_go():
     wrong = {"lr_scheduler": "onecycle", "early_stopping": True, "validation_fraction": 0.25, "monitor": "valid_acc[z]"}
     with pytest.raises(ValueError, match="is not a column of history_"):
         prepared(state=state, lr=0.1, **wrong, **WARM)
-    assert state.optimizer.param_groups[0]["lr"] != 0.1
-    prepared(state=state, lr=0.1, **WARM)
     assert state.schedule is None
     assert state.stopping is None
     assert state.optimizer.param_groups[0]["lr"] == 0.1

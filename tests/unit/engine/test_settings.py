@@ -1,13 +1,16 @@
 """The parameters as one value: nested ones by prefix, and which changes a fit that continues ignores."""
 
 import dataclasses
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from sktorch_acc.engine.settings import FitSettings
+import sktorch_acc
+from sktorch_acc.engine.settings import _USED_BY_BUILD, FitSettings
 from tests.fits import settings
 
 
@@ -20,6 +23,12 @@ def test_nested_parameters_are_found_under_their_prefix():
 
 def test_a_prefix_is_a_whole_word():
     assert settings(lr_scheduler__gamma=0.5).part("lr") == {}
+
+
+def test_every_field_is_read_by_the_engine():
+    sources = [path.read_text() for path in Path(sktorch_acc.__file__).parent.glob("[eo]*/*.py")]  # engine, observers
+    read = {name for source in sources for name in re.findall(r"\bsettings\.(\w+)", source)}
+    assert {field.name for field in dataclasses.fields(FitSettings)} <= read | set(_USED_BY_BUILD)
 
 
 def test_settings_do_not_follow_the_estimator():
