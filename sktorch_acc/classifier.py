@@ -510,8 +510,7 @@ class TorchClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
                     self._publish(fit, skorch)
                 raise
             self._publish(fit, skorch)
-            with interrupts.interruptible():
-                tell(fit, "published")
+            tell(fit, "published")
         return self
 
     def _skorch_observer(self, settings: FitSettings) -> Any:

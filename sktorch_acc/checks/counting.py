@@ -8,19 +8,6 @@ from typing import Literal
 
 from sktorch_acc.findings import Finding
 
-__all__ = [
-    "LoaderFacts",
-    "check_batch_mean",
-    "check_cumulative_accuracy",
-    "check_drawn_samples",
-    "check_dropped_samples",
-    "check_last_batch",
-    "check_metric_reset",
-    "check_order",
-    "check_resampled",
-    "check_thresholds",
-]
-
 
 @dataclass(frozen=True)
 class LoaderFacts:

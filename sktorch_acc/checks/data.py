@@ -15,19 +15,6 @@ from sktorch_acc._rates import rates
 from sktorch_acc._text import listed
 from sktorch_acc.findings import Finding
 
-__all__ = [
-    "check_aligned",
-    "check_finite_rows",
-    "check_grouped",
-    "check_known_labels",
-    "check_label_range",
-    "check_majority",
-    "check_scales",
-    "check_target_shape",
-    "column_scales",
-    "normalises_input",
-]
-
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 

@@ -14,8 +14,6 @@ import scipy.sparse
 from sktorch_acc._rates import rates
 from sktorch_acc.findings import Finding
 
-__all__ = ["RepeatedRows", "check_ceiling", "check_leak", "repeated_rows"]
-
 Ints = npt.NDArray[np.int64]
 Keys = npt.NDArray[np.uint64]
 

@@ -12,18 +12,6 @@ from sktorch_acc._rates import rates
 from sktorch_acc._text import listed
 from sktorch_acc.findings import Finding
 
-__all__ = [
-    "check_fitted_batches",
-    "check_held_out",
-    "check_kept_graphs",
-    "check_left_in_evaluation",
-    "check_moving_accuracy",
-    "check_norm_statistics",
-    "check_restored_epoch",
-    "check_running_accuracy",
-    "check_training_mode",
-]
-
 Ints = npt.NDArray[np.int64]
 
 _NORM_GAP = 0.1

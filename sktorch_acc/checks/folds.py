@@ -14,18 +14,6 @@ from sktorch_acc._rates import rates
 from sktorch_acc._text import listed, more
 from sktorch_acc.findings import Finding
 
-__all__ = [
-    "FailedFolds",
-    "FoldCounts",
-    "check_failed_folds",
-    "check_mean_over_folds",
-    "check_missing_classes",
-    "check_nan_scores",
-    "check_score_names",
-    "check_stratified",
-    "failed_fold",
-]
-
 Ints = npt.NDArray[np.int64]
 Stage = Literal["fit", "predict", "score"]
 

@@ -15,20 +15,6 @@ from sktorch_acc._rates import rates
 from sktorch_acc._text import listed
 from sktorch_acc.findings import Finding
 
-__all__ = [
-    "check_constant_output",
-    "check_exploding_loss",
-    "check_flat",
-    "check_gradient_flow",
-    "check_memorised",
-    "check_optimizer",
-    "check_registered",
-    "check_stale_gradients",
-    "check_steps_taken",
-    "check_still_loss",
-    "long_enough",
-]
-
 _FEWEST_EPOCHS, _FEWEST_STEPS = 5, 50
 _DEAD = 0.9  # share of the units of a layer
 

@@ -16,16 +16,6 @@ from torch import nn
 from sktorch_acc.findings import Finding
 from sktorch_acc.outputs import OutputSpec
 
-__all__ = [
-    "OutputFacts",
-    "check_gradients",
-    "check_is_tensor",
-    "check_loss",
-    "check_parameters",
-    "check_rows",
-    "output_findings",
-]
-
 _TOLERANCE = 1e-3  # of sums of float32 probabilities over up to thousands of classes
 
 

@@ -57,12 +57,12 @@ class Interrupts:
     @contextmanager
     def interruptible(self) -> Iterator[None]:
         """Pass a SIGINT on at once during the body, and one that was delayed before it."""
-        self._delayed = False
+        before, self._delayed = self._delayed, False
         try:
             self._pass_on_waiting()
             yield
         finally:
-            self._delayed = True
+            self._delayed = before or self.pending
 
     def _handle(self, signum: int, frame: FrameType | None) -> None:
         if self._delayed:

@@ -49,16 +49,15 @@ def _run_epoch(fit: Fit, epoch: int, order: torch.Generator) -> bool:
     """Run one epoch; return whether the fit ends here."""
     state = fit.state
     module = state.model.module
+    tell(fit, "epoch_begin", epoch)
+    *shared, order_seed = epoch_seeds(state.seed, epoch)
+    seed_generators((shared[0], shared[1], shared[2]), state.model.device)
+    order.manual_seed(order_seed)
     with fit.interrupts.interruptible():
-        tell(fit, "epoch_begin", epoch)
-        *shared, order_seed = epoch_seeds(state.seed, epoch)
-        seed_generators((shared[0], shared[1], shared[2]), state.model.device)
-        order.manual_seed(order_seed)
         row = _measure(fit, epoch, order)
     _keep(fit, row)
     tell(fit, "epoch_recorded", row)
-    with fit.interrupts.interruptible():
-        stop = any(tell(fit, "epoch_end", row))
+    stop = any(tell(fit, "epoch_end", row))
     refuse_other_module(fit, module)
     if state.schedule is not None:
         state.schedule.end_epoch(_monitored(fit, row) if state.schedule.wants_metric else math.nan)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from contextlib import nullcontext
+from contextlib import ExitStack
 from typing import Any, ClassVar
 
 import torch
@@ -74,7 +74,8 @@ _OF_BATCHES = ("batch_begin", "gradients", "batch_end")
 def tell(fit: Any, hook: str, *args: Any) -> list[Any]:
     """Call a hook of every observer that overrides it; return what they return.
 
-    Gradients are enabled, and the random generators are restored afterwards: what an observer draws changes nothing.
+    Gradients are enabled. During foreign code Ctrl-C takes effect, and the random generators are restored after it:
+    what an observer draws changes nothing.
     """
     hearers, foreign = [], False
     for observer in batch_observers(fit) if hook in _OF_BATCHES else fit.observers:
@@ -85,7 +86,12 @@ def tell(fit: Any, hook: str, *args: Any) -> list[Any]:
         return []
     if hook in _REVERSED:
         hearers.reverse()
-    with guarded_generators(fit.state.model.device) if foreign else nullcontext(), torch.enable_grad():
+    with ExitStack() as stack:
+        stack.enter_context(torch.enable_grad())
+        if foreign:
+            stack.enter_context(guarded_generators(fit.state.model.device))
+            if hook != "epoch_recorded":
+                stack.enter_context(fit.interrupts.interruptible())
         return [getattr(observer, hook)(fit, *args) for observer in hearers]
 
 

@@ -66,17 +66,8 @@ def prepare(
         _continue(state, settings)
     state.continued = settings.warm_start
     fitted, validation, kept = _split(settings, data, state.seed)
-    if settings.early_stopping and validation is None:
-        raise ValueError(
-            "early_stopping=True needs a validation set: set validation_fraction (0.1, say) or pass X_val and y_val."
-        )
+    weighing = _with_weight(fitted)
     where = (state.model.device, state.model.dtype)
-    weighing = fitted.with_weight()
-    if len(weighing) == 0:
-        raise ValueError(
-            "All samples to train on have the weight 0, from sample_weight and class_weight: those with a positive "
-            "weight were held out by validation_fraction. Pass more of them, or X_val and y_val."
-        )
     training, validation = weighing.on(*where), validation and validation.on(*where)
     sizes = batch_sizes(len(training), settings.batch_size)
     found = probe(state.model, training, sizes[0])
@@ -98,11 +89,7 @@ def prepare(
     operations = step_operations(state.model.module, found.row_operations, sizes[0])
     n_threads = resolve_threads(settings.n_threads, operations, state.model.device)
     state.model = replace(state.model, n_threads=n_threads)
-    try:
-        _set_deciders(fit)
-    except BaseException:
-        state.end_fit()  # the schedule has changed the learning rate already
-        raise
+    _set_deciders(fit)
     # An interrupt in the first epoch of a fit that continues brings back where it began.
     state.last = Snapshot(state.model.module) if state.rows else None
     return fit
@@ -153,9 +140,25 @@ def _split(
             weights = torch.ones(len(validation), dtype=torch.float64) if own is None else own
         return given, validation.weighing(weights), None
     if settings.validation_fraction is None:
+        if settings.early_stopping:
+            raise ValueError(
+                "early_stopping=True needs a validation set: set validation_fraction (0.1, say) or pass X_val and "
+                "y_val."
+            )
         return given, None, None
     kept, out = stratified_holdout(given.targets.numpy(), settings.validation_fraction, split_seed(seed))
     return given.take(kept), given.take(out), kept
+
+
+def _with_weight(fitted: Examples) -> Examples:
+    """Return the samples that are trained on."""
+    weighing = fitted.with_weight()
+    if len(weighing) == 0:
+        raise ValueError(
+            "All samples to train on have the weight 0, from sample_weight and class_weight: those with a positive "
+            "weight were held out by validation_fraction. Pass more of them, or X_val and y_val."
+        )
+    return weighing
 
 
 def _weighing_in(examples: Examples, dtype: torch.dtype) -> Examples:
@@ -175,4 +178,8 @@ def _set_deciders(fit: Fit) -> None:
         state.stopping = EarlyStopping(maximise, settings.n_iter_no_change, settings.tol)
     if state.stopping is not None or (state.schedule is not None and state.schedule.wants_metric):
         monitored = fit.validation is not None or fit.monitor != settings.monitor
-        check_monitor(settings.monitor, settings.train_accuracy, monitored, fit.model.labels.classes)
+        try:
+            check_monitor(settings.monitor, settings.train_accuracy, monitored, fit.model.labels.classes)
+        except ValueError:
+            state.end_fit()  # the schedule has changed the learning rate already
+            raise

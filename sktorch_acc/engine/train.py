@@ -31,15 +31,13 @@ def train(fits: Sequence[Fit]) -> None:
         try:
             with thread_limit(state.model.n_threads):
                 module, optimizer = state.model.module, state.optimizer
-                with fit.interrupts.interruptible():
-                    tell(fit, "fit_begin")
+                tell(fit, "fit_begin")
                 if state.optimizer is optimizer:
                     refuse_other_module(fit, module)
                 run_epochs(fit)
                 restored: list[int] = []
                 try:
-                    with fit.interrupts.interruptible():
-                        restored = [epoch for epochs in tell(fit, "fit_end") for epoch in epochs]
+                    restored = [epoch for epochs in tell(fit, "fit_end") for epoch in epochs]
                 finally:
                     _name_held_epoch(fit, restored)
             tell(fit, "result")

@@ -59,7 +59,7 @@ def epochs_from_json(entry: dict[str, Any], tensors: Tensors, n_classes: int) ->
         raise ModelFileError(
             f"manifest.json: epochs must have consecutive numbers from 1 or more, but has {str(numbers[:5])[:60]}."
         )
-    for name, column in {**entry["values"], **entry["sizes"]}.items():
+    for name, column in (*entry["values"].items(), *entry["sizes"].items()):
         if type(column) is not list or len(column) != n_epochs:
             raise ModelFileError(f"manifest.json: epochs must hold {n_epochs} values for {name[:40]!r}.")
     counts = {measure: _checked_counts(measure, tensors, (n_epochs, 2, n_classes)) for measure in measures}
@@ -77,12 +77,12 @@ def _row(entry: dict[str, Any], i: int, counts: dict[str, Any]) -> EpochRow:
     values = {name: number(column[i]) for name, column in entry["values"].items() if column[i] is not None}
     if not {"train_loss", "lr", "seconds"} <= values.keys():
         raise ModelFileError("manifest.json: each of the epochs must have train_loss, lr and seconds.")
-    return EpochRow(
-        entry["numbers"][i],
-        values,
-        {measure: (pair[i][0], pair[i][1]) for measure, pair in counts.items() if (pair[i] != _ABSENT).any()},
-        {phase: _size(column[i]) for phase, column in entry["sizes"].items() if column[i] is not None},
-    )
+    sizes = {phase: _size(column[i]) for phase, column in entry["sizes"].items() if column[i] is not None}
+    without = [phase for phase in sizes if f"{phase}_loss" not in values]
+    if without:
+        raise ModelFileError(f"manifest.json: epochs have sizes but no loss of {without[0][:40]!r}.")
+    measured = {measure: (pair[i][0], pair[i][1]) for measure, pair in counts.items() if (pair[i] != _ABSENT).any()}
+    return EpochRow(entry["numbers"][i], values, measured, sizes)
 
 
 def _size(value: Any) -> tuple[int, int]:

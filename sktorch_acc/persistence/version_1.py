@@ -8,7 +8,9 @@ from sktorch_acc.exceptions import ModelFileError
 
 __all__ = ["upgraded"]
 
+_CALLBACKS = ("TrainAccuracy", "PerClassAccuracy")
 _RENAMED = {"door": "schema", "meaning": "output"}
+_MOVED = {f"sktorch_acc.engine.recording:{name}": f"sktorch_acc.callbacks:{name}" for name in _CALLBACKS}
 
 
 def upgraded(entries: dict[str, Any]) -> dict[str, Any]:
@@ -25,12 +27,24 @@ def upgraded(entries: dict[str, Any]) -> dict[str, Any]:
     with_callbacks = bool(entries["parameters"].get("callbacks"))
     return {
         **entries,
+        "parameters": _with_current_names(entries["parameters"]),
         "training": training,
         "epochs": _epochs(history, record),
         "callback_record": record if with_callbacks else None,
         "optimizer": _unscheduled(entries["optimizer"]),
         "extensions": {},
     }
+
+
+def _with_current_names(value: Any) -> Any:
+    """Return stored parameters with the current names of classes that have moved to another module."""
+    if type(value) is list:
+        return [_with_current_names(item) for item in value]
+    if type(value) is not dict:
+        return value
+    if type(value.get("$name")) is str:
+        return {**value, "$name": _MOVED.get(value["$name"], value["$name"])}
+    return {key: _with_current_names(part) for key, part in value.items()}
 
 
 def _epochs(history: dict[str, Any], record: list[Any]) -> dict[str, Any]:

@@ -13,9 +13,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from numpy.testing import assert_array_equal, assert_array_max_ulp
+from pandas.testing import assert_frame_equal
 from torch import nn
 
-from sktorch_acc import load_model, save_model
+from sktorch_acc import inspect_model, load_model, save_model
+from sktorch_acc.callbacks import PerClassAccuracy, TrainAccuracy
 from tests.saved import TwoLayers, small, table, three_classes
 
 DATA = Path(__file__).parent.parent / "data"
@@ -121,3 +123,67 @@ def test_files_of_format_1_can_be_loaded():
     assert clf.get_params()["module__activation"] is nn.ReLU
     assert len(clf.net_.optimizer_.state_dict()["state"]) == 4
     assert clf.partial_fit(X, clf.classes_[np.arange(len(X)) % 3]).n_iter_ == 4
+
+
+EARLIER_X = np.array([[0.0, 1.0], [1.0, 0.0], [2.0, 1.0], [3.0, 0.0], [0.5, 1.0], [1.5, 0.5]], dtype="float32")
+EARLIER_Y = np.array(["luchs", "luchs", "otter", "otter", "luchs", "otter"])
+
+
+def earlier_logits(X):
+    """The outputs of both files below, whose weights are multiples of powers of two."""
+    return X @ np.array([[-0.5, 0.5], [0.25, -0.25]], dtype="float32") + np.array([0.75, -0.25], dtype="float32")
+
+
+def saved_again(clf, path, **options):
+    """Save a model that was loaded from an earlier format, and load that file."""
+    save_model(clf, path, with_optimizer=bool(clf._state.optimizer))
+    assert inspect_model(path)["format_version"] == 2
+    return load_model(path, nn.Linear, **options)
+
+
+def assert_same(again, clf):
+    assert_frame_equal(again.history_, clf.history_, check_exact=True)
+    assert_array_equal(again.predict_proba(EARLIER_X), clf.predict_proba(EARLIER_X))
+    assert list(again.net_.history) == list(clf.net_.history)
+    assert again.get_params() == clf.get_params()
+
+
+def test_a_file_of_format_1_with_callbacks_loads_trains_on_and_is_saved_as_format_2(tmp_path):
+    """Do not regenerate the file."""
+    callbacks = [TrainAccuracy, PerClassAccuracy]
+    path = DATA / "model-format-1-callbacks.sktorch"
+    assert inspect_model(path)["format_version"] == 1
+    clf = load_model(path, nn.Linear, allow=callbacks)
+    difference = earlier_logits(EARLIER_X)[:, 1] - earlier_logits(EARLIER_X)[:, 0]
+    assert_array_equal(clf.decision_function(EARLIER_X), difference)
+    assert [type(callback) for _, callback in clf.callbacks_] == callbacks
+    assert clf.history_.index.tolist() == [1, 2]
+    assert clf.net_.history[:, "train_acc"] == clf.history_["train_acc"].tolist()
+    assert clf.net_.history[:, "train_acc[otter]"] == clf.history_["train_acc[otter]"].tolist()
+    assert clf.net_.history[:, "valid_loss_best"] == [True, True]
+    assert_same(saved_again(clf, tmp_path / "again", allow=callbacks), clf)
+    before = clf.history_.copy()
+    clf.partial_fit(EARLIER_X, EARLIER_Y)
+    assert_frame_equal(clf.history_.iloc[:2][before.columns], before, check_exact=True)
+    assert clf.history_.loc[3, "train_acc"] == clf.score(EARLIER_X, EARLIER_Y) == clf.net_.history[-1, "train_acc"]
+    assert len(clf.net_.history) == 3
+    assert_same(saved_again(clf, tmp_path / "more", allow=callbacks), clf)
+
+
+def test_a_file_of_format_1_in_the_middle_of_a_schedule_goes_on_as_a_new_fit_would(tmp_path):
+    """Do not regenerate the file: 4 of the 8 epochs of a cosine, 3 steps each."""
+    clf = load_model(DATA / "model-format-1-schedule.sktorch", nn.Linear)
+    assert_array_equal(clf.decision_function(EARLIER_X), earlier_logits(EARLIER_X) @ np.array([-1, 1], dtype="float32"))
+    assert clf.history_.loc[4, "lr"] < clf.lr == 0.125
+    optimizer = clf._state.optimizer
+    assert [group["lr"] for group in optimizer.param_groups] == [0.125]
+    assert {int(state["step"]) for state in optimizer.state.values()} == {12}
+    again = saved_again(clf, tmp_path / "again")
+    assert_same(again, clf)
+    for model in (clf, again):
+        model.fit(EARLIER_X, EARLIER_Y)
+        lr = model.history_["lr"].to_numpy()
+        assert_array_equal(lr[4:], lr[:4])
+        assert {int(state["step"]) for state in model._state.optimizer.state.values()} == {24}
+    assert_array_equal(again.predict_proba(EARLIER_X), clf.predict_proba(EARLIER_X))
+    assert_same(saved_again(clf, tmp_path / "more"), clf)

@@ -9,6 +9,7 @@ import torch
 
 from sktorch_acc.engine import observer as room
 from sktorch_acc.engine import steps as room_of_steps
+from sktorch_acc.engine.interrupts import Interrupts
 from sktorch_acc.engine.observer import BatchObserver, Observer, batch_observers, tell
 from sktorch_acc.engine.train import train
 from tests.fits import CPU, Heard, examples, prepared
@@ -17,7 +18,7 @@ from tests.fits import CPU, Heard, examples, prepared
 def fit_with(*observers):
     """As much of a fit as `tell` looks at."""
     model = SimpleNamespace(device=CPU)
-    return SimpleNamespace(observers=list(observers), state=SimpleNamespace(model=model))
+    return SimpleNamespace(observers=list(observers), state=SimpleNamespace(model=model), interrupts=Interrupts())
 
 
 def two():

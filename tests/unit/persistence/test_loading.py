@@ -193,6 +193,8 @@ class MLPs(nn.Module):
         (["epochs", "sizes", "train"], [[40, 1], [40]], "pairs of counts"),
         (["epochs", "sizes", "train"], [[40, 1], [40, True]], "pairs of counts"),
         (["epochs", "sizes", "train"], [[40, 1]], "must hold 2 values for 'train'"),
+        (["epochs", "sizes"], {"valid": [[40, 1], [40, 1]]}, "sizes but no loss of 'valid'"),
+        (["epochs", "values", "train"], [1.0], "must hold 2 values for 'train'"),
         (["epochs", "measures"], ["valid_acc"], r"no int64 counts of shape \(2, 2, 3\) for the measure 'valid_acc'"),
         (["callback_record"], [{"batches": []}], "callback_record"),
         (["extensions"], {"encoder": {}}, "needs .'encoder'., which this version does not know"),
