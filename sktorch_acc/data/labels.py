@@ -55,7 +55,12 @@ class Labels:
 
 
 def _plain(labels: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Return bools as integers: ``True`` equals 1, as in ``sklearn.metrics.accuracy_score``."""
+    """Return bools as integers: ``True`` equals 1, as in ``sklearn.metrics.accuracy_score``.
+
+    float16, which pandas does not index, becomes float32.
+    """
+    if labels.dtype == np.float16:
+        return labels.astype(np.float32)
     return labels.astype(np.int64) if labels.dtype.kind == "b" else labels
 
 

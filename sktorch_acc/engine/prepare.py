@@ -112,13 +112,20 @@ def _continue(state: TrainingState, settings: FitSettings) -> None:
             "Training continues with the module, criterion, optimizer and callbacks that were built at first: the "
             f"changes of {', '.join(ignored)} have no effect. To train with them, fit a clone of the estimator."
         )
-    if state.optimizer is None or not state.continued:  # a fit that did not announce to be continued
+    # A fit that did not announce to be continued, or parts of the module that were replaced since.
+    if state.optimizer is None or not state.continued or _moves_others(state):
         state.optimizer = build_optimizer(state.built_from, settings.lr, state.model)
     elif settings.lr != state.lr:
         for group in state.optimizer.param_groups:
             if group["lr"] == state.lr:  # groups with a rate of their own keep it
                 group["lr"] = settings.lr
     state.lr = settings.lr
+
+
+def _moves_others(state: TrainingState) -> bool:
+    """Whether the optimizer moves parameters that module and criterion do not have any more."""
+    own = {id(p) for part in (state.model.module, state.model.criterion) for p in part.parameters()}
+    return any(id(p) not in own for group in state.optimizer.param_groups for p in group["params"])
 
 
 def _split(

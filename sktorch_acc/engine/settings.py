@@ -62,7 +62,8 @@ class FitSettings:
     def of(cls, params: Mapping[str, Any], nested: Mapping[str, Any]) -> FitSettings:
         """Return the settings for the constructor's parameters; those that the engine does not read are left out."""
         plain = {field.name: params[field.name] for field in fields(cls) if field.name != "nested"}
-        return cls(**{**plain, "batch_size": int(plain["batch_size"])}, nested=dict(nested))
+        whole = {name: int(plain[name]) for name in ("batch_size", "max_epochs")}  # of numpy, from a grid
+        return cls(**{**plain, **whole}, nested=dict(nested))
 
 
 def _same(a: Any, b: Any) -> bool:

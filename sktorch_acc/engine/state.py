@@ -128,6 +128,8 @@ class TrainingState:
     def __setstate__(self, state: dict[str, Any]) -> None:
         device = torch.device(state["device"])
         self.__dict__.update({name: value for name, value in state.items() if name != "device"})
+        if isinstance(self.optimizer, torch.optim.LBFGS):  # torch does not pickle these two
+            self.optimizer._params, self.optimizer._numel_cache = self.optimizer.param_groups[0]["params"], None
         if device.type != "cpu":
             self._return_to(device)
 

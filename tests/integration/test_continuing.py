@@ -88,6 +88,14 @@ def test_continuing_after_a_pickle_is_continuing(flowers):
     assert_same(copy.deepcopy(half).fit(*flowers), half.fit(*flowers))
 
 
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda clf: pickle.loads(pickle.dumps(clf))], ids=["copy", "pickle"])
+def test_lbfgs_continues_after_a_pickle_too(copied, flowers):
+    clf = classifier(optimizer=torch.optim.LBFGS, lr=0.1, max_epochs=2, warm_start=True).fit(*flowers)
+    other = copied(clf)
+    probabilities = clf.fit(*flowers).predict_proba(flowers[0])
+    assert_array_equal(other.fit(*flowers).predict_proba(flowers[0]), probabilities)
+
+
 def test_continuing_does_not_depend_on_what_happened_in_between(flowers):
     X, y = flowers
     long = classifier(max_epochs=4, warm_start=True).fit(X, y)

@@ -51,6 +51,13 @@ def test_labels_of_any_byte_order_and_nullable_ones_are_encoded(y):
     assert labels.encode(check_labels(y, None)).tolist() == indices.tolist() == [0, 1, 2] * 8
 
 
+def test_half_precision_labels_are_encoded():
+    y = np.array([2.0, 0.5, 2.0], dtype=np.float16)
+    labels, indices = Labels.learn(y)
+    assert indices.tolist() == labels.encode(y).tolist() == [1, 0, 1]
+    assert labels.decode(indices).dtype == np.float16
+
+
 def test_bools_and_the_integers_they_equal_are_one_label():
     labels, _ = Labels.learn(np.array([False, True]))
     assert labels.encode(np.array([1, 0, 2])).tolist() == [1, 0, -1]

@@ -9,6 +9,7 @@ from sktorch_acc import AccuracyWarning
 from sktorch_acc.engine.train import train
 from tests.fits import classes, examples, prepared, table
 from tests.modules import DropNorm
+from tests.saved import TwoLayers
 
 WARM = {"warm_start": True, "max_epochs": 1}
 
@@ -179,6 +180,18 @@ def test_an_optimizer_whose_state_was_not_to_be_kept_is_built_anew():
     state.optimizer = None
     prepared(state=state, **WARM)
     assert steps_of(state.optimizer) == set()
+
+
+@pytest.mark.parametrize("replaced", ["module", "layer"])
+def test_parts_of_the_module_that_were_replaced_get_a_new_optimizer(replaced):
+    state = trained(TwoLayers, **WARM)
+    if replaced == "layer":
+        state.model.module.layers[2] = nn.Linear(8, 2)
+    else:
+        state.use(module=TwoLayers(3, 2))
+    prepared(TwoLayers, state=state, **WARM)
+    moved = {id(p) for group in state.optimizer.param_groups for p in group["params"]}
+    assert moved == {id(p) for p in state.model.module.parameters()}
 
 
 def test_a_new_optimizer_is_built_as_the_first_one_with_the_learning_rate_of_now():

@@ -47,8 +47,10 @@ def test_parameters_that_no_fit_reads_are_left_out():
     assert FitSettings.of({**PLAIN, "shown_name": "x"}, {}).lr == PLAIN["lr"]
 
 
-def test_the_batch_size_is_an_int():
-    assert type(settings(batch_size=np.int64(7)).batch_size) is int
+@pytest.mark.parametrize("name", ["batch_size", "max_epochs"])
+def test_integers_of_numpy_are_converted(name):
+    """Some schedulers of torch take no others."""
+    assert type(getattr(settings(**{name: np.int64(7)}), name)) is int
 
 
 @pytest.mark.parametrize(
