@@ -67,6 +67,8 @@ def repeated_rows(X: Any, y: Ints) -> RepeatedRows:
     groups = _groups(X) if X.shape[1] else np.zeros(n_samples, dtype=np.int64)
     sizes = np.bincount(groups)
     shared = np.flatnonzero(sizes[groups] > 1)
+    if not len(shared):
+        return RepeatedRows(n_samples, mixed_groups=0, mixed_samples=0, best=n_samples, copies=0)
     cells, counts = np.unique(groups[shared] * n_labels + y[shared], return_counts=True)
     best = np.minimum(sizes, 1)
     np.maximum.at(best, cells // n_labels, counts)

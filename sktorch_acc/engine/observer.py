@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from typing import Any, ClassVar
 
 import torch
@@ -86,13 +86,17 @@ def tell(fit: Any, hook: str, *args: Any) -> list[Any]:
         return []
     if hook in _REVERSED:
         hearers.reverse()
-    with ExitStack() as stack:
-        stack.enter_context(torch.enable_grad())
-        if foreign:
-            stack.enter_context(guarded_generators(fit.state.model.device))
-            if hook != "epoch_recorded":
-                stack.enter_context(fit.interrupts.interruptible())
+    with torch.enable_grad(), _guard(fit, hook) if foreign else nullcontext():
         return [getattr(observer, hook)(fit, *args) for observer in hearers]
+
+
+def _guard(fit: Any, hook: str) -> ExitStack:
+    """Return the context of foreign code."""
+    guard = ExitStack()
+    guard.enter_context(guarded_generators(fit.state.model.device))
+    if hook != "epoch_recorded":
+        guard.enter_context(fit.interrupts.interruptible())
+    return guard
 
 
 def batch_observers(fit: Any) -> list[Any]:
