@@ -37,10 +37,10 @@ def each_output(
     """
     if not keep_mode:
         module.eval()
-    step = chunk_rows(rows.elements_per_row)
+    n_rows, step = len(rows), chunk_rows(rows.elements_per_row)
     with torch.no_grad():
         start = 0
-        for size in batch_sizes(len(rows), step):  # with the rule for a tail of one row too
+        for size in batch_sizes(n_rows, step):  # with the rule for a tail of one row too
             stop = start + size
             output = module(rows.chunk(start, stop))
             if not isinstance(output, torch.Tensor) or output.ndim == 0 or output.shape[0] != stop - start:

@@ -81,7 +81,7 @@ def prepare(
         kept=kept,
         first_epoch=state.epoch + 1,
         n_steps=len(sizes),
-        elements_per_sample=max(found.columns, training.rows.elements_per_row),
+        elements_per_sample=found.elements_per_sample,
         eval_layers=found.eval_layers,
         observers=observers,
         interrupts=interrupts or Interrupts(),

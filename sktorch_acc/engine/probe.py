@@ -29,6 +29,8 @@ from sktorch_acc.findings import Finding
 
 __all__ = ["Probe", "probe"]
 
+FEW_ROWS = 64  # in evaluation mode: what can be wrong there is wrong for a few rows, and the epoch checks every row
+
 
 @dataclass(frozen=True)
 class Probe:
@@ -38,8 +40,8 @@ class Probe:
     ----------
     loss : Loss
         The loss, for outputs like those that came.
-    columns : int
-        Values of output per sample.
+    elements_per_sample : int
+        Values of features or of output per sample, whichever are more.
     row_operations : float
         Multiply-adds of a forward pass, per sample.
     eval_layers : tuple of nn.Module
@@ -47,7 +49,7 @@ class Probe:
     """
 
     loss: Loss
-    columns: int
+    elements_per_sample: int
     row_operations: float
     eval_layers: tuple[nn.Module, ...] = ()
 
@@ -66,20 +68,31 @@ def probe(model: Model, training: Examples, n_rows: int) -> Probe:
     module, may_share = _double(model.module)
     subject = replace(model, module=module)
     with untouched(model.module) if may_share else nullcontext():
-        module.eval()
-        with torch.no_grad(), _counted(module, n_rows) as operations:
-            output = _forward(module, batch.clone())
-        _refuse(_facts(subject, output, n_rows, "evaluation"))
-        loss = Loss.for_output(model.criterion, model.spec, output, training.weights is not None)
+        loss, row_operations = _evaluate(subject, batch[:FEW_ROWS], training.weights is not None)
         _refuse_lost_row(subject, batch)
-        module.train()
-        output, without_norms = _training_forward(module, batch)
-        _refuse(_facts(subject, output, n_rows, "training"))
-        _raise(check_gradients(module, output))
-        value = _loss(loss, output, _targets(loss, training, n_rows))
-        _raise(check_loss(value, type(model.criterion).__name__, model.spec.kind))
+        elements, without_norms = _train(subject, batch, loss, training)
     eval_layers = tuple(norm_layers(model.module)) if without_norms else ()
-    return Probe(loss, max(1, output.numel() // n_rows), operations[0], eval_layers)
+    return Probe(loss, elements, row_operations, eval_layers)
+
+
+def _evaluate(subject: Model, batch: torch.Tensor, weighted: bool) -> tuple[Loss, float]:
+    """Check the outputs in evaluation mode; return the loss for them, and the multiply-adds per row."""
+    subject.module.eval()
+    with torch.no_grad(), _counted(subject.module, len(batch)) as operations:
+        output = _forward(subject.module, batch.clone())
+    _refuse(_facts(subject, output, len(batch), "evaluation"))
+    return Loss.for_output(subject.criterion, subject.spec, output, weighted), operations[0]
+
+
+def _train(subject: Model, batch: torch.Tensor, loss: Loss, training: Examples) -> tuple[int, bool]:
+    """Check outputs and loss in training mode; return the values per row, and whether batch norm cannot train."""
+    subject.module.train()
+    output, without_norms = _training_forward(subject.module, batch)
+    _refuse(_facts(subject, output, len(batch), "training"))
+    _raise(check_gradients(subject.module, output))
+    value = _loss(loss, output, _targets(loss, training, len(batch)))
+    _raise(check_loss(value, type(subject.criterion).__name__, subject.spec.kind))
+    return max(output.numel(), batch.numel()) // len(batch), without_norms
 
 
 def _double(module: nn.Module) -> tuple[nn.Module, bool]:

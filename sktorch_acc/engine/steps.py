@@ -50,8 +50,8 @@ def train_epoch(fit: Fit, order: torch.Generator, running: AccuracyCounter | Non
     model = fit.state.model
     total = torch.zeros((), dtype=torch.float64, device=model.device)
     weight = torch.zeros_like(total)
-    _train_mode(fit)
     fit.loss.train(True)
+    _train_mode(fit)
     for block in _blocks(fit, order):
         losses, outputs = zip(*take_steps(fit, block.batches), strict=True)
         total += torch.stack(losses).to(torch.float64) @ block.batch_weights
@@ -94,7 +94,7 @@ def _steps_for(fit: Fit) -> _Steps:
         return _closure_steps
     if batch_observers(fit):
         return _observed_steps
-    return functools.partial(_lean_steps, step_of(optimizer), _parameters(optimizer))
+    return functools.partial(_lean_steps, step_of(optimizer))
 
 
 def _parameters(optimizer: torch.optim.Optimizer) -> list[nn.Parameter]:
@@ -120,22 +120,31 @@ def _closure_required(step: Callable[..., Any]) -> bool:
     return closure is not None and closure.default is inspect.Parameter.empty
 
 
-def _lean_steps(
-    step: Callable[[], object], parameters: list[nn.Parameter], fit: Fit, batches: list[Any]
-) -> list[_Outcome]:
+def _lean_steps(step: Callable[[], object], fit: Fit, batches: list[Any]) -> list[_Outcome]:
     module, loss_of, schedule = fit.state.model.module, fit.loss.plain, _scheduler(fit)
     outcomes: list[_Outcome] = []
+    parameters = _parameters(fit.state.optimizer)
     for x, target in batches:
         for parameter in parameters:
             parameter.grad = None
         output = module(x)
         loss = loss_of(output, target)
         loss.backward()
+        outcomes.append(_outcome(loss, output))
         step()
         if schedule is not None:
             schedule.step()
-        outcomes.append((loss.detach(), output.detach()))
     return outcomes
+
+
+def _outcome(loss: torch.Tensor, output: torch.Tensor) -> _Outcome:
+    """Return loss and output without their graph, in memory that no step writes to.
+
+    What was written in place (a buffer that the module returns each time) or is a view (of weights) is copied.
+    """
+    shared = output._version or output._is_view() or output.is_leaf or loss._version
+    values = loss.detach(), output.detach()
+    return (values[0].clone(), values[1].clone()) if shared else values
 
 
 def _observed_steps(fit: Fit, batches: list[Any]) -> list[_Outcome]:
@@ -152,11 +161,11 @@ def _observed_steps(fit: Fit, batches: list[Any]) -> list[_Outcome]:
         output = fit.model.module(x)
         loss = loss_of(output, target)
         loss.backward()
+        outcomes.append(_outcome(loss, output))
         tell(fit, "gradients", batch)
         fit.state.optimizer.step()
         if schedule is not None:
             schedule.step()
-        outcomes.append((loss.detach(), output.detach()))
         tell(fit, "batch_end", batch, outcomes[-1], True)
     return outcomes
 
@@ -177,7 +186,7 @@ def _closure_steps(fit: Fit, batches: list[Any]) -> list[_Outcome]:
             loss = loss_of(output, target)
             loss.backward()
             tell(fit, "gradients", batch)
-            seen.append((loss.detach(), output.detach()))
+            seen.append(_outcome(loss, output))
             return loss
 
         fit.state.optimizer.step(closure)

@@ -210,7 +210,8 @@ class SkorchNet(NeuralNetClassifier):
     def forward_iter(self, X: Any, training: bool = False, device: Any = "cpu") -> Iterator[torch.Tensor]:
         """Yield the outputs in the same chunks as the estimator's `predict`."""
         outputs: list[torch.Tensor] = []
-        each_output(self.module_, self.rows(X), lambda start, stop, output: outputs.append(output.to(device)))
+        rows = self.rows(X)  # copy: the module may write to the same memory for the next chunk
+        each_output(self.module_, rows, lambda start, stop, output: outputs.append(output.to(device, copy=True)))
         yield from outputs
 
     def predict_proba(self, X: Any) -> npt.NDArray[Any]:

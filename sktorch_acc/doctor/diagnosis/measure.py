@@ -59,7 +59,7 @@ def first_output(subject: Subject, n_samples: int) -> Any:
 def _all_outputs(module: nn.Module, rows: Rows) -> torch.Tensor:
     """Return the outputs for all samples in the current mode, in the chunks of `predict`."""
     parts: list[torch.Tensor] = []
-    each_output(module, rows, lambda start, stop, output: parts.append(output.detach()), keep_mode=True)
+    each_output(module, rows, lambda start, stop, output: parts.append(output.clone()), keep_mode=True)
     return torch.cat(parts)
 
 
@@ -126,7 +126,7 @@ def classes_with_batch_statistics(subject: Subject, rows: Rows, targets: Ints) -
     order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(0))
     whole = order[: len(rows) // size * size]
     with torch.no_grad():
-        parts = [subject.module(rows.gather(part.to(rows.index_device))).detach() for part in whole.split(size)]
+        parts = [subject.module(rows.gather(part.to(rows.index_device))).clone() for part in whole.split(size)]
     return _classes(subject, torch.cat(parts)), targets[whole.numpy()]
 
 

@@ -173,6 +173,59 @@ def test_running_counts_do_not_depend_on_how_wide_the_output_is(monkeypatch):
     assert counts[0] == counts[1]
 
 
+class SameMemory(nn.Linear):
+    """Returns its outputs in one buffer, which every batch of that size overwrites."""
+
+    def forward(self, X):
+        output = super().forward(X)
+        return self.__dict__.setdefault(f"buffer of {len(X)}", output.detach().clone()).detach_().copy_(output)
+
+
+class PartOfMemory(SameMemory):
+    """Returns a part of that buffer."""
+
+    def forward(self, X):
+        return super().forward(X)[:]
+
+
+class OwnMemory(nn.Linear):
+    """Returns the same values as `SameMemory`."""
+
+
+class OnlyIntercept(nn.Module):
+    """Returns a view of its weights, which every step changes."""
+
+    def __init__(self, n_features, n_classes):
+        super().__init__()
+        self.intercept = nn.Parameter(torch.tensor([0.0, 1e-9], dtype=torch.float64))
+
+    def forward(self, X):
+        return self.intercept.expand(len(X), -1)
+
+
+@pytest.mark.parametrize("module", [SameMemory, PartOfMemory])
+@pytest.mark.parametrize(
+    "settings", [{}, {"optimizer": torch.optim.LBFGS}, {"observers": [BatchObserver()]}], ids=["lean", "closure", "told"]
+)
+def test_a_module_that_returns_the_same_memory_for_every_batch_is_counted_and_weighed_rightly(module, settings):
+    counts, losses = [], []
+    for kind in (module, OwnMemory):
+        running = AccuracyCounter(2)
+        fit = prepared(kind, examples(table(40, 2, "float64"), classes(40)), batch_size=10, **settings)
+        losses.append(train_epoch(fit, torch.Generator().manual_seed(0), running))
+        counts.append(running.correct.tolist())
+    assert counts[0] == counts[1]
+    assert losses[0] == losses[1]
+
+
+def test_an_output_that_is_part_of_the_weights_is_counted_as_it_was_before_the_step():
+    fit = prepared(OnlyIntercept, examples(table(4, 1, "float64"), [0, 0, 0, 0]), batch_size=2, lr=0.1)
+    running = AccuracyCounter(2)
+    epoch(fit, running=running)
+    # The first batch is predicted as class 1; the step makes it class 0 for the second.
+    assert running.correct.tolist() == [2, 0]
+
+
 def test_a_schedule_of_steps_steps_with_every_batch():
     fit = prepared(Keeps, numbered(10), batch_size=4, lr_scheduler="onecycle", max_epochs=2)
     assert fit.state.schedule.scheduler.last_epoch == 0
