@@ -18,17 +18,6 @@ import numpy as np
 import torch
 from sklearn.utils import check_random_state
 
-__all__ = [
-    "epoch_seeds",
-    "fit_seed",
-    "full_precision",
-    "guarded_generators",
-    "isolated",
-    "seed_generators",
-    "split_seed",
-    "thread_limit",
-]
-
 
 def _accelerator(device: torch.device) -> Any:
     """Return the torch module that owns the generators of `device`; None for a CPU."""

@@ -8,8 +8,6 @@ import inspect
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-__all__ = ["PREFIXES", "accepted_names", "check_names", "is_nested", "nearest", "split_nested"]
-
 PREFIXES = ("module", "criterion", "optimizer", "lr_scheduler", "callbacks")
 
 

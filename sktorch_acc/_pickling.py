@@ -9,8 +9,6 @@ from collections.abc import Mapping
 import sklearn
 from sklearn.exceptions import InconsistentVersionWarning
 
-__all__ = ["own_version", "pickled_versions", "warn_of_other_versions"]
-
 
 def own_version() -> str:
     """Return the version of this library.

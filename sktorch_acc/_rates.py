@@ -7,8 +7,6 @@ from statistics import NormalDist
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["rates", "wilson_interval"]
-
 
 def rates(correct: npt.ArrayLike, support: npt.ArrayLike) -> npt.NDArray[np.float64]:
     """Divide counts by counts, elementwise; NaN where `support` is 0.

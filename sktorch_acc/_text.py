@@ -8,8 +8,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["class_name", "listed", "more", "shorten"]
-
 
 def listed(values: Sequence[Any] | npt.NDArray[Any], limit: int = 5) -> str:
     """Format at most `limit` values, and the number of those left out."""

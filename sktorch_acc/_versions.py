@@ -6,8 +6,6 @@ import platform
 import sys
 from importlib.metadata import PackageNotFoundError, version
 
-__all__ = ["show_versions"]
-
 _PACKAGES = ("sktorch-acc", "torch", "scikit-learn", "skorch", "numpy", "pandas", "scipy", "matplotlib", "rich")
 
 

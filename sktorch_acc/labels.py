@@ -18,17 +18,6 @@ from sklearn.utils.multiclass import check_classification_targets
 from sktorch_acc._text import listed
 from sktorch_acc.exceptions import InputError
 
-__all__ = [
-    "as_labels",
-    "check_labels",
-    "check_weights",
-    "read_weights",
-    "refuse_mixed_kinds",
-    "sorted_union",
-    "unique_labels",
-    "wanted_labels",
-]
-
 # ------------------------------------------------------------------ labels
 
 

@@ -11,8 +11,6 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-__all__ = ["OutputSpec", "OutputKind", "output_spec", "only_binary"]
-
 OutputKind = Literal["logits", "log_probabilities", "probabilities"]
 
 _KINDS: tuple[tuple[type[nn.Module], OutputKind, bool], ...] = (

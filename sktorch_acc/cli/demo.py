@@ -17,8 +17,6 @@ from sktorch_acc.datasets import load_occupations, make_job_types
 from sktorch_acc.model_selection import PerClassCrossValidation, cross_val_per_class_accuracy
 from sktorch_acc.plots import AccuracyCurveDisplay, PerClassAccuracyDisplay
 
-__all__ = ["OccupationNet", "run_demo"]
-
 _FOLDS = StratifiedKFold(5, shuffle=True, random_state=0)
 
 

@@ -6,8 +6,6 @@ from collections.abc import Iterator, Sequence
 
 import torch
 
-__all__ = ["aligned_split", "batch_sizes", "row_blocks"]
-
 # Elements that are gathered in one call (8 MiB of float64): enough that the overhead of the call is negligible, and
 # few enough that there is no shuffled copy of all data.
 BLOCK_ELEMENTS = 2**20

@@ -11,8 +11,6 @@ import torch
 
 from sktorch_acc.data.rows import Rows, as_tensor
 
-__all__ = ["Examples"]
-
 
 @dataclass(frozen=True)
 class Examples:

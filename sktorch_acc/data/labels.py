@@ -12,8 +12,6 @@ from sklearn.utils import compute_class_weight
 
 from sktorch_acc._text import listed
 
-__all__ = ["Labels", "class_factors", "row_weights"]
-
 
 @dataclass(frozen=True)
 class Labels:

@@ -11,8 +11,6 @@ import numpy.typing as npt
 import scipy.sparse
 import torch
 
-__all__ = ["DenseRows", "Rows", "SparseRows", "as_rows", "as_tensor"]
-
 
 class Rows(ABC):
     """Rows of X, and the dtype and device of the tensors that a module gets.

@@ -17,8 +17,6 @@ from sklearn.utils.validation import validate_data
 from sktorch_acc._text import listed
 from sktorch_acc.data.rows import Rows, as_rows
 
-__all__ = ["FeatureSchema"]
-
 _SHOWN = 5  # columns named before "and 12 more"
 _INTEGERS = (torch.int8, torch.int16, torch.int32, torch.int64, torch.uint8)
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["stratified_holdout"]
-
 
 def stratified_holdout(
     indices: npt.NDArray[np.int64], fraction: float, seed: int

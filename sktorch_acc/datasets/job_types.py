@@ -11,8 +11,6 @@ import pandas as pd
 from scipy.special import softmax
 from sklearn.utils import check_random_state
 
-__all__ = ["make_job_types"]
-
 _SEXES = ("F", "M")
 _CITIES = ("anaheim", "boulder", "concord")
 _JOBS = ("mgmt", "supp", "tech")

@@ -9,8 +9,6 @@ import numpy as np
 import pandas as pd
 from sklearn.utils import Bunch
 
-__all__ = ["load_occupations"]
-
 _TARGET = "occupation"
 
 

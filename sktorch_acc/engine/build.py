@@ -23,15 +23,6 @@ from sktorch_acc.exceptions import ModuleOutputError
 from sktorch_acc.modules import MLP
 from sktorch_acc.outputs import OutputSpec, output_spec
 
-__all__ = [
-    "build_criterion",
-    "build_model",
-    "build_module",
-    "build_optimizer",
-    "initialize_lazy_layers",
-    "refuse_untrainable",
-]
-
 _FEATURES = ("n_features", "in_features", "input_dim", "input_size", "n_inputs")
 _CLASSES = ("n_classes", "num_classes")
 _OUTPUTS = ("out_features", "output_dim", "output_size", "n_outputs")

@@ -10,8 +10,6 @@ from typing import Any
 import torch
 from torch import nn
 
-__all__ = ["copied", "is_plain"]
-
 _ATOMS = frozenset((bool, int, float, str, type(None)))
 _OF_TORCH = frozenset(vars(nn.Module()))
 

@@ -7,8 +7,6 @@ from typing import Any
 import torch
 from torch import nn
 
-__all__ = ["computing_dtype", "move", "resolve_device", "resolve_threads", "step_operations"]
-
 # Below this many operations per step, a second intra-op thread makes training slower (docs/speed.md).
 PARALLEL_OPERATIONS = 10_000_000
 

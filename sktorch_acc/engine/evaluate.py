@@ -14,8 +14,6 @@ from torch import nn
 from sktorch_acc.data import Rows, batch_sizes
 from sktorch_acc.exceptions import ModuleOutputError
 
-__all__ = ["chunk_rows", "each_output", "nan_rows"]
-
 CHUNK_ELEMENTS = 2**22
 # With 256 hidden units three activations of 4,096 rows are more memory than glibc keeps: it is returned to the
 # system, and every chunk causes page faults. With 2,048 rows it is not; small modules are hardly slower.

@@ -13,8 +13,6 @@ import pandas as pd
 
 from sktorch_acc._rates import rates
 
-__all__ = ["EpochRow", "check_monitor", "history_frame", "monitored_value"]
-
 _ORDER = ("train_loss", "train_acc", "train_acc_running", "valid_loss", "valid_acc", "lr", "seconds")
 Counts = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]
 

@@ -9,8 +9,6 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-__all__ = ["Interrupts"]
-
 
 class Interrupts:
     """Handle SIGINT while a fit runs: it is delayed, except in the parts of the fit that are `interruptible`.

@@ -21,8 +21,6 @@ from sktorch_acc.engine.state import Fit
 from sktorch_acc.engine.steps import train_epoch
 from sktorch_acc.exceptions import NonFiniteLossError
 
-__all__ = ["count_correct", "refuse_other_module", "run_epochs"]
-
 
 def run_epochs(fit: Fit) -> None:
     """Run the epochs; leave the module with the weights of `state.best_epoch`.

@@ -12,8 +12,6 @@ from torch import nn
 
 from sktorch_acc.outputs import OutputSpec
 
-__all__ = ["Loss"]
-
 
 @dataclass(frozen=True, eq=False)
 class Loss:

@@ -19,8 +19,6 @@ from sktorch_acc.engine.evaluate import each_output, nan_rows
 from sktorch_acc.exceptions import InputError
 from sktorch_acc.outputs import OutputSpec
 
-__all__ = ["Model"]
-
 
 @dataclass(frozen=True, eq=False)
 class Model:

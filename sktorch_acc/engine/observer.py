@@ -11,8 +11,6 @@ import torch
 from sktorch_acc._global_state import guarded_generators
 from sktorch_acc.engine.history import EpochRow
 
-__all__ = ["BatchObserver", "Observer", "batch_observers", "tell"]
-
 
 class Observer:
     """Base of the observers of a fit. Every hook gets the `Fit`; a hook that is not overridden costs nothing.

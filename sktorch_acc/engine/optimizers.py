@@ -17,8 +17,6 @@ import torch
 from torch.optim import optimizer as base
 from torch.optim.adam import adam
 
-__all__ = ["step_of"]
-
 
 def step_of(optimizer: torch.optim.Optimizer) -> Callable[[], object]:
     """Return the cheapest callable that does what ``optimizer.step()`` does, for the length of an epoch."""

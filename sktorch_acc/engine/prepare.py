@@ -24,8 +24,6 @@ from sktorch_acc.engine.state import Fit, TrainingState
 from sktorch_acc.engine.stopping import EarlyStopping, maximised
 from sktorch_acc.exceptions import warn
 
-__all__ = ["FitData", "build_state", "prepare"]
-
 
 @dataclass(frozen=True)
 class FitData:

@@ -27,8 +27,6 @@ from sktorch_acc.engine.untouched import untouched
 from sktorch_acc.exceptions import ModuleOutputError, warn
 from sktorch_acc.findings import Finding
 
-__all__ = ["Probe", "probe"]
-
 FEW_ROWS = 64  # in evaluation mode: what can be wrong there is wrong for a few rows, and the epoch checks every row
 
 

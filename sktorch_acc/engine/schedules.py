@@ -11,8 +11,6 @@ from torch.optim import lr_scheduler as torch_schedules
 
 from sktorch_acc._params import check_names
 
-__all__ = ["Schedule", "ScheduleFacts", "build_schedule"]
-
 _PER_STEP = (
     torch_schedules.OneCycleLR,
     torch_schedules.CyclicLR,

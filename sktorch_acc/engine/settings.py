@@ -8,8 +8,6 @@ from typing import Any
 
 from sktorch_acc._params import split_nested
 
-__all__ = ["FitSettings"]
-
 # Only building looks at these; a fit that continues keeps what was built.
 _USED_BY_BUILD = ("module", "criterion", "output", "optimizer", "callbacks", "device")
 

@@ -7,8 +7,6 @@ import hashlib
 import torch
 from torch import nn
 
-__all__ = ["Snapshot", "fingerprint"]
-
 
 class Snapshot:
     """A copy of a module's parameters and buffers, taken again and again into the same memory."""

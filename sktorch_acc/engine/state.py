@@ -26,8 +26,6 @@ from sktorch_acc.engine.snapshot import Snapshot
 from sktorch_acc.engine.stopping import EarlyStopping
 from sktorch_acc.exceptions import AccuracyWarning
 
-__all__ = ["Fit", "TrainingState"]
-
 
 @dataclass(eq=False)
 class TrainingState:

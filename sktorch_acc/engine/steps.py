@@ -23,8 +23,6 @@ from sktorch_acc.engine.optimizers import step_of
 from sktorch_acc.engine.state import Fit
 from sktorch_acc.outputs import OutputSpec
 
-__all__ = ["needs_closure", "norm_layers", "train_epoch"]
-
 WIDE_OUTPUT = 2**14  # values in a batch's output
 
 

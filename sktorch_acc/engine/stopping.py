@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 
-__all__ = ["EarlyStopping", "maximised"]
-
 
 def maximised(monitor: str) -> bool:
     """Whether a column is better when larger: accuracies are, losses are not.

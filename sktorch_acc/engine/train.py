@@ -12,8 +12,6 @@ from sktorch_acc.engine.snapshot import fingerprint
 from sktorch_acc.engine.state import Fit, TrainingState
 from sktorch_acc.exceptions import warn
 
-__all__ = ["train"]
-
 
 def train(fits: Sequence[Fit]) -> None:
     """Run the epochs of every fit; `fit.rows` and `fit.state.best_epoch` say what came of it.

@@ -11,8 +11,6 @@ import numpy.typing as npt
 from sktorch_acc._rates import rates
 from sktorch_acc.metrics._targets import LabelPair
 
-__all__ = ["ClassSums", "confusion_counts", "count", "most_confused"]
-
 
 @dataclass(frozen=True)
 class ClassSums:

@@ -7,8 +7,6 @@ from typing import Any
 import pandas as pd
 from sklearn.utils.validation import check_is_fitted
 
-__all__ = ["long_history", "per_class_history"]
-
 # history_ column -> (split, measure), in the order in which curves are listed and drawn.
 CURVES = {
     "train_acc": ("train", "exact"),

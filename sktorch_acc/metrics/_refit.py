@@ -8,8 +8,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["refit_by"]
-
 
 def refit_by(name: str) -> RefitBy:
     """Return a `refit` for searches that ignores folds without the class.

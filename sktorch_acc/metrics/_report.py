@@ -13,8 +13,6 @@ from sktorch_acc._text import listed, shorten
 from sktorch_acc.metrics._table import check_confidence, table_of_pair
 from sktorch_acc.metrics._targets import LabelPair, read_pair
 
-__all__ = ["classification_report"]
-
 _WIDTH = 100
 _NAME_WIDTH = 28  # leaves room for the numbers within _WIDTH
 _CONFUSED = "confused with"

@@ -21,13 +21,6 @@ from sktorch_acc.metrics._counts import count
 from sktorch_acc.metrics._scores import per_class_accuracy_score, worst_class_accuracy_score
 from sktorch_acc.metrics._targets import LabelPair, encode_pair
 
-__all__ = [
-    "PerClassAccuracyScoring",
-    "per_class_accuracy_scorer",
-    "per_class_accuracy_scorers",
-    "worst_class_accuracy_scorer",
-]
-
 worst_class_accuracy_scorer = make_scorer(worst_class_accuracy_score)
 """Scorer of the smallest accuracy of any class; classes without samples in a fold are ignored.
 

@@ -11,8 +11,6 @@ from sktorch_acc._rates import rates
 from sktorch_acc.metrics._counts import count
 from sktorch_acc.metrics._targets import LabelPair, read_pair
 
-__all__ = ["per_class_accuracy_score", "worst_class_accuracy_score"]
-
 
 def per_class_accuracy_score(
     y_true: Any,

@@ -12,8 +12,6 @@ from sktorch_acc.labels import as_labels, sorted_union
 from sktorch_acc.metrics._counts import count, most_confused
 from sktorch_acc.metrics._targets import LabelPair, read_pair
 
-__all__ = ["check_confidence", "per_class_accuracy_table", "table_of_estimator", "table_of_pair"]
-
 
 def per_class_accuracy_table(
     y_true: Any,

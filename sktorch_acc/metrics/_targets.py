@@ -15,8 +15,6 @@ import pandas as pd
 from sktorch_acc._text import listed
 from sktorch_acc.labels import as_labels, read_weights, refuse_mixed_kinds, wanted_labels
 
-__all__ = ["LabelPair", "encode_pair", "read_pair"]
-
 
 @dataclass(frozen=True)
 class LabelPair:

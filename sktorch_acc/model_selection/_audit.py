@@ -26,8 +26,6 @@ from sktorch_acc.model_selection._counting import refuse_non_classifier
 from sktorch_acc.model_selection._folds import Folds, run_folds
 from sktorch_acc.model_selection._recording import RecordingClassifier, RecordingScorer
 
-__all__ = ["audit_cross_validation"]
-
 
 def audit_cross_validation(
     estimator: Any,

@@ -13,8 +13,6 @@ from sklearn.utils import get_tags
 from sktorch_acc.checks.folds import Stage, failed_fold
 from sktorch_acc.labels import as_labels
 
-__all__ = ["CountingClassifier", "count_rows", "refuse_non_classifier"]
-
 
 class CountingClassifier(BaseEstimator):
     """Replace a classifier in ``cross_validate`` and return counts.

@@ -14,8 +14,6 @@ from sklearn.model_selection import cross_validate
 from sktorch_acc.checks.folds import FoldCounts
 from sktorch_acc.labels import as_labels
 
-__all__ = ["Folds", "run_folds"]
-
 Rows = tuple[npt.NDArray[np.int64], ...]
 
 

@@ -22,8 +22,6 @@ from sktorch_acc.metrics._targets import LabelPair, read_pair
 from sktorch_acc.model_selection._counting import CountingClassifier, count_rows, refuse_non_classifier
 from sktorch_acc.model_selection._folds import run_folds
 
-__all__ = ["PerClassCrossValidation", "cross_val_per_class_accuracy"]
-
 _FOUR_DIGITS = "{:.4f}".format
 
 

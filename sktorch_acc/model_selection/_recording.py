@@ -14,8 +14,6 @@ from sktorch_acc._text import shorten
 from sktorch_acc.checks.folds import Stage
 from sktorch_acc.model_selection._counting import CountingClassifier
 
-__all__ = ["Failure", "RecordingClassifier", "RecordingScorer"]
-
 
 @dataclass(frozen=True)
 class Failure:

@@ -7,8 +7,6 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-__all__ = ["MLP"]
-
 
 class MLP(nn.Module):
     """Linear layers with ReLU between them.

@@ -12,8 +12,6 @@ from sktorch_acc.engine.history import EpochRow
 from sktorch_acc.engine.observer import Observer
 from sktorch_acc.engine.state import Fit
 
-__all__ = ["EpochTable"]
-
 _HEADER_EVERY = 20
 _SHOWN = {
     "train_loss": "train_loss",

@@ -24,8 +24,6 @@ from sktorch_acc.engine.steps import norm_layers
 from sktorch_acc.exceptions import SktorchAccError, warn
 from sktorch_acc.findings import Finding
 
-__all__ = ["FitChecks"]
-
 _NEAR = 0.02  # distance to the ceiling at which it is reported
 _CEILING = 0.95  # accuracy above which a ceiling is not reported
 

@@ -9,14 +9,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from sklearn.callback import CallbackSupportMixin
+from sklearn.callback import CallbackSupportMixin as CallbackSupportMixin
 from sklearn.utils import _safe_indexing
 
 from sktorch_acc.engine.history import EpochRow
 from sktorch_acc.engine.observer import Observer
 from sktorch_acc.engine.state import Fit
-
-__all__ = ["CallbackSupportMixin", "SklearnTasks", "has_callbacks"]
 
 
 def has_callbacks(estimator: Any) -> bool:

@@ -34,8 +34,6 @@ from sktorch_acc.engine.snapshot import fingerprint
 from sktorch_acc.engine.state import Fit, TrainingState
 from sktorch_acc.outputs import OutputSpec
 
-__all__ = ["SkorchNet", "SkorchObserver", "net_of"]
-
 _BATCH_HOOKS = ("on_batch_begin", "on_batch_end", "on_grad_computed")
 _TRAINED_ELSEWHERE = "This net belongs to a TorchClassifier: train it with the estimator's fit or partial_fit."
 

@@ -13,8 +13,6 @@ from sktorch_acc.exceptions import ModelFileError
 from sktorch_acc.storage.tensors import Tensors
 from sktorch_acc.storage.values import number, plain_number
 
-__all__ = ["EPOCHS_SPEC", "epochs_from_json", "epochs_to_json"]
-
 EPOCHS_SPEC = {"numbers": "counts", "values": "object", "sizes": "object", "measures": "texts"}
 _PREFIX = "counts."
 _ABSENT = -1  # in the place of counts, for an epoch without the measure

@@ -10,8 +10,6 @@ import numpy.typing as npt
 
 from sktorch_acc.exceptions import ModelFileError
 
-__all__ = ["labels_from_json", "labels_to_json"]
-
 _DTYPE = re.compile(r"\|O|[<>|](b1|[iu][1248]|f[248]|U\d{1,6}|[mM]8\[(\d{1,4})?(Y|M|W|D|h|m|s|ms|us|ns|ps|fs|as)\])")
 _MAX_BYTES = 256 * 2**20  # of the array
 _TYPES = {"b": (bool,), "i": (int,), "u": (int,), "f": (int, float), "U": (str,), "m": (int,), "M": (int,)}

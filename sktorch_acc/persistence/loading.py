@@ -29,8 +29,6 @@ from sktorch_acc.storage.names import Names
 from sktorch_acc.storage.tensors import Tensors
 from sktorch_acc.storage.values import Reader, number
 
-__all__ = ["rebuild"]
-
 _DTYPES = ("float16", "bfloat16", "float32", "float64")
 # The argument of `load_model` that a message proposes, by kind. `allow` can hold classes and functions only.
 _PROPOSED = {

@@ -12,8 +12,6 @@ from sktorch_acc.persistence.version_1 import upgraded
 from sktorch_acc.storage.spec import check
 from sktorch_acc.storage.strict_json import parse, write
 
-__all__ = ["check_weights", "manifest_from_bytes", "manifest_to_bytes"]
-
 FORMAT, VERSION = "sktorch-acc model", 2
 
 # The types of the entries, in the notation of storage.spec: those of every format, then those of one.

@@ -20,8 +20,6 @@ from sktorch_acc.persistence.saving import contents
 from sktorch_acc.storage.archive import Source, read_entries, write_entries
 from sktorch_acc.storage.tensors import unpack
 
-__all__ = ["inspect_model", "load_model", "save_model"]
-
 
 def save_model(clf: TorchClassifier, path: Source, *, with_optimizer: bool = False) -> None:
     """Save a fitted classifier in one file without pickle.

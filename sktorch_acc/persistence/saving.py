@@ -33,8 +33,6 @@ from sktorch_acc.storage.names import is_named, name_of
 from sktorch_acc.storage.tensors import pack, table_of
 from sktorch_acc.storage.values import Writer
 
-__all__ = ["contents"]
-
 _KNOWN = {
     *("_nested", "_state", "_net", "_skl_callbacks", "_metadata_request", "n_features_in_", "feature_names_in_"),
     *("classes_", "class_count_", "n_iter_", "best_epoch_", "history_"),

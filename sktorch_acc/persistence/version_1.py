@@ -6,8 +6,6 @@ from typing import Any
 
 from sktorch_acc.exceptions import ModelFileError
 
-__all__ = ["upgraded"]
-
 _CALLBACKS = ("TrainAccuracy", "PerClassAccuracy")
 _RENAMED = {"door": "schema", "meaning": "output"}
 _MOVED = {f"sktorch_acc.engine.recording:{name}": f"sktorch_acc.callbacks:{name}" for name in _CALLBACKS}

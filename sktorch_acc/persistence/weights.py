@@ -11,8 +11,6 @@ from torch.nn.modules.lazy import LazyModuleMixin
 from sktorch_acc.exceptions import ModelFileError
 from sktorch_acc.storage.tensors import Tensors
 
-__all__ = ["build_and_fill", "fill", "frozen_names", "mismatch", "settle_lazy_layers", "tensors_of"]
-
 _BUFFERS = "unsaved."  # buffers that are not in the state dict
 _LAZY = (nn.parameter.UninitializedParameter, nn.parameter.UninitializedBuffer)
 

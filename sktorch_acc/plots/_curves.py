@@ -14,8 +14,6 @@ from sktorch_acc.metrics import per_class_history
 from sktorch_acc.metrics._history import long_history
 from sktorch_acc.plots._style import CLASS_COLORS, GREY, INK, TRAIN, VALID, axes_for, despine, need_matplotlib
 
-__all__ = ["AccuracyCurveDisplay"]
-
 _NAMES = {
     ("train", "exact"): "train",
     ("train", "running"): "train, running",

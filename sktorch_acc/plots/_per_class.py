@@ -13,8 +13,6 @@ from sktorch_acc.metrics import per_class_accuracy_table
 from sktorch_acc.metrics._table import table_of_estimator
 from sktorch_acc.plots._style import GREY, INK, TRAIN, VALID, axes_for, despine, need_matplotlib
 
-__all__ = ["PerClassAccuracyDisplay"]
-
 
 class CrossValidated(Protocol):
     """The attributes of ``PerClassCrossValidation`` that are drawn."""

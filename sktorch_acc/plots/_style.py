@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["CLASS_COLORS", "GREY", "INK", "TRAIN", "VALID", "axes_for", "despine", "need_matplotlib"]
-
 # Okabe and Ito (2008), "Color universal design": distinguishable with the common forms of colour blindness.
 TRAIN, VALID = "#0072B2", "#D55E00"  # blue, vermilion
 CLASS_COLORS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")

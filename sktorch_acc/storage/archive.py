@@ -21,8 +21,6 @@ from typing import IO, Any
 
 from sktorch_acc.exceptions import ModelFileError
 
-__all__ = ["MAX_MANIFEST", "NAMES", "Source", "read_entries", "write_entries"]
-
 NAMES = ("manifest.json", "weights.safetensors")
 MAX_MANIFEST = 64 * 2**20
 Source = str | os.PathLike[str] | IO[bytes]

@@ -17,9 +17,6 @@ from torch import nn
 from sktorch_acc.exceptions import ModelFileError
 from sktorch_acc.modules import MLP
 
-__all__ = ["Names", "is_named", "name_of"]
-
-
 # The classes that are allowed for parameters that are called while loading, with arguments from the file. Layers are
 # not: a number in the file would determine their size.
 _ROLES: dict[str, tuple[str, type, str]] = {

@@ -7,8 +7,6 @@ from typing import Any
 
 from sktorch_acc.exceptions import ModelFileError
 
-__all__ = ["check"]
-
 _LARGEST = 2**63
 
 

@@ -8,8 +8,6 @@ from typing import Any
 
 from sktorch_acc.exceptions import ModelFileError
 
-__all__ = ["parse", "write"]
-
 _MAX_CONTAINERS = 2**20  # an empty list takes three bytes of JSON and twenty times that in memory
 _MAX_DEPTH = 200
 

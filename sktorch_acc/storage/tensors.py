@@ -10,8 +10,6 @@ import torch
 
 from sktorch_acc.exceptions import ModelFileError
 
-__all__ = ["Tensors", "pack", "table_of", "unpack"]
-
 Tensors = Mapping[str, torch.Tensor]
 
 

@@ -18,8 +18,6 @@ from torch import nn
 from sktorch_acc.exceptions import ModelFileError
 from sktorch_acc.storage.names import Names, is_named, name_of
 
-__all__ = ["Reader", "Writer", "number", "plain_number"]
-
 _DEPTH = 30
 # A table, because getattr(torch, name) can import.
 _DTYPES = {str(value).removeprefix("torch."): value for value in vars(torch).values() if isinstance(value, torch.dtype)}

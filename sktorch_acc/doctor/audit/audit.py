@@ -20,8 +20,6 @@ from sktorch_acc.doctor.audit.reported import check_reported
 from sktorch_acc.doctor.diagnosis.subject import refuse_lazy
 from sktorch_acc.findings import Diagnosis, Finding, errors_first
 
-__all__ = ["LoopAudit", "audit_loop"]
-
 
 def audit_loop(model: Any, optimizer: Any, *, criterion: Any = None, metric: Any = None) -> LoopAudit:
     """Monitor a training loop while it runs, and report its problems afterwards.

@@ -9,8 +9,6 @@ import torch
 
 from sktorch_acc.doctor.audit.hooks import Hooks
 
-__all__ = ["GradientMonitor"]
-
 # Most parameters that are monitored, evenly spaced.
 _MOST = 32
 

@@ -6,8 +6,6 @@ import weakref
 from collections import deque
 from typing import Any
 
-__all__ = ["ForwardPass", "Graphs"]
-
 # A graph is old after two more steps: variables of the last batch may live on until the next.
 _OLD_STEPS = 2
 # One without a backward pass is unused after so many others were made.

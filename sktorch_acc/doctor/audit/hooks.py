@@ -7,8 +7,6 @@ from typing import Any
 
 import torch
 
-__all__ = ["Hook", "Hooks", "count_correct", "inside_transform", "nodes_of", "tensors_in"]
-
 _MOST_TENSORS = 16  # that are looked for in what a module takes or returns
 
 

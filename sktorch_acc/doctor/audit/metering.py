@@ -13,8 +13,6 @@ from sktorch_acc._text import class_name
 from sktorch_acc.checks.counting import check_metric_reset, check_thresholds
 from sktorch_acc.findings import Finding
 
-__all__ = ["MetricMonitor"]
-
 _METHODS = ("update", "compute", "reset")
 _MOST_BATCHES = 8  # that are tried of each kind: with outputs in [0, 1], and others
 _NOISE = 1e-6

@@ -11,8 +11,6 @@ from sktorch_acc.checks.evaluation import check_left_in_evaluation
 from sktorch_acc.doctor.audit.graphs import ForwardPass
 from sktorch_acc.findings import Finding
 
-__all__ = ["ModeMonitor"]
-
 
 class ModeMonitor:
     """The mode of a module, and of its layers that depend on it."""

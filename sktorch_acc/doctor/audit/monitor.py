@@ -14,8 +14,6 @@ from sktorch_acc.doctor.audit.modes import ModeMonitor
 from sktorch_acc.doctor.audit.reported import Counts, Epoch
 from sktorch_acc.outputs import OutputSpec, output_spec
 
-__all__ = ["LoopMonitor"]
-
 
 class _Call:
     """One call of the criterion: samples and correct predictions; a hook on the graph of the loss."""

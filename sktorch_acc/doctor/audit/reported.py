@@ -15,8 +15,6 @@ from sktorch_acc.checks.counting import check_batch_mean, check_cumulative_accur
 from sktorch_acc.checks.evaluation import check_fitted_batches, check_moving_accuracy
 from sktorch_acc.findings import Finding
 
-__all__ = ["Counts", "Epoch", "check_reported"]
-
 # Loops average in float32; an accuracy with four decimals or fewer (in percent: two) was rounded, which is not exact
 # in binary: 50.83 / 100 is not 0.5083.
 _NOISE, _ROUNDED, _BINARY = 1e-6, 0.5e-4, 1e-12

@@ -16,8 +16,6 @@ from sktorch_acc.engine.untouched import untouched
 from sktorch_acc.exceptions import ModuleOutputError
 from sktorch_acc.findings import Diagnosis, Finding, errors_first
 
-__all__ = ["diagnose", "overfit_check"]
-
 
 def diagnose(
     module_or_estimator: Any,

@@ -18,8 +18,6 @@ from sktorch_acc.doctor.diagnosis.subject import PROBE_SAMPLES, Subject
 from sktorch_acc.engine.evaluate import nan_rows
 from sktorch_acc.findings import Finding
 
-__all__ = ["examine"]
-
 Ints = npt.NDArray[np.int64]
 _MOST_SAMPLES = 10_000
 # Findings that explain why nothing was learnt (F1).

@@ -18,8 +18,6 @@ from torch.utils.data import (
 
 from sktorch_acc.checks.counting import LoaderFacts
 
-__all__ = ["read_loader"]
-
 Order = Literal["as given", "shuffled", "resampled", "unknown"]
 
 

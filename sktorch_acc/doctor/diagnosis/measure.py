@@ -17,18 +17,6 @@ from sktorch_acc.engine.evaluate import each_output
 from sktorch_acc.engine.loss import Loss
 from sktorch_acc.engine.steps import norm_layers
 
-__all__ = [
-    "Modes",
-    "classes_as_it_is",
-    "classes_with_batch_statistics",
-    "evaluate",
-    "fails_on_one_row",
-    "first_output",
-    "loss_and_gradients",
-    "spaced",
-    "spread_and_size",
-]
-
 Ints = npt.NDArray[np.int64]
 Modes = list[tuple[nn.Module, bool]]  # of every layer
 

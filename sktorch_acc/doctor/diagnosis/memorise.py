@@ -19,8 +19,6 @@ from sktorch_acc.engine.copying import copied
 from sktorch_acc.engine.loss import Loss
 from sktorch_acc.findings import Finding
 
-__all__ = ["memorise"]
-
 _RATES = (1e-2, 1e-3, 1e-1)
 _INDEPENDENT = 0.05  # of the largest pivot
 

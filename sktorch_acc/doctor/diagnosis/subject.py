@@ -25,8 +25,6 @@ from sktorch_acc.engine.untouched import untouched
 from sktorch_acc.findings import Finding
 from sktorch_acc.outputs import OutputSpec, output_spec
 
-__all__ = ["PROBE_SAMPLES", "Refused", "Subject", "device_of", "refuse_lazy", "subject_of"]
-
 Ints = npt.NDArray[np.int64]
 
 PROBE_SAMPLES = 64  # of the batch whose output is looked at

@@ -10,8 +10,6 @@ from sktorch_acc.doctor.explain.ranking import Candidate, Ranking, rank
 from sktorch_acc.doctor.explain.reading import read_problem
 from sktorch_acc.doctor.explain.reported import read_printed
 
-__all__ = ["Explanation", "Verdict", "explain_accuracy"]
-
 Verdict = Literal["true", "explained", "ambiguous", "unexplained"]
 
 # A formula that gives the value of the accuracy itself is shown only from this share on.

@@ -8,8 +8,6 @@ from sktorch_acc.doctor.explain.problem import Problem
 from sktorch_acc.doctor.explain.ranking import Candidate
 from sktorch_acc.doctor.explain.reported import PrintedAccuracy
 
-__all__ = ["SURE", "as_html", "as_text", "write_message"]
-
 # Probability from which the message says "is" and not "is most likely".
 SURE = 0.9
 SHOWN = 3

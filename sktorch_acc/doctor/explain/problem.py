@@ -12,8 +12,6 @@ import torch
 
 from sktorch_acc._rates import rates
 
-__all__ = ["Floats", "Ints", "Problem", "batch_means", "float32_mean"]
-
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 

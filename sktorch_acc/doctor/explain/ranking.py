@@ -14,11 +14,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from statistics import NormalDist
 
-from sktorch_acc.doctor.explain.formulas import FORMULAS, Formula
+from sktorch_acc.doctor.explain.formulas import FORMULAS
+from sktorch_acc.doctor.explain.formulas.formula import Formula
 from sktorch_acc.doctor.explain.problem import Problem, float32_mean
 from sktorch_acc.doctor.explain.reported import FLOAT_NOISE, PrintedAccuracy
-
-__all__ = ["Candidate", "Ranking", "rank"]
 
 # Weights on the scale of the priors of the formulas; benchmarks/explain_accuracy.py measures their effect.
 TRUE_PRIOR = 12.0

@@ -11,8 +11,6 @@ import torch
 from sktorch_acc._text import listed
 from sktorch_acc.doctor.explain.problem import Ints, Problem
 
-__all__ = ["read_problem"]
-
 
 def read_problem(outputs: Any, targets: Any, batch_size: Any, shuffled: Any) -> Problem:
     """Check the parameters of `explain_accuracy`, and make a problem of them."""

@@ -10,8 +10,6 @@ from typing import Any
 import numpy as np
 import torch
 
-__all__ = ["PrintedAccuracy", "read_printed"]
-
 # Loops average in float32, whose relative spacing is up to 1.2e-7; a division and a sum stay within this.
 FLOAT_NOISE = 4e-7
 

@@ -205,7 +205,9 @@ class OnlyIntercept(nn.Module):
 
 @pytest.mark.parametrize("module", [SameMemory, PartOfMemory])
 @pytest.mark.parametrize(
-    "settings", [{}, {"optimizer": torch.optim.LBFGS}, {"observers": [BatchObserver()]}], ids=["lean", "closure", "told"]
+    "settings",
+    [{}, {"optimizer": torch.optim.LBFGS}, {"observers": [BatchObserver()]}],
+    ids=["lean", "closure", "told"],
 )
 def test_a_module_that_returns_the_same_memory_for_every_batch_is_counted_and_weighed_rightly(module, settings):
     counts, losses = [], []

@@ -5,10 +5,14 @@ formulas that give the same value, and weigh a formula against a coincidence. A 
 formula of its own, with a smaller prior.
 """
 
-from sktorch_acc.doctor.explain.formulas import averages, classes, comparisons, precision, thresholds
-from sktorch_acc.doctor.explain.formulas.formula import Formula, registered
-
-__all__ = ["FORMULAS", "Formula", "averages", "classes", "comparisons", "precision", "thresholds"]
+from sktorch_acc.doctor.explain.formulas import (  # noqa: F401 (the formulas register themselves)
+    averages,
+    classes,
+    comparisons,
+    precision,
+    thresholds,
+)
+from sktorch_acc.doctor.explain.formulas.formula import registered
 
 # Equally probable formulas are ranked in the order of the catalogue.
 FORMULAS = tuple(sorted(registered, key=lambda f: ("AHBC".index(f.code[4]), int(f.code[5:]))))

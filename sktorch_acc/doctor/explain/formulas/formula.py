@@ -9,8 +9,6 @@ import numpy as np
 
 from sktorch_acc.doctor.explain.problem import Problem
 
-__all__ = ["COUNT", "OVER_BATCHES", "UNEVEN", "Formula", "Values", "certain", "formula"]
-
 # Values of a formula with their probabilities: below 1 if the value depends on an unknown order of the samples, in
 # total at most 1 for each way to write the formula. Empty if the formula does not apply.
 Values = list[tuple[float, float]]

@@ -8,8 +8,6 @@ from statistics import fmean
 from sktorch_acc.doctor.explain.formulas.formula import OVER_BATCHES, UNEVEN, Values, certain, formula
 from sktorch_acc.doctor.explain.problem import Problem
 
-__all__ = ["round_to_bits"]
-
 HALF_BITS = (8, 11)  # bfloat16, float16
 HALF_BATCH_ACCURACY = "acc += (pred == y).to(outputs.dtype).mean()  # bfloat16 or float16"
 FEW_DIGITS = "bfloat16 keeps 2 to 3 digits, float16 3 to 4."
