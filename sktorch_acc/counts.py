@@ -189,26 +189,26 @@ class AccuracyCounter:
         if values.ndim == 2 and values.is_floating_point() and values.shape[1] == self.n_classes > 1:
             highest, classes = values.max(dim=1)  # the first of equal ones, as argmax, in half the time
             return torch.where(highest.isnan(), -1, classes)  # the maximum with a NaN is NaN: no class
-        raise ValueError(self._refusal(values))
+        raise self._refusal(values)
 
-    def _refusal(self, values: torch.Tensor) -> str:
+    def _refusal(self, values: torch.Tensor) -> InputError:
         shape, dtype = tuple(values.shape), str(values.dtype).removeprefix("torch.")
         start = (
             f"update takes floating scores of shape (n, {self.n_classes}) or integer classes of shape (n,), but "
             f"got {shape} {dtype}. "
         )
         if values.is_floating_point() and (values.ndim == 1 or shape[1:] == (1,)):
-            return start + (
-                "[ACC-C6] For one logit per sample write update((z > 0).long().reshape(-1), targets); "
-                "for one probability (p > 0.5)."
-            )
+            advice, code = "For one logit per sample write update((z > 0).long().reshape(-1), targets)", "ACC-C6"
+            return InputError(f"{start}{advice}; for one probability (p > 0.5).", code)
         if values.ndim == 2 and shape[1] == 1:
-            return start + "[ACC-B1] Write update(classes.reshape(-1), targets): (n, 1) compares all pairs of samples."
+            advice = "Write update(classes.reshape(-1), targets): (n, 1) compares all pairs of samples."
+            return InputError(start + advice, "ACC-B1")
         if values.ndim == 3:
-            return start + "[ACC-B5] For (n, members, classes) write update(z.softmax(-1).mean(1), targets)."
+            advice = "For (n, members, classes) write update(z.softmax(-1).mean(1), targets)."
+            return InputError(start + advice, "ACC-B5")
         if values.dtype == torch.bool:
-            return start + "Write update(classes.long(), targets)."
-        return start + "Pass one score per class and sample, with the classes on axis 1."
+            return InputError(start + "Write update(classes.long(), targets).")
+        return InputError(start + "Pass one score per class and sample, with the classes on axis 1.")
 
     def _targets(self, targets: Any, n: int) -> torch.Tensor:
         if not isinstance(targets, torch.Tensor):
@@ -219,9 +219,9 @@ class AccuracyCounter:
         shape, dtype = tuple(targets.shape), str(targets.dtype).removeprefix("torch.")
         start = f"targets must be {n} integer class indices of shape ({n},), but got {shape} {dtype}. "
         if shape == (n, 1):
-            raise ValueError(start + "[ACC-B1] Write targets.reshape(-1).")
+            raise InputError(start + "Write targets.reshape(-1).", "ACC-B1")
         if targets.ndim == 2 and shape == (n, self.n_classes):
-            raise ValueError(start + "[ACC-B3] One-hot targets: write targets.argmax(dim=1).")
+            raise InputError(start + "One-hot targets: write targets.argmax(dim=1).", "ACC-B3")
         if shape == (n,):
             raise ValueError(start + "Write targets.long().")
         raise ValueError(start + "Pass one target per sample.")

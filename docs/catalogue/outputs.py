@@ -113,7 +113,7 @@ print(tuple(z.argmax(dim=1).shape), "for", len(y), "samples")
 try:
     explain_accuracy(z, y, "0.8710")
 except ValueError as err:
-    print(str(err)[-8:-2])
+    print(err.code)
 """,
         """\
 mean = z.softmax(dim=-1).mean(dim=1)

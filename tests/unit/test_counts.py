@@ -2,6 +2,7 @@
 
 import math
 import pickle
+import re
 
 import numpy as np
 import pytest
@@ -76,8 +77,10 @@ SCORES, TARGETS = torch.zeros(4, 3), torch.zeros(4, dtype=torch.int64)
     ],
 )
 def test_anything_else_is_refused_with_the_code_to_write_instead(scores, targets, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=message) as refused:
         AccuracyCounter(3).update(scores, targets)
+    code = re.match("ACC-[A-Z][0-9]+", message)
+    assert getattr(refused.value, "code", None) == (code and code[0])
 
 
 @pytest.mark.parametrize("confusion", [False, True])

@@ -10,6 +10,7 @@ import torch
 
 from sktorch_acc._text import listed
 from sktorch_acc.doctor.explain.problem import Ints, Problem
+from sktorch_acc.exceptions import InputError
 
 
 def read_problem(outputs: Any, targets: Any, batch_size: Any, shuffled: Any) -> Problem:
@@ -41,11 +42,10 @@ def _read_scores(outputs: Any) -> torch.Tensor:
     scores = _to_tensor(outputs, "outputs")
     shape, dtype = tuple(scores.shape), str(scores.dtype).removeprefix("torch.")
     if scores.ndim not in (1, 2):
-        hint = " If axis 1 holds the members of an ensemble, pass the mean of their probabilities (ACC-B5)."
-        raise ValueError(
-            "'outputs' must have shape (n_samples, n_classes), (n_samples, 1) or (n_samples,). "
-            f"Got {shape}.{hint if scores.ndim == 3 else ''}"
-        )
+        of_ensemble = " If axis 1 holds the members of an ensemble, pass the mean of their probabilities.", "ACC-B5"
+        hint, code = of_ensemble if scores.ndim == 3 else ("", None)
+        wanted = "'outputs' must have shape (n_samples, n_classes), (n_samples, 1) or (n_samples,)."
+        raise InputError(f"{wanted} Got {shape}.{hint}", code)
     if scores.numel() == 0:
         raise ValueError(f"'outputs' must have at least one sample and one column. Got shape {shape}.")
     if not scores.is_floating_point():
@@ -66,9 +66,10 @@ def _refuse_nan(scores: torch.Tensor) -> None:
     bad = ~(torch.isfinite(scores) | torch.isneginf(scores)).reshape(len(scores), -1).all(dim=1)
     samples = bad.nonzero()[:, 0].tolist()
     if samples:
-        raise ValueError(
+        raise InputError(
             f"'outputs' must be numbers. Got NaN or inf in {len(samples)} of {len(scores)} samples: {listed(samples)}. "
-            "Their argmax is undefined (ACC-D5): look for NaN in the inputs, and for a learning rate that is too high."
+            "Their argmax is undefined: look for NaN in the inputs, and for a learning rate that is too high.",
+            "ACC-D5",
         )
 
 
@@ -78,10 +79,10 @@ def _read_targets(targets: Any, scores: torch.Tensor, n_classes: int) -> Ints:
     if values.ndim == 2 and shape[1] == 1:
         values = values[:, 0]
     if values.ndim != 1:
-        hint = " For one-hot targets (ACC-B3), pass targets.argmax(axis=1)." if values.ndim == 2 else ""
-        raise ValueError(
-            f"'targets' must be class indices of shape (n_samples,) or (n_samples, 1). Got shape {shape}.{hint}"
-        )
+        one_hot = " For one-hot targets, pass targets.argmax(axis=1).", "ACC-B3"
+        hint, code = one_hot if values.ndim == 2 else ("", None)
+        wanted = "'targets' must be class indices of shape (n_samples,) or (n_samples, 1)."
+        raise InputError(f"{wanted} Got shape {shape}.{hint}", code)
     if len(values) != len(scores):
         raise ValueError(
             f"'outputs' and 'targets' must have one entry for each sample. Got {len(scores)} outputs and "
@@ -90,9 +91,10 @@ def _read_targets(targets: Any, scores: torch.Tensor, n_classes: int) -> Ints:
     if values.is_floating_point():
         broken = (values != values.round()) | ~torch.isfinite(values)
         if bool(broken.any()):
-            raise ValueError(
+            raise InputError(
                 "'targets' must be class indices. Got values that are not whole numbers: "
-                f"{listed(values[broken].tolist())}. For soft labels (ACC-D11), pass their argmax."
+                f"{listed(values[broken].tolist())}. For soft labels, pass their argmax.",
+                "ACC-D11",
             )
     classes = values.long().numpy()
     _refuse_outside(classes, n_classes, "one column, so two classes" if scores.ndim == 1 else f"{n_classes} columns")
@@ -102,15 +104,17 @@ def _read_targets(targets: Any, scores: torch.Tensor, n_classes: int) -> Ints:
 def _refuse_outside(classes: Ints, n_classes: int, columns: str) -> None:
     negative, high = classes[classes < 0], np.unique(classes[classes >= n_classes])
     if len(negative):
-        raise ValueError(
+        raise InputError(
             f"'targets' must be class indices from 0. Got negative values: {listed(negative)}. Number the classes "
-            "0, 1, ... (ACC-D1), and leave out samples that the loss ignores."
+            "0, 1, ..., and leave out samples that the loss ignores.",
+            "ACC-D1",
         )
     if len(high):
-        raise ValueError(
+        raise InputError(
             f"'targets' must lie in [0, {n_classes - 1}], because the outputs have {columns}. Got {listed(high)}. "
-            "Number the classes 0, 1, ... in the order of the columns (ACC-D1), or give the module one output for "
-            "each class (ACC-C8)."
+            "Number the classes 0, 1, ... in the order of the columns, or give the module one output for each class "
+            "(ACC-C8).",
+            "ACC-D1",
         )
 
 

@@ -1,5 +1,7 @@
 """Outputs and targets that are accepted, how they are read, and what is refused."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -74,30 +76,32 @@ def test_a_batch_larger_than_the_data_is_one_batch():
 @pytest.mark.parametrize(
     ("outputs", "targets", "match"),
     [
-        (np.zeros((4, 2, 3)), TARGETS, r"\(4, 2, 3\).*ACC-B5"),
+        (np.zeros((4, 2, 3)), TARGETS, r"ACC-B5.*\(4, 2, 3\)"),
         (np.zeros(()), TARGETS, r"Got \(\)"),
         (np.zeros((0, 3)), [], r"at least one sample.*\(0, 3\)"),
         ([], [], "at least one sample"),
         ([0, 2, 1, 1], TARGETS, "before argmax or a threshold.*class indices"),
         (np.zeros((4, 1), dtype=int), [0, 0, 0, 0], "before argmax or a threshold"),
-        ([[0.0, np.nan, 1.0]] * 4, TARGETS, r"NaN or inf in 4 of 4 samples: \[0, 1, 2, 3\].*ACC-D5"),
-        ([[0.0, np.inf, 1.0]] * 4, TARGETS, "NaN or inf in 4 of 4 samples"),
+        ([[0.0, np.nan, 1.0]] * 4, TARGETS, r"ACC-D5.*NaN or inf in 4 of 4 samples: \[0, 1, 2, 3\]"),
+        ([[0.0, np.inf, 1.0]] * 4, TARGETS, "ACC-D5.*NaN or inf in 4 of 4 samples"),
         (["a", "b"], [0, 1], "'outputs' must be a tensor, an array or a list of numbers"),
         ([[1.0], [1.0, 2.0]], [0, 1], "'outputs' must be a tensor"),
         (SCORES, [0, 2, 1], "Got 4 outputs and 3 targets"),
-        (SCORES, [0, 2, 1, -1], r"negative values: \[-1\].*ACC-D1"),
-        (SCORES, [0, 2, 1, 3], r"\[0, 2\].*3 columns.*Got \[3\].*ACC-D1.*ACC-C8"),
-        ([-1.0, 2.0], [0, 2], "one column, so two classes"),
-        (SCORES, [0.0, 0.5, 1.0, 2.0], r"not whole numbers: \[0.5\].*ACC-D11"),
-        (SCORES, [0.0, np.nan, 1.0, 2.0], r"not whole numbers: \[nan\]"),
-        (SCORES, np.eye(4)[:, :3], r"\(4, 3\).*ACC-B3.*argmax"),
+        (SCORES, [0, 2, 1, -1], r"ACC-D1.*negative values: \[-1\]"),
+        (SCORES, [0, 2, 1, 3], r"ACC-D1.*\[0, 2\].*3 columns.*Got \[3\].*ACC-C8"),
+        ([-1.0, 2.0], [0, 2], "ACC-D1.*one column, so two classes"),
+        (SCORES, [0.0, 0.5, 1.0, 2.0], r"ACC-D11.*not whole numbers: \[0.5\]"),
+        (SCORES, [0.0, np.nan, 1.0, 2.0], r"ACC-D11.*not whole numbers: \[nan\]"),
+        (SCORES, np.eye(4)[:, :3], r"ACC-B3.*\(4, 3\).*argmax"),
         (SCORES, ["a", "b", "c", "d"], "'targets' must be a tensor"),
         (SCORES, None, "'targets' must be a tensor"),
     ],
 )
 def test_invalid_outputs_and_targets_are_refused_with_the_values_found(outputs, targets, match):
-    with pytest.raises(ValueError, match=match):
+    with pytest.raises(ValueError, match=match) as refused:
         read(outputs, targets)
+    code = re.match("ACC-[A-Z][0-9]+", match)
+    assert getattr(refused.value, "code", None) == (code and code[0])
 
 
 @pytest.mark.parametrize("batch_size", [0, -1, 2.5, "32", True])
