@@ -182,7 +182,7 @@ class AccuracyCounter:
 
     def _classes(self, values: Any) -> torch.Tensor:
         if not isinstance(values, torch.Tensor):
-            raise ValueError(f"Scores or classes must be a torch.Tensor. Got {type(values).__name__} instead.")
+            raise InputError(f"Scores or classes must be a torch.Tensor. Got {type(values).__name__} instead.")
         integer = not values.is_floating_point() and not values.is_complex() and values.dtype != torch.bool
         if values.ndim == 1 and integer:
             return values
@@ -200,19 +200,20 @@ class AccuracyCounter:
         if values.is_floating_point() and (values.ndim == 1 or shape[1:] == (1,)):
             advice, code = "For one logit per sample write update((z > 0).long().reshape(-1), targets)", "ACC-C6"
             return InputError(f"{start}{advice}; for one probability (p > 0.5).", code)
+        if values.dtype == torch.bool:
+            flat = ".reshape(-1)" if values.ndim > 1 else ""
+            return InputError(f"{start}Write update(classes.long(){flat}, targets).")
         if values.ndim == 2 and shape[1] == 1:
             advice = "Write update(classes.reshape(-1), targets): (n, 1) compares all pairs of samples."
             return InputError(start + advice, "ACC-B1")
         if values.ndim == 3:
             advice = "For (n, members, classes) write update(z.softmax(-1).mean(1), targets)."
             return InputError(start + advice, "ACC-B5")
-        if values.dtype == torch.bool:
-            return InputError(start + "Write update(classes.long(), targets).")
         return InputError(start + "Pass one score per class and sample, with the classes on axis 1.")
 
     def _targets(self, targets: Any, n: int) -> torch.Tensor:
         if not isinstance(targets, torch.Tensor):
-            raise ValueError(f"targets must be a torch.Tensor. Got {type(targets).__name__} instead.")
+            raise InputError(f"targets must be a torch.Tensor. Got {type(targets).__name__} instead.")
         integer = not targets.is_floating_point() and not targets.is_complex()
         if targets.ndim == 1 and integer and len(targets) == n:
             return targets
@@ -223,8 +224,8 @@ class AccuracyCounter:
         if targets.ndim == 2 and shape == (n, self.n_classes):
             raise InputError(start + "One-hot targets: write targets.argmax(dim=1).", "ACC-B3")
         if shape == (n,):
-            raise ValueError(start + "Write targets.long().")
-        raise ValueError(start + "Pass one target per sample.")
+            raise InputError(start + "Write targets.long().")
+        raise InputError(start + "Pass one target per sample.")
 
 
 def host_counts(

@@ -129,13 +129,14 @@ def _validate(fit: Fit, examples: Examples, counter: AccuracyCounter | None) -> 
             raise _nonfinite(fit, "The module returns NaN", state.epoch + 1)
         if counter is not None:
             counter.update(model.spec.classes(output), examples.targets[start:stop])
+        heard = output.clone() if told else output  # the criterion may write to it
         loss, weight = _chunk_loss(fit, examples, output, start, stop)
-        losses.append(loss)
+        losses.append(loss.clone())  # which the criterion may return again for the next chunk
         sizes.append(weight)
         if told:
             batch = (examples.rows.chunk(start, stop), examples.targets[start:stop])
             tell(fit, "batch_begin", batch, False)
-            tell(fit, "batch_end", batch, (loss, output), False)
+            tell(fit, "batch_end", batch, (losses[-1], heard), False)
 
     each_output(model.module, examples.rows, consume)
     total = torch.stack(losses).to(torch.float64).cpu() @ torch.tensor(sizes, dtype=torch.float64)

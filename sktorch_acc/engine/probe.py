@@ -27,8 +27,6 @@ from sktorch_acc.engine.untouched import untouched
 from sktorch_acc.exceptions import ModuleOutputError, warn
 from sktorch_acc.findings import Finding
 
-FEW_ROWS = 64  # in evaluation mode: what can be wrong there is wrong for a few rows, and the epoch checks every row
-
 
 @dataclass(frozen=True)
 class Probe:
@@ -66,7 +64,7 @@ def probe(model: Model, training: Examples, n_rows: int) -> Probe:
     module, may_share = _double(model.module)
     subject = replace(model, module=module)
     with untouched(model.module) if may_share else nullcontext():
-        loss, row_operations = _evaluate(subject, batch[:FEW_ROWS], training.weights is not None)
+        loss, row_operations = _evaluate(subject, batch, training.weights is not None)
         _refuse_lost_row(subject, batch)
         elements, without_norms = _train(subject, batch, loss, training)
     eval_layers = tuple(norm_layers(model.module)) if without_norms else ()

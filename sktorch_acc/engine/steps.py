@@ -35,7 +35,7 @@ class _Block:
     batch_weights: torch.Tensor  # (n_batches,) float64: samples, or sum of their weights
 
 
-_Outcome = tuple[torch.Tensor, torch.Tensor]  # loss and output of a batch
+_Outcome = tuple[torch.Tensor, torch.Tensor | None]  # loss of a batch, and what is kept of its output
 _Steps = Callable[[Fit, list[Any]], list[_Outcome]]
 
 
@@ -51,19 +51,19 @@ def train_epoch(fit: Fit, order: torch.Generator, running: AccuracyCounter | Non
     fit.loss.train(True)
     _train_mode(fit)
     for block in _blocks(fit, order):
-        losses, outputs = zip(*take_steps(fit, block.batches), strict=True)
+        losses, kept = zip(*take_steps(fit, block.batches), strict=True)
         total += torch.stack(losses).to(torch.float64) @ block.batch_weights
         weight += block.batch_weights.sum()
         if running is not None:
-            running.update(_block_classes(model.spec, outputs), block.indices)
+            running.update(_block_classes(model.spec, kept), block.indices)
     return float(total / weight)
 
 
-def _block_classes(spec: OutputSpec, outputs: tuple[torch.Tensor, ...]) -> torch.Tensor:
-    """Return the class indices of a block: at once, unless outputs are so wide that joining them costs more."""
-    if outputs[0].numel() > WIDE_OUTPUT:
-        return torch.cat([spec.classes(output) for output in outputs])
-    return spec.classes(torch.cat(outputs))
+def _block_classes(spec: OutputSpec, kept: tuple[torch.Tensor, ...]) -> torch.Tensor:
+    """Return the class indices of a block: at once, but for batches of which only the classes are kept."""
+    if all(part.is_floating_point() for part in kept):
+        return spec.classes(torch.cat(kept))
+    return torch.cat([spec.classes(part) if part.is_floating_point() else part for part in kept])
 
 
 def _blocks(fit: Fit, order: torch.Generator) -> Iterator[_Block]:
@@ -126,23 +126,26 @@ def _lean_steps(step: Callable[[], object], fit: Fit, batches: list[Any]) -> lis
         for parameter in parameters:
             parameter.grad = None
         output = module(x)
+        kept = _kept(fit, output)
         loss = loss_of(output, target)
         loss.backward()
-        outcomes.append(_outcome(loss, output))
+        outcomes.append((loss.detach().clone(), kept))
         step()
         if schedule is not None:
             schedule.step()
     return outcomes
 
 
-def _outcome(loss: torch.Tensor, output: torch.Tensor) -> _Outcome:
-    """Return loss and output without their graph, in memory that no step writes to.
+def _kept(fit: Fit, output: torch.Tensor) -> torch.Tensor | None:
+    """Return what the running accuracy needs of an output, in memory of its own: classes, if it is wide.
 
-    What was written in place (a buffer that the module returns each time) or is a view (of weights) is copied.
+    To be called before the criterion, which may write to its input. A step may write to a view of the weights, and the
+    module to memory that it returns again.
     """
-    shared = output._version or output._is_view() or output.is_leaf or loss._version
-    values = loss.detach(), output.detach()
-    return (values[0].clone(), values[1].clone()) if shared else values
+    if fit.settings.train_accuracy is None:
+        return None
+    output = output.detach()
+    return fit.model.spec.classes(output) if output.numel() > WIDE_OUTPUT else output.clone()
 
 
 def _observed_steps(fit: Fit, batches: list[Any]) -> list[_Outcome]:
@@ -157,14 +160,15 @@ def _observed_steps(fit: Fit, batches: list[Any]) -> list[_Outcome]:
         for parameter in parameters:
             parameter.grad = None
         output = fit.model.module(x)
+        heard, kept = output.detach().clone(), _kept(fit, output)
         loss = loss_of(output, target)
         loss.backward()
-        outcomes.append(_outcome(loss, output))
+        outcomes.append((loss.detach().clone(), kept))
         tell(fit, "gradients", batch)
         fit.state.optimizer.step()
         if schedule is not None:
             schedule.step()
-        tell(fit, "batch_end", batch, outcomes[-1], True)
+        tell(fit, "batch_end", batch, (outcomes[-1][0], heard), True)
     return outcomes
 
 
@@ -175,23 +179,25 @@ def _closure_steps(fit: Fit, batches: list[Any]) -> list[_Outcome]:
     for x, target in batches:
         batch = (x, target[0] if isinstance(target, tuple) else target)
         tell(fit, "batch_begin", batch, True)
-        seen: list[_Outcome] = []
+        seen: list[tuple[torch.Tensor, ...]] = []
 
         def closure(x: torch.Tensor = x, target: Any = target, batch: Any = batch, seen: Any = seen) -> Any:
             _undo_eval(fit)
             fit.state.optimizer.zero_grad()
             output = fit.model.module(x)
+            heard, kept = output.detach().clone(), _kept(fit, output)
             loss = loss_of(output, target)
             loss.backward()
+            seen.append((loss.detach().clone(), heard, kept))
             tell(fit, "gradients", batch)
-            seen.append(_outcome(loss, output))
             return loss
 
         fit.state.optimizer.step(closure)
         if schedule is not None:
             schedule.step()
-        outcomes.append(seen[0])
-        tell(fit, "batch_end", batch, outcomes[-1], True)
+        loss, heard, kept = seen[0]
+        outcomes.append((loss, kept))
+        tell(fit, "batch_end", batch, (loss, heard), True)
     return outcomes
 
 

@@ -32,7 +32,7 @@ def _to_tensor(values: Any, name: str) -> torch.Tensor:
             raise TypeError(f"dtype {array.dtype}")
         return torch.from_numpy(array)
     except (TypeError, ValueError, RuntimeError) as err:
-        raise ValueError(
+        raise InputError(
             f"{name!r} must be a tensor, an array or a list of numbers with one entry per sample. "
             f"Got {type(values).__name__} that cannot be converted ({err})."
         ) from err
@@ -42,15 +42,17 @@ def _read_scores(outputs: Any) -> torch.Tensor:
     scores = _to_tensor(outputs, "outputs")
     shape, dtype = tuple(scores.shape), str(scores.dtype).removeprefix("torch.")
     if scores.ndim not in (1, 2):
-        of_ensemble = " If axis 1 holds the members of an ensemble, pass the mean of their probabilities.", "ACC-B5"
-        hint, code = of_ensemble if scores.ndim == 3 else ("", None)
-        wanted = "'outputs' must have shape (n_samples, n_classes), (n_samples, 1) or (n_samples,)."
-        raise InputError(f"{wanted} Got {shape}.{hint}", code)
+        hint = " If axis 1 holds the members of an ensemble, pass the mean of their probabilities."
+        raise InputError(
+            "'outputs' must have shape (n_samples, n_classes), (n_samples, 1) or (n_samples,). "
+            f"Got {shape}.{hint if scores.ndim == 3 else ''}",
+            "ACC-B5" if scores.ndim == 3 else None,
+        )
     if scores.numel() == 0:
-        raise ValueError(f"'outputs' must have at least one sample and one column. Got shape {shape}.")
+        raise InputError(f"'outputs' must have at least one sample and one column. Got shape {shape}.")
     if not scores.is_floating_point():
         if scores.ndim == 1 or scores.shape[1] == 1:
-            raise ValueError(
+            raise InputError(
                 "'outputs' must be the output of the module, before argmax or a threshold. Got class indices: shape "
                 f"{shape}, dtype {dtype}. Pass the scores of all classes, or the single column of logits."
             )
@@ -79,12 +81,13 @@ def _read_targets(targets: Any, scores: torch.Tensor, n_classes: int) -> Ints:
     if values.ndim == 2 and shape[1] == 1:
         values = values[:, 0]
     if values.ndim != 1:
-        one_hot = " For one-hot targets, pass targets.argmax(axis=1).", "ACC-B3"
-        hint, code = one_hot if values.ndim == 2 else ("", None)
-        wanted = "'targets' must be class indices of shape (n_samples,) or (n_samples, 1)."
-        raise InputError(f"{wanted} Got shape {shape}.{hint}", code)
+        hint = " For one-hot targets, pass targets.argmax(axis=1)." if values.ndim == 2 else ""
+        raise InputError(
+            f"'targets' must be class indices of shape (n_samples,) or (n_samples, 1). Got shape {shape}.{hint}",
+            "ACC-B3" if values.ndim == 2 else None,
+        )
     if len(values) != len(scores):
-        raise ValueError(
+        raise InputError(
             f"'outputs' and 'targets' must have one entry for each sample. Got {len(scores)} outputs and "
             f"{len(values)} targets. Collect both in the same iteration over the loader."
         )

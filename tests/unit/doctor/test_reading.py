@@ -101,7 +101,7 @@ def test_invalid_outputs_and_targets_are_refused_with_the_values_found(outputs, 
     with pytest.raises(ValueError, match=match) as refused:
         read(outputs, targets)
     code = re.match("ACC-[A-Z][0-9]+", match)
-    assert getattr(refused.value, "code", None) == (code and code[0])
+    assert refused.value.code == (code and code[0])
 
 
 @pytest.mark.parametrize("batch_size", [0, -1, 2.5, "32", True])

@@ -234,6 +234,49 @@ def test_observers_of_batches_hear_of_the_validation_set_too():
     assert observer.heard == [("begin", 7), ("end", True)]
 
 
+class SameMemory(Doubles):
+    """Returns its outputs in one buffer, which every batch of that size overwrites."""
+
+    def forward(self, X):
+        output = super().forward(X)
+        return self.__dict__.setdefault(f"buffer of {len(X)}", output.detach().clone()).detach_().copy_(output)
+
+
+class InOneNumber(nn.CrossEntropyLoss):
+    """Returns every loss in the same memory, and empties the outputs."""
+
+    def forward(self, z, targets):
+        loss = super().forward(z, targets)
+        if not z.requires_grad:
+            z.zero_()
+        return self.__dict__.setdefault("loss", loss.detach().clone()).detach_().copy_(loss)
+
+
+class Outputs(BatchObserver):
+    """Keeps what it hears of the validation set."""
+
+    def __init__(self):
+        self.kept = []
+
+    def batch_end(self, fit, batch, outcome, training):
+        if not training:
+            self.kept.append(outcome)
+
+
+def test_chunks_of_the_validation_set_whose_results_share_memory_are_told_apart(monkeypatch):
+    monkeypatch.setattr("sktorch_acc.engine.evaluate.CHUNK_ROWS", 2)
+    heard, losses = [], []
+    for module, criterion in ((SameMemory, InOneNumber), (Doubles, nn.CrossEntropyLoss)):
+        observer = Outputs()
+        _, [row] = rows_of(module, validation=HELD_OUT, criterion=criterion, output="logits", observers=[observer])
+        heard.append(observer.kept)
+        losses.append(row.values["valid_loss"])
+    assert losses[0] == losses[1]
+    for shared, own in zip(*heard, strict=True):
+        assert torch.equal(shared[0], own[0])
+        assert torch.equal(shared[1], own[1])
+
+
 # ------------------------------------------------------------ what is not finite
 
 

@@ -188,8 +188,120 @@ class PartOfMemory(SameMemory):
         return super().forward(X)[:]
 
 
+class FirstOutputAgain(nn.Linear):
+    """Takes its first output as the buffer."""
+
+    def forward(self, X):
+        output = super().forward(X)
+        first = self.__dict__.setdefault(f"first of {len(X)}", output)
+        return output if first is output else first.detach_().copy_(output)
+
+
+class InNumpy(torch.autograd.Function):
+    """Writes into memory that torch knows nothing of."""
+
+    @staticmethod
+    def forward(ctx, values, memory):
+        memory[:] = values.numpy()
+        return torch.from_numpy(memory)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return gradient, None
+
+
+class MemoryOfNumpy(nn.Linear):
+    def forward(self, X):
+        output = super().forward(X)
+        return InNumpy.apply(output, self.__dict__.setdefault(f"memory of {len(X)}", output.detach().clone().numpy()))
+
+
 class OwnMemory(nn.Linear):
-    """Returns the same values as `SameMemory`."""
+    """Returns the same values as those above."""
+
+
+class RunsTheModuleOnce(BatchObserver):
+    """Runs the module on another batch when the gradients are computed."""
+
+    def gradients(self, fit, batch):
+        fit.model.module(batch[0] * 3 - 1)
+
+
+@pytest.mark.parametrize("module", [SameMemory, PartOfMemory, FirstOutputAgain, MemoryOfNumpy])
+@pytest.mark.parametrize(
+    "observers", [[], [BatchObserver()], [RunsTheModuleOnce()]], ids=["lean", "told", "run once more"]
+)
+@pytest.mark.parametrize("optimizer", [torch.optim.AdamW, torch.optim.LBFGS])
+def test_a_module_that_returns_the_same_memory_for_every_batch_is_counted_rightly(module, observers, optimizer):
+    counts, losses = [], []
+    for kind in (module, OwnMemory):
+        running = AccuracyCounter(2)
+        given = examples(table(40, 2), classes(40))
+        fit = prepared(kind, given, batch_size=10, optimizer=optimizer, observers=observers)
+        losses.append(train_epoch(fit, torch.Generator().manual_seed(0), running))
+        counts.append(running.correct.tolist())
+    assert counts[0] == counts[1]
+    assert losses[0] == losses[1]
+
+
+class Margin(nn.Module):
+    """Edits the logits in place, as losses with a margin do."""
+
+    def __init__(self, in_place=True):
+        super().__init__()
+        self.in_place = in_place
+
+    def forward(self, z, targets):
+        z = z if self.in_place else z.clone()
+        z[torch.arange(len(z)), targets] -= 5
+        return nn.functional.cross_entropy(z, targets)
+
+
+class Outputs(BatchObserver):
+    """Keeps the outputs that it hears of."""
+
+    def __init__(self):
+        self.kept = []
+
+    def batch_end(self, fit, batch, outcome, training):
+        self.kept.append(outcome[1])
+
+
+class InOneNumber(nn.CrossEntropyLoss):
+    """Returns every loss in the same memory."""
+
+    def forward(self, z, targets):
+        loss = super().forward(z, targets)
+        return self.__dict__.setdefault("loss", loss.detach().clone()).detach_().copy_(loss)
+
+
+@pytest.mark.parametrize("width", [0, 2**14], ids=["only the classes kept", "outputs kept"])
+@pytest.mark.parametrize("told", [False, True])
+@pytest.mark.parametrize("optimizer", [torch.optim.AdamW, torch.optim.LBFGS])
+def test_a_criterion_that_edits_the_outputs_is_counted_on_what_the_module_returned(optimizer, told, width, monkeypatch):
+    monkeypatch.setattr("sktorch_acc.engine.steps.WIDE_OUTPUT", width)
+    counts, weights, heard = [], [], []
+    for in_place in (True, False):
+        running, observer = AccuracyCounter(2), Outputs()
+        settings = {"criterion": Margin(in_place), "output": "logits", "optimizer": optimizer, "batch_size": 6}
+        fit = prepared(nn.Linear, examples(y=classes(20)), observers=[observer] if told else [], **settings)
+        train_epoch(fit, torch.Generator().manual_seed(0), running)
+        counts.append(running.correct.tolist())
+        weights.append(fit.model.module.weight)
+        heard.append(observer.kept)
+    assert counts[0] == counts[1]
+    assert torch.equal(*weights)
+    assert [output.tolist() for output in heard[0]] == [output.tolist() for output in heard[1]]
+    assert len(heard[0]) == 4 * told
+
+
+@pytest.mark.parametrize("optimizer", [torch.optim.AdamW, torch.optim.LBFGS])
+def test_a_criterion_that_returns_the_same_memory_for_every_batch_gives_the_same_loss(optimizer):
+    losses = []
+    for criterion in (InOneNumber, nn.CrossEntropyLoss):
+        fit = prepared(nn.Linear, examples(y=classes(20)), batch_size=6, optimizer=optimizer, criterion=criterion)
+        losses.append(train_epoch(fit, torch.Generator().manual_seed(0), None))
+    assert losses[0] == losses[1]
 
 
 class OnlyIntercept(nn.Module):
@@ -201,23 +313,6 @@ class OnlyIntercept(nn.Module):
 
     def forward(self, X):
         return self.intercept.expand(len(X), -1)
-
-
-@pytest.mark.parametrize("module", [SameMemory, PartOfMemory])
-@pytest.mark.parametrize(
-    "settings",
-    [{}, {"optimizer": torch.optim.LBFGS}, {"observers": [BatchObserver()]}],
-    ids=["lean", "closure", "told"],
-)
-def test_a_module_that_returns_the_same_memory_for_every_batch_is_counted_and_weighed_rightly(module, settings):
-    counts, losses = [], []
-    for kind in (module, OwnMemory):
-        running = AccuracyCounter(2)
-        fit = prepared(kind, examples(table(40, 2, "float64"), classes(40)), batch_size=10, **settings)
-        losses.append(train_epoch(fit, torch.Generator().manual_seed(0), running))
-        counts.append(running.correct.tolist())
-    assert counts[0] == counts[1]
-    assert losses[0] == losses[1]
 
 
 def test_an_output_that_is_part_of_the_weights_is_counted_as_it_was_before_the_step():
