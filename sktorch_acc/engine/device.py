@@ -52,6 +52,11 @@ def resolve_threads(n_threads: int | str, operations: int, device: torch.device)
     return 1 if device.type == "cpu" and operations < PARALLEL_OPERATIONS else available
 
 
+def threads_to_choose(n_threads: int | str, device: torch.device) -> bool:
+    """Whether the number of threads depends on how many operations a step has."""
+    return n_threads == "auto" and device.type == "cpu" and torch.get_num_threads() > 1
+
+
 def step_operations(module: nn.Module, row_operations: float, batch_rows: int) -> int:
     """Estimate the floating-point operations of a step: forward, and twice that for backward."""
     parameters = sum([p.numel() for p in module.parameters()])

@@ -12,7 +12,7 @@ import torch
 from sktorch_acc._global_state import epoch_seeds, seed_generators, split_seed
 from sktorch_acc.data import Examples, FeatureSchema, Labels, batch_sizes, stratified_holdout
 from sktorch_acc.engine.build import build_model, build_optimizer
-from sktorch_acc.engine.device import resolve_device, resolve_threads, step_operations
+from sktorch_acc.engine.device import resolve_device, resolve_threads, step_operations, threads_to_choose
 from sktorch_acc.engine.history import check_monitor
 from sktorch_acc.engine.interrupts import Interrupts
 from sktorch_acc.engine.observer import Observer
@@ -68,7 +68,8 @@ def prepare(
     where = (state.model.device, state.model.dtype)
     training, validation = weighing.on(*where), validation and validation.on(*where)
     sizes = batch_sizes(len(training), settings.batch_size)
-    found = probe(state.model, training, sizes[0])
+    to_choose = threads_to_choose(settings.n_threads, state.model.device)
+    found = probe(state.model, training, sizes[0], count=to_choose)
     fit = Fit(
         settings=settings,
         state=state,

@@ -39,7 +39,7 @@ class Probe:
     elements_per_sample : int
         Values of features or of output per sample, whichever are more.
     row_operations : float
-        Multiply-adds of a forward pass, per sample.
+        Multiply-adds of a forward pass, per sample; 0 if not counted.
     eval_layers : tuple of nn.Module
         Batch-norm layers to keep in evaluation mode, because every batch is one sample.
     """
@@ -50,8 +50,10 @@ class Probe:
     eval_layers: tuple[nn.Module, ...] = ()
 
 
-def probe(model: Model, training: Examples, n_rows: int) -> Probe:
+def probe(model: Model, training: Examples, n_rows: int, *, count: bool = True) -> Probe:
     """Run a copy of the module on the first `n_rows` samples, and refuse outputs that cannot be right.
+
+    Multiply-adds are counted if `count`.
 
     The generators may move: every epoch seeds them anew.
 
@@ -64,20 +66,21 @@ def probe(model: Model, training: Examples, n_rows: int) -> Probe:
     module, may_share = _double(model.module)
     subject = replace(model, module=module)
     with untouched(model.module) if may_share else nullcontext():
-        loss, row_operations = _evaluate(subject, batch, training.weights is not None)
+        with _counted(module, n_rows) if count else nullcontext([0.0]) as operations:
+            loss = _evaluate(subject, batch, training.weights is not None)
         _refuse_lost_row(subject, batch)
         elements, without_norms = _train(subject, batch, loss, training)
     eval_layers = tuple(norm_layers(model.module)) if without_norms else ()
-    return Probe(loss, elements, row_operations, eval_layers)
+    return Probe(loss, elements, operations[0], eval_layers)
 
 
-def _evaluate(subject: Model, batch: torch.Tensor, weighted: bool) -> tuple[Loss, float]:
-    """Check the outputs in evaluation mode; return the loss for them, and the multiply-adds per row."""
+def _evaluate(subject: Model, batch: torch.Tensor, weighted: bool) -> Loss:
+    """Check the outputs in evaluation mode; return the loss for them."""
     subject.module.eval()
-    with torch.no_grad(), _counted(subject.module, len(batch)) as operations:
+    with torch.no_grad():
         output = _forward(subject.module, batch.clone())
     _refuse(_facts(subject, output, len(batch), "evaluation"))
-    return Loss.for_output(subject.criterion, subject.spec, output, weighted), operations[0]
+    return Loss.for_output(subject.criterion, subject.spec, output, weighted)
 
 
 def _train(subject: Model, batch: torch.Tensor, loss: Loss, training: Examples) -> tuple[int, bool]:
@@ -183,7 +186,7 @@ def _counted(module: nn.Module, n_rows: int) -> Iterator[list[float]]:
     total = [0.0]
 
     def count(layer: nn.Module, _: Any, output: Any) -> None:
-        weights = [p for p in layer.parameters(recurse=False) if p.ndim >= 2]
+        weights = _weights(layer)
         if isinstance(output, tuple):
             output = output[0]
         if isinstance(layer, (nn.Embedding, nn.EmbeddingBag)) or not isinstance(output, torch.Tensor):
@@ -192,11 +195,15 @@ def _counted(module: nn.Module, n_rows: int) -> Iterator[list[float]]:
         positions = max(1.0, output.numel() / (n_rows * max(1, width)))
         total[0] += positions * sum(w.numel() for w in weights)
 
-    layers = [m for m in module.modules() if any(p.ndim >= 2 for p in m.parameters(recurse=False))]
-    layers = [layer for layer in layers if not isinstance(layer, torch.jit.ScriptModule)]  # which take no hooks
-    handles = [layer.register_forward_hook(count) for layer in layers]
+    layers = [m for m in module.modules() if not isinstance(m, torch.jit.ScriptModule)]  # which take no hooks
+    handles = [layer.register_forward_hook(count) for layer in layers if _weights(layer)]
     try:
         yield total
     finally:
         for handle in handles:
             handle.remove()
+
+
+def _weights(layer: nn.Module) -> list[torch.Tensor]:
+    """Return the matrices among the parameters of a layer itself."""
+    return [p for p in layer._parameters.values() if p is not None and p.ndim >= 2]
