@@ -6,7 +6,7 @@ from sklearn.datasets import make_classification
 from torch import nn
 
 from sktorch_acc import TorchClassifier
-from sktorch_acc.engine.device import resolve_device, resolve_threads, step_operations
+from sktorch_acc.engine.device import resolve_device, resolve_threads, step_operations, threads_to_choose
 from sktorch_acc.engine.state import _move
 
 CPU = torch.device("cpu")
@@ -71,3 +71,14 @@ def test_moving_keeps_the_identity_of_parameters():
     assert {value.device.type for state in states for value in state.values()} == {"meta"}
     assert [id(p) for p in optimizer.param_groups[0]["params"]] == [id(p) for p in module.parameters()]
     assert len(parameters) == 2
+
+
+@pytest.mark.parametrize(
+    ("available", "n_threads", "device", "to_choose"),
+    [(4, "auto", CPU, True), (1, "auto", CPU, False), (4, 2, CPU, False), (4, "auto", torch.device("meta"), False)],
+)
+def test_operations_are_counted_where_the_number_of_threads_depends_on_them(
+    available, n_threads, device, to_choose, monkeypatch
+):
+    monkeypatch.setattr(torch, "get_num_threads", lambda: available)
+    assert threads_to_choose(n_threads, device) == to_choose
