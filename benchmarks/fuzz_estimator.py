@@ -241,8 +241,8 @@ def _optimizer(chance: random.Random, parameters: dict[str, Any], criterion: Cri
             (torch.optim.AdamW, {}, 0.02),
             (torch.optim.Adam, {"amsgrad": True}, 0.02),
             (torch.optim.SGD, {}, 0.1),
-            (torch.optim.SGD, {"momentum": 0.9, "nesterov": True}, 0.05),
-            (torch.optim.SGD, {"momentum": 0.9, "dampening": 0.5, "weight_decay": 0.01}, 0.05),
+            (torch.optim.SGD, {"momentum": 0.9, "nesterov": True}, 0.01),
+            (torch.optim.SGD, {"momentum": 0.9, "dampening": 0.5, "weight_decay": 0.01}, 0.02),
             (torch.optim.RMSprop, {}, 0.01),
             (torch.optim.Adagrad, {}, 0.05),
             (torch.optim.NAdam, {}, 0.01),
@@ -488,7 +488,7 @@ def _check_copies(configuration: Configuration, clf: TorchClassifier) -> None:
     file = io.BytesIO()
     save_model(clf, file)
     file.seek(0)
-    loaded = load_model(file, module=copy.deepcopy(configuration.module))
+    loaded = load_model(file, module=copy.deepcopy(configuration.module), allow=[FocalLoss])
     for name, again in (("pickle", pickle.loads(pickle.dumps(clf))), ("saved", loaded)):
         _equal(name, again.predict_proba(configuration.X).tolist(), clf.predict_proba(configuration.X).tolist())
         _equal(f"{name}: history_", again.history_.to_csv(), clf.history_.to_csv())
