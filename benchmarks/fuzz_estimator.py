@@ -248,8 +248,9 @@ def _optimizer(chance: random.Random, parameters: dict[str, Any], criterion: Cri
             (torch.optim.NAdam, {}, 0.01),
         ]
     )
-    if criterion.reduction == "sum":  # as large a step; beyond that, rounding grows to other predictions
-        lr /= parameters["batch_size"]
+    if cls is torch.optim.SGD:  # steps that do not diverge, in which rounding would grow
+        lr /= parameters["batch_size"] if criterion.reduction == "sum" else 1
+        lr /= max(1, 4 // parameters["batch_size"])
     parameters |= {"optimizer": cls, "lr": lr} | {f"optimizer__{name}": value for name, value in options.items()}
     return functools.partial(cls, lr=lr, foreach=False, **options)
 
