@@ -11,6 +11,7 @@ import pandas as pd
 from sklearn.utils import compute_class_weight
 
 from sktorch_acc._text import listed
+from sktorch_acc.labels import in_one_dtype
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,8 @@ class Labels:
 
     def encode(self, y: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
         """Return class indices (int64); -1 for a label that is not among the classes."""
-        indices = pd.Index(_plain(self.classes)).get_indexer(pd.Index(_plain(y)))
+        classes, given = in_one_dtype(_plain(self.classes), _plain(y))
+        indices = pd.Index(classes).get_indexer(pd.Index(given))
         return np.asarray(indices, dtype=np.int64)
 
     def decode(self, indices: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
