@@ -108,6 +108,8 @@ def _facts(subject: Subject, output: Any, n_samples: int) -> outputs.OutputFacts
 
 def _of_the_run(subject: Subject, modes: measure.Modes, earlier: list[Finding]) -> list[Finding | None]:
     chosen = measure.spaced(subject.targets, _MOST_SAMPLES)
+    if not len(chosen):  # all labels are unknown to the estimator, which is reported
+        return []
     rows = subject.rows if len(chosen) == len(subject.rows) else subject.rows.take(chosen)
     targets = subject.targets[chosen]
     output, dead = measure.evaluate(subject.module, rows)
