@@ -156,8 +156,8 @@ def read_weights(sample_weight: Any, n_samples: int) -> npt.NDArray[np.float64]:
     """Return weights as float64 of shape (n_samples,), finite and not negative."""
     try:
         values = _as_array(sample_weight)
-        if values.dtype.kind not in "biufO":
-            raise TypeError(f"dtype {values.dtype}")
+        if values.dtype.kind in "cmM":
+            raise TypeError("they are complex" if values.dtype.kind == "c" else "they are dates or durations")
         weights = values.astype(np.float64, copy=False)
     except (TypeError, ValueError) as err:
         raise ValueError(f"sample_weight must hold numbers. Got {type(sample_weight).__name__}: {err}.") from err
@@ -276,7 +276,6 @@ def _of_one_kind(values: npt.NDArray[Any], name: str) -> npt.NDArray[Any]:
         numbers = _of_numbers(values)
         if numbers.dtype.kind in "biuf":
             return numbers
-        raise ValueError(f"{name} holds integers that no 64-bit dtype holds together. Number the classes 0, 1, ...")
     raise ValueError(
         f"{name} must hold labels of one kind: strings, integers or booleans. "
         f"Got {' and '.join(sorted(kind.__name__ for kind in kinds))}. "

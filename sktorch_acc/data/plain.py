@@ -54,11 +54,14 @@ def numbers(X: Any) -> npt.NDArray[Any]:
 
 def _plain_values(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
     kind = values.dtype.kind
-    if kind in "mM" or (kind == "O" and any(issubclass(each, DATES) for each in {type(v) for v in values.flat})):
+    types = {type(value) for value in values.flat} if kind == "O" else set()
+    if kind in "mM" or any(issubclass(each, DATES) for each in types):
         raise ValueError(
             f"X holds dates or durations (dtype {values.dtype}), which are not numbers. Convert them before they reach "
             "the classifier, for example with (X - X.min()) / numpy.timedelta64(1, 'D')."
         )
+    if type(pd.NA) in types:
+        return np.where(pd.isna(values), np.nan, values)
     if kind == "f" and values.dtype.itemsize > 8:
         with np.errstate(over="ignore"):
             return values.astype(np.float64)

@@ -136,9 +136,8 @@ def _validated_tensor(estimator: Any, X: torch.Tensor, *, reset: bool) -> Any:
     """Validate a tensor as a numpy array, which shares its memory on the CPU."""
     if X.layout is not torch.strided:
         raise TypeError(f"X is a torch tensor of layout {X.layout}: pass X.to_dense() or a scipy.sparse array.")
-    if X.is_quantized or (X.is_floating_point() and X.dtype not in _FLOATS):
-        advice = "X.dequantize()" if X.is_quantized else "X.float()"
-        raise TypeError(f"X is a torch tensor of dtype {X.dtype}, in which nothing is computed: pass {advice}.")
+    if X.is_floating_point() and X.dtype not in _FLOATS:
+        raise TypeError(f"X is a torch tensor of dtype {X.dtype}, which is for storage only: pass X.float().")
     X = X.detach()
     on_cpu = X.cpu()
     view = on_cpu.float() if on_cpu.dtype in (torch.bfloat16, torch.float16) else on_cpu
