@@ -228,7 +228,8 @@ def with_plain_dtype(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
     if not array.dtype.isnative:
         array = array.astype(array.dtype.newbyteorder("="))
     if array.dtype == np.longdouble and array.dtype != np.float64:
-        narrow = array.astype(np.float64)
+        with np.errstate(over="ignore"):
+            narrow = array.astype(np.float64)
         return narrow if np.array_equal(narrow, array, equal_nan=True) else array
     return array
 
