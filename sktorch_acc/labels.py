@@ -116,7 +116,14 @@ def joined(arrays: Sequence[npt.NDArray[Any]]) -> npt.NDArray[Any]:
 
 def is_among(values: npt.NDArray[Any], labels: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
     """Return which values are among the labels, bool of the shape of `values`; dtypes may differ."""
-    return np.isin(*in_one_dtype(values, labels))
+    values, labels = in_one_dtype(values, labels)
+    return np.isin(values, labels)
+
+
+def same_labels(left: npt.NDArray[Any], right: npt.NDArray[Any]) -> bool:
+    """Whether two arrays hold the same labels in the same order; dtypes may differ."""
+    left, right = in_one_dtype(left, right)
+    return np.array_equal(left, right)
 
 
 def _within(values: npt.NDArray[Any], low: int, high: int) -> bool:

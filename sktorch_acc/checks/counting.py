@@ -60,7 +60,7 @@ def check_dropped_samples(loader: LoaderFacts) -> Finding | None:
 
 
 def check_drawn_samples(loader: LoaderFacts) -> Finding | None:
-    """Report a sampler that draws only a part of its data set (A4); information if it draws at random, as a split does."""
+    """Report a sampler that draws only a part of its data set (A4); information on a random part, as of a split."""
     if loader.order == "resampled" or loader.n_drawn == loader.n_samples:
         return None
     return Finding(

@@ -8,7 +8,7 @@ from sklearn.utils import get_tags
 
 
 def refuse_other_kinds(estimator: Any) -> None:
-    """Refuse regressors, clusterers, outlier detectors and the like, also as the last step of a pipeline or in a search.
+    """Refuse regressors, clusterers, outlier detectors and the like, also in a pipeline or a search.
 
     Estimators that report no kind are accepted.
 
@@ -23,6 +23,6 @@ def refuse_other_kinds(estimator: Any) -> None:
     name = kind.replace("_", " ")
     article = "an" if name[0] in "aeiou" else "a"
     raise TypeError(
-        f"estimator must be a classifier. Got {type(estimator).__name__}, {article} {name}: what it predicts are not the "
-        "class labels of y."
+        f"estimator must be a classifier. Got {type(estimator).__name__}, {article} {name}: what it predicts are not "
+        "the class labels of y."
     )

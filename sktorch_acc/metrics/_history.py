@@ -81,7 +81,7 @@ def long_history(clf: Any, *, per_class: bool) -> pd.DataFrame:
 def _curves(history: pd.DataFrame, column: str, names: dict[str, int], labels: pd.Series[Any]) -> pd.DataFrame:
     """Return one row per name and epoch of a column of `history_`, for the names that it has."""
     split, measure = CURVES[column]
-    at = history.columns.get_indexer([column + name for name in names])
+    at = history.columns.get_indexer(pd.Index([column + name for name in names]))
     known = at >= 0
     of_name = np.fromiter(names.values(), dtype=np.int64)[known]
     return pd.DataFrame(

@@ -12,11 +12,11 @@ import pytest
 import scipy.sparse
 import torch
 from joblib import parallel_backend
-from skorch.callbacks import Callback, GradientNormClipping
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from skorch.callbacks import Callback, GradientNormClipping
 from torch import nn
 from torch.nn import functional as F  # noqa: N812
 from torch.nn.utils import parametrizations

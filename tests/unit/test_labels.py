@@ -150,7 +150,10 @@ REFUSED_WEIGHTS = {
     "text": (["a"] * 3, "sample_weight must hold numbers. Got list: could not convert"),
     "dates": (np.array([1, 2, 3], dtype="M8[s]"), "Got ndarray: they are dates or durations"),
     "durations": (np.array([1, 2, 3], dtype="m8[s]"), "Got ndarray: they are dates or durations"),
-    "masked": (np.ma.array([1.0, 1, 1], mask=[0, 1, 0]), r"sample_weight is masked in 1 of 3 samples \(first at row 1\)"),
+    "masked": (
+        np.ma.array([1.0, 1, 1], mask=[0, 1, 0]),
+        r"sample_weight is masked in 1 of 3 samples \(first at row 1\)",
+    ),
     "complex": (np.array([1j, 1, 1]), "sample_weight must hold numbers. Got ndarray: they are complex"),
     "a sparse matrix": (scipy.sparse.csr_matrix([[1, 0]]), "sample_weight must hold numbers. Got csr_matrix"),
 }

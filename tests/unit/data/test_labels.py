@@ -125,7 +125,11 @@ def test_class_weights_are_looked_up_by_the_label_itself(y, class_weight, expect
 @pytest.mark.parametrize(
     ("y", "class_weight", "message"),
     [
-        (["1", "2"], {1: 5}, r"classes \['1', '2'\] are not in class_weight, and its keys \[1\] .* type of the labels: "),
+        (
+            ["1", "2"],
+            {1: 5},
+            r"classes \['1', '2'\] are not in class_weight, and its keys \[1\] .* type of the labels: ",
+        ),
         ([1, 2], {"2": 5}, r"its keys \['2'\] are no labels of y. Give the keys the type of the labels: \[2\]"),
         ([False, True], {"True": 5}, r"its keys \['True'\] are no labels of y. Give the keys .*\[True\]"),
         (["a", "b"], {0: 4}, r"its keys \[0\] are no labels of y.$"),

@@ -1,7 +1,6 @@
 """Any array-like of numbers as plain numbers: in `fit`, in `predict`, in `score` and in `diagnose`."""
 
 import datetime
-import re
 
 import numpy as np
 import pandas as pd
@@ -65,7 +64,10 @@ REFUSED = {
     "a list of dates": (list(map(list, days())), "X holds dates or durations"),
     "sparse durations": (sparse_of("m8[s]"), "X holds dates or durations"),
     "strings of variable width": (VALUES.astype(str).astype(np.dtypes.StringDType()), "Input X holds strings"),
-    "nullable NA": (pd.DataFrame(VALUES).astype("Float64").mask(MASK), r"Input X contains NaN in column 1 \(2 rows\), 2"),
+    "nullable NA": (
+        pd.DataFrame(VALUES).astype("Float64").mask(MASK),
+        r"Input X contains NaN in column 1 \(2 rows\), 2",
+    ),
     "nullable boolean NA": (pd.DataFrame(VALUES > 0).astype("boolean").mask(MASK), "Input X contains NaN in column"),
     "an object column of dates": (
         pd.DataFrame({"a": VALUES[:, 0], "day": np.array([np.datetime64("2026-01-01")] * 20, dtype=object)}),
@@ -111,10 +113,14 @@ def test_values_that_are_missing_or_no_numbers_are_refused_after_fit(X, message,
     for call in (clf.predict, lambda X: clf.score(X, LABELS)):
         with pytest.raises(ValueError, match=message):
             call(X)
-    try:
+    missing = (
+        np.asarray(X).dtype.kind in "fO" and not isinstance(X, (list, np.ma.MaskedArray)) and "dates" not in message
+    )
+    if missing and np.shape(X)[1:] == (3,):
         assert diagnose(clf, X, LABELS).codes == ["ACC-D5"]
-    except ValueError as err:
-        assert re.search(message, str(err))
+    else:
+        with pytest.raises(ValueError, match=message):
+            diagnose(clf, X, LABELS)
     with pytest.raises(ValueError, match="X_val"):
         TorchClassifier(max_epochs=1, validation_fraction=None).fit(VALUES, LABELS, X_val=X, y_val=LABELS)
 

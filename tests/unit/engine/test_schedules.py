@@ -176,7 +176,19 @@ def test_a_group_that_was_added_meanwhile_keeps_its_rate():
     assert [group["lr"] for group in optimizer.param_groups] == [0.1, 0.7]
 
 
-OPTIMIZERS = ["SGD", "RMSprop", "Adagrad", "Adadelta", "Adafactor", "ASGD", "Rprop", "Adamax", "NAdam", "RAdam", "AdamW"]
+OPTIMIZERS = [
+    "SGD",
+    "RMSprop",
+    "Adagrad",
+    "Adadelta",
+    "Adafactor",
+    "ASGD",
+    "Rprop",
+    "Adamax",
+    "NAdam",
+    "RAdam",
+    "AdamW",
+]
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
