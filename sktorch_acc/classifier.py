@@ -33,6 +33,7 @@ from sktorch_acc.engine.settings import FitSettings
 from sktorch_acc.engine.state import Fit, TrainingState
 from sktorch_acc.engine.train import train
 from sktorch_acc.exceptions import NonFiniteLossError, warn
+from sktorch_acc.labels import same_labels
 from sktorch_acc.metrics._table import table_of_estimator
 from sktorch_acc.observers.epoch_table import EpochTable
 from sktorch_acc.observers.fit_checks import FitChecks
@@ -458,7 +459,7 @@ class TorchClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         labels = state.model.labels if state else Labels.learn(check_labels(classes, self))[0]
         if state is not None and classes is not None:
             given = Labels.learn(check_labels(classes, self))[0].classes
-            if not np.array_equal(given, labels.classes):
+            if not same_labels(given, labels.classes):
                 raise ValueError(
                     f"classes={given.tolist()} is not the same as on the last call: {labels.classes.tolist()}."
                 )

@@ -85,7 +85,8 @@ class AccuracyCounter:
         targets = self._targets(targets, len(predicted))
         if self._counts is None:
             self._counts = self._zeros(self._device or targets.device)
-        predicted = predicted.detach().to(self._counts.device)
+        # torch neither compares nor promotes most unsigned integers.
+        predicted = predicted.detach().to(self._counts.device, torch.int64)
         targets = targets.detach().to(self._counts.device, torch.int64)
         rows = self._bins(predicted) if self._keep_confusion else (predicted == targets).to(torch.int64)
         flat = rows * (self.n_classes + 1) + self._bins(targets)

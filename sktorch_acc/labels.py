@@ -6,7 +6,9 @@ become objects, and fractions and dates are refused (`as_labels`).
 
 from __future__ import annotations
 
-from numbers import Real
+from collections.abc import Sequence
+from contextlib import suppress
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -17,6 +19,8 @@ from sklearn.utils.multiclass import check_classification_targets
 
 from sktorch_acc._text import listed
 from sktorch_acc.exceptions import InputError
+
+_EXACT = 2**53  # up to here float64 holds every integer
 
 # ------------------------------------------------------------------ labels
 
@@ -69,7 +73,7 @@ def wanted_labels(labels: Any) -> npt.NDArray[Any]:
 def sorted_union(named: dict[str, npt.NDArray[Any]]) -> npt.NDArray[Any]:
     """Return the sorted distinct labels of several arrays that `as_labels` has read, by name."""
     refuse_mixed_kinds(named)
-    return np.sort(pd.unique(np.concatenate([values for values in named.values() if len(values)])))
+    return np.sort(pd.unique(joined([values for values in named.values() if len(values)])))
 
 
 def refuse_mixed_kinds(named: dict[str, npt.NDArray[Any]]) -> None:
@@ -83,6 +87,52 @@ def refuse_mixed_kinds(named: dict[str, npt.NDArray[Any]]) -> None:
             f"{number} holds numbers ({listed(pd.unique(named[number]), 3)}). If the numbers are class "
             "indices, decode them with classes_[indices]."
         )
+
+
+def in_one_dtype(*arrays: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], ...]:
+    """Return arrays of labels in one dtype in which labels are equal exactly if they were equal before.
+
+    The common dtype of NumPy is not such a dtype: of int64 and uint64, or of int64 and float64, it is float64, in which
+    2**53 and 2**53 + 1 are the same. Labels that no integer dtype holds become objects.
+    """
+    dtypes = {values.dtype for values in arrays}
+    if len(dtypes) == 1 or any(dtype.kind not in "biuf" for dtype in dtypes):
+        return arrays
+    common = np.result_type(*dtypes)
+    large = any(values.dtype.kind in "iu" and not _within(values, -_EXACT, _EXACT) for values in arrays)
+    if common.kind != "f" or (not large and any(dtype.kind == "f" for dtype in dtypes)):
+        return tuple(values.astype(common, copy=False) for values in arrays)
+    for dtype in (np.dtype(np.int64), np.dtype(np.uint64)):
+        limits = np.iinfo(dtype)
+        if all(_within(values, limits.min, limits.max) for values in arrays):
+            return tuple(values.astype(dtype, copy=False) for values in arrays)
+    return tuple(values.astype(object) for values in arrays)
+
+
+def joined(arrays: Sequence[npt.NDArray[Any]]) -> npt.NDArray[Any]:
+    """Return the labels of several arrays in one array, with the dtype of `in_one_dtype`."""
+    return np.concatenate(in_one_dtype(*arrays))
+
+
+def is_among(values: npt.NDArray[Any], labels: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+    """Return which values are among the labels, bool of the shape of `values`; dtypes may differ."""
+    values, labels = in_one_dtype(values, labels)
+    return np.isin(values, labels)
+
+
+def same_labels(left: npt.NDArray[Any], right: npt.NDArray[Any]) -> bool:
+    """Whether two arrays hold the same labels in the same order; dtypes may differ."""
+    left, right = in_one_dtype(left, right)
+    return np.array_equal(left, right)
+
+
+def _within(values: npt.NDArray[Any], low: int, high: int) -> bool:
+    """Whether all values are whole numbers from `low` to `high`, compared as Python integers."""
+    if not len(values) or values.dtype.kind == "b":
+        return True
+    if values.dtype.kind == "f" and not (np.isfinite(values) & (values == np.floor(values))).all():
+        return False
+    return low <= int(values.min()) and int(values.max()) <= high
 
 
 def _at_least_one(labels: Any) -> npt.NDArray[Any]:
@@ -113,11 +163,17 @@ def read_weights(sample_weight: Any, n_samples: int) -> npt.NDArray[np.float64]:
     """Return weights as float64 of shape (n_samples,), finite and not negative."""
     try:
         values = _as_array(sample_weight)
-        if values.dtype.kind == "c":
-            raise TypeError("they are complex")
+        if values.dtype.kind in "cmM":
+            raise TypeError("they are complex" if values.dtype.kind == "c" else "they are dates or durations")
         weights = values.astype(np.float64, copy=False)
     except (TypeError, ValueError) as err:
         raise ValueError(f"sample_weight must hold numbers. Got {type(sample_weight).__name__}: {err}.") from err
+    masked = _masked(sample_weight)
+    if masked.any():
+        raise ValueError(
+            f"sample_weight is masked in {int(masked.sum())} of {masked.size} samples (first at row "
+            f"{int(masked.reshape(-1).argmax())}). Give samples that should not count the weight 0."
+        )
     if weights.shape != (n_samples,):
         raise ValueError(
             f"sample_weight must have one weight per sample, shape ({n_samples},). Got shape {weights.shape}."
@@ -140,7 +196,11 @@ def _read(y: Any, name: str, *, warn: bool = False) -> npt.NDArray[Any]:
     if values.ndim != 1:
         _refuse_shape(values, type(y).__name__, name)
         values = column_or_1d(values, warn=warn, dtype=None)
-    missing = np.ma.getmaskarray(y) if isinstance(y, np.ma.MaskedArray) else pd.isna(values)
+    if values.dtype.kind == "V":
+        raise ValueError(f"{name} must hold one label per sample. Got records of dtype {values.dtype}.")
+    if values.dtype.kind == "f" and values.dtype.itemsize > 8:
+        raise ValueError(f"{name} holds labels of dtype {values.dtype} that float64 cannot hold. Pass strings.")
+    missing = pd.isna(values) | _masked(y).reshape(-1)
     if missing.any():
         raise ValueError(
             f"Input {name} contains NaN or None: {int(missing.sum())} of {len(values)} labels are missing, the first "
@@ -150,16 +210,40 @@ def _read(y: Any, name: str, *, warn: bool = False) -> npt.NDArray[Any]:
 
 
 def _as_array(values: Any) -> npt.NDArray[Any]:
-    """Return an array of native byte order; a tensor is recognised by its `detach`."""
+    """Return an array of a dtype that pandas indexes; a tensor is recognised by its `detach`."""
     array: npt.NDArray[Any]
     if hasattr(values, "detach"):
-        array = values.detach().cpu().numpy()
+        tensor = values.detach().cpu()
+        try:
+            array = tensor.numpy()
+        except TypeError:  # NumPy has no bfloat16
+            array = tensor.float().numpy()
     elif isinstance(values, (list, tuple)):
         array = _of_sequence(values)
     else:
         array = np.asarray(values)
-    # pandas.Index.get_indexer needs the native byte order.
-    return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
+    return with_plain_dtype(array)
+
+
+def with_plain_dtype(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return an array of native byte order, with strings of variable width as objects and long doubles as float64.
+
+    Only if no value changes: long doubles that float64 does not hold stay what they are.
+    """
+    if array.dtype.kind == "T":
+        return array.astype(object)
+    if not array.dtype.isnative:
+        array = array.astype(array.dtype.newbyteorder("="))
+    if array.dtype == np.longdouble and array.dtype != np.float64:
+        with np.errstate(over="ignore"):
+            narrow = array.astype(np.float64)
+        return narrow if np.array_equal(narrow, array, equal_nan=True) else array
+    return array
+
+
+def _masked(values: Any) -> npt.NDArray[np.bool_]:
+    """Return which entries of a masked array are masked; one False for any other container."""
+    return np.ma.getmaskarray(values) if isinstance(values, np.ma.MaskedArray) else np.zeros(1, dtype=bool)
 
 
 def _of_sequence(values: list[Any] | tuple[Any, ...]) -> npt.NDArray[Any]:
@@ -168,9 +252,11 @@ def _of_sequence(values: list[Any] | tuple[Any, ...]) -> npt.NDArray[Any]:
         array = np.asarray(values)
     except ValueError:  # sequences of different lengths
         return np.asarray(values, dtype=object)
-    if array.dtype.kind != "U":
+    if array.dtype.kind not in "Uf":
         return array
     objects = np.asarray(values, dtype=object)
+    if array.dtype.kind == "f":
+        return _of_numbers(objects)
     return array if all(isinstance(value, str) for value in objects.flat) else objects
 
 
@@ -195,14 +281,30 @@ def _of_one_kind(values: npt.NDArray[Any], name: str) -> npt.NDArray[Any]:
         return values
     kinds = {type(value) for value in values.tolist()}
     if all(issubclass(kind, (Real, np.bool_)) for kind in kinds):
-        numbers = np.asarray(values.tolist())
-        if numbers.dtype.kind in "biuf":  # objects if beyond 64 bits
+        numbers = _of_numbers(values)
+        if numbers.dtype.kind in "biuf":
             return numbers
     raise ValueError(
         f"{name} must hold labels of one kind: strings, integers or booleans. "
         f"Got {' and '.join(sorted(kind.__name__ for kind in kinds))}. "
         f"Convert them to one type, for example with numpy.array({name}, dtype=str)."
     )
+
+
+def _of_numbers(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return objects that are numbers as an array of numbers; objects as they are if that would change an integer.
+
+    NumPy turns 2**63 and 1 into floats, and many integers beyond 2**53 are no floats.
+    """
+    numbers = np.asarray(values.tolist())
+    if numbers.dtype.kind == "f" and any(isinstance(v, Integral) and abs(int(v)) > _EXACT for v in values.flat):
+        for dtype in (np.int64, np.uint64):
+            with suppress(OverflowError, ValueError, TypeError):
+                exact = np.array([int(value) for value in values.flat], dtype=dtype).reshape(values.shape)
+                if (exact == values).all():
+                    return exact
+        return numbers if (numbers == values).all() else values
+    return numbers
 
 
 def _refuse_fractions(values: npt.NDArray[Any], name: str) -> None:

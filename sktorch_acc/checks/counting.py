@@ -43,12 +43,15 @@ class LoaderFacts:
 
 
 def check_dropped_samples(loader: LoaderFacts) -> Finding | None:
-    """Report samples that ``drop_last=True`` skips (A3)."""
+    """Report samples that ``drop_last=True`` skips (A3); information on a loader that does not keep the order.
+
+    Such a loader is for training, where it is used on purpose, and does no harm unless an accuracy is counted over it.
+    """
     if not loader.drop_last or not loader.last_batch:
         return None
     return Finding(
         "ACC-A3",
-        "warning",
+        "warning" if loader.order == "as given" else "info",
         f"drop_last=True skips {loader.last_batch} of {loader.n_drawn} samples in each epoch, but "
         f"len(loader.dataset) = {loader.n_samples} includes them. A perfect model counted over this loader and "
         f"divided by that length reaches {(loader.n_drawn - loader.last_batch) / loader.n_samples:.4f}.",
@@ -57,12 +60,12 @@ def check_dropped_samples(loader: LoaderFacts) -> Finding | None:
 
 
 def check_drawn_samples(loader: LoaderFacts) -> Finding | None:
-    """Report a sampler that draws only a part of its data set (A4)."""
+    """Report a sampler that draws only a part of its data set (A4); information on a random part, as of a split."""
     if loader.order == "resampled" or loader.n_drawn == loader.n_samples:
         return None
     return Finding(
         "ACC-A4",
-        "warning",
+        "info" if loader.order == "shuffled" else "warning",
         f"The sampler draws {loader.n_drawn} of the {loader.n_samples} samples of the data set: divided by "
         f"len(loader.dataset), the accuracy of a perfect model is {loader.n_drawn / loader.n_samples:.4f}.",
         f"Divide by the number of samples that were counted: {loader.n_drawn}.",
@@ -70,12 +73,12 @@ def check_drawn_samples(loader: LoaderFacts) -> Finding | None:
 
 
 def check_resampled(loader: LoaderFacts) -> Finding | None:
-    """Report a sampler that draws with replacement (A5)."""
+    """Report a sampler that draws with replacement (A5): information, as no sampler does that by default."""
     if loader.order != "resampled":
         return None
     return Finding(
         "ACC-A5",
-        "warning",
+        "info",
         "The sampler draws with replacement: an accuracy counted over this loader is that of resampled data, with "
         "other class frequencies; some samples occur several times and others never.",
         "Compute the accuracy over a loader without that sampler.",

@@ -168,6 +168,11 @@ def check_still_loss(losses: Sequence[float], lr: float, n_classes: int) -> Find
     )
 
 
+def is_constant(spread: float, size: float) -> bool:
+    """Whether outputs of this spread and size differ by no more than rounding."""
+    return spread <= 1e-6 * max(size, 1e-3)
+
+
 def check_constant_output(spread: float, size: float, dead: Sequence[tuple[str, float]]) -> Finding | None:
     """Report outputs that are the same for every sample, and layers whose units are never active (F5).
 
@@ -179,7 +184,7 @@ def check_constant_output(spread: float, size: float, dead: Sequence[tuple[str, 
         Layers, and the share of their units that are 0 for every sample.
     """
     layers = [(name, share) for name, share in dead if share > _DEAD]
-    constant = spread <= 1e-6 * max(size, 1e-3)
+    constant = is_constant(spread, size)
     if not constant and not layers:
         return None
     parts = [f"layer {name}: {share:.0%} of the units are 0 for every sample" for name, share in layers]

@@ -160,12 +160,18 @@ def _wanted(facts: OutputFacts, shape: str) -> str:
 
 
 def check_finite(facts: OutputFacts) -> Finding | None:
-    """Report NaN and infinite outputs (C3); -inf log-probabilities have their own check."""
+    """Report NaN and infinite outputs (C3); -inf log-probabilities have their own check.
+
+    -inf logits of some classes mask these. One logit is for two classes: infinity is not a mask there.
+    """
     if torch.isfinite(facts.output.sum()):  # one pass over wide outputs instead of five
         return None
-    bad = ~torch.isfinite(facts.output)
-    if facts.spec.kind == "log_probabilities":
-        bad &= facts.output != -math.inf
+    z, spec = facts.per_member, facts.spec
+    bad = ~torch.isfinite(z)
+    if spec.kind == "log_probabilities":
+        bad &= z != -math.inf
+    elif spec.kind == "logits" and z.shape[1] > 1:
+        bad &= (z != -math.inf) | (z == -math.inf).all(dim=1, keepdim=True)
     if not bad.any():
         return None
     n_bad = int(bad.reshape(facts.n_samples, -1).any(dim=1).sum())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +12,7 @@ import pandas as pd
 from sklearn.utils import compute_class_weight
 
 from sktorch_acc._text import listed
+from sktorch_acc.labels import in_one_dtype
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,8 @@ class Labels:
 
     def encode(self, y: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
         """Return class indices (int64); -1 for a label that is not among the classes."""
-        indices = pd.Index(_plain(self.classes)).get_indexer(pd.Index(_plain(y)))
+        classes, given = in_one_dtype(_plain(self.classes), _plain(y))
+        indices = pd.Index(classes).get_indexer(pd.Index(given))
         return np.asarray(indices, dtype=np.int64)
 
     def decode(self, indices: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
@@ -102,18 +105,41 @@ def class_factors(
     class_weight: Any,
 ) -> npt.NDArray[np.float64]:
     """Return the weight of each class; with ``"balanced"`` 1 for a class without samples."""
+    if isinstance(class_weight, Mapping):
+        return _looked_up(labels, class_weight)
     factors = np.ones(len(labels.classes))
-    shown = np.arange(len(labels.classes))
-    if isinstance(class_weight, str):
-        # In `partial_fit` a class may have no samples, or samples of weight 0 only.
-        if sample_weight is not None:
-            counted = sample_weight > 0
-            indices, sample_weight = indices[counted], sample_weight[counted]
-        shown = np.unique(indices)
-    factors[shown] = compute_class_weight(
-        class_weight, classes=labels.classes[shown], y=labels.decode(indices), sample_weight=sample_weight
-    )
+    # In `partial_fit` a class may have no samples, or samples of weight 0 only.
+    if sample_weight is not None:
+        counted = sample_weight > 0
+        indices, sample_weight = indices[counted], sample_weight[counted]
+    shown = np.unique(indices)
+    factors[shown] = compute_class_weight(class_weight, classes=shown, y=indices, sample_weight=sample_weight)
     return factors
+
+
+def _looked_up(labels: Labels, class_weight: Mapping[Any, Any]) -> npt.NDArray[np.float64]:
+    """Return the weight of each class from a dict, by the label itself; 1 for a class that it does not name.
+
+    Keys that are no label are accepted only if all classes have a weight: a fold may lack a class.
+    scikit-learn's function looks up ``int(label)``, so that it takes the label ``"1"`` for the key 1.
+    """
+    known = list(labels.classes)  # scalars of NumPy, which are equal to those of Python and have their hash
+    among = set(known)
+    unknown = [key for key in class_weight if key not in among]
+    missing = [label for label in known if label not in class_weight]
+    if unknown and missing:
+        raise ValueError(
+            f"The classes {listed(missing)} are not in class_weight, and its keys {listed(unknown)} are no labels of y."
+            f"{_same_text(unknown, missing)}"
+        )
+    return np.array([class_weight.get(label, 1.0) for label in known], dtype=np.float64)
+
+
+def _same_text(keys: Sequence[Any], labels: Sequence[Any]) -> str:
+    """Return advice for keys that only look like labels."""
+    texts = {str(key) for key in keys}
+    alike = [label for label in labels if str(label) in texts]
+    return f" Give the keys the type of the labels: {listed(alike)}." if alike else ""
 
 
 def _in_range(weights: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -15,9 +15,11 @@ import torch
 from sklearn.utils.validation import validate_data
 
 from sktorch_acc._text import listed
+from sktorch_acc.data.plain import DATES, plain
 from sktorch_acc.data.rows import Rows, as_rows
 
 _SHOWN = 5  # columns named before "and 12 more"
+_FLOATS = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
 _INTEGERS = (torch.int8, torch.int16, torch.int32, torch.int64, torch.uint8)
 
 
@@ -103,9 +105,8 @@ def _validated(estimator: Any, X: Any, *, reset: bool) -> Any:
     if isinstance(X, torch.Tensor):
         return _validated_tensor(estimator, X, reset=reset)
     _refuse_text_columns(X)
-    if isinstance(X, (list, tuple)):
-        X = np.asarray(X)
-    if isinstance(X, np.ndarray) and X.dtype.kind in "US":
+    X = plain(X)
+    if isinstance(X, np.ndarray) and X.dtype.kind in "UST":
         raise ValueError(_text_message("X", [], "Input X holds strings"))
     try:
         checked = _sklearn_validated(estimator, X, reset=reset)
@@ -113,6 +114,8 @@ def _validated(estimator: Any, X: Any, *, reset: bool) -> Any:
         if "could not convert string to float" in str(err):
             raise ValueError(_text_message("X", [], f"Input X holds text ({err})")) from err
         raise
+    if checked.dtype.kind not in "biuf":
+        raise ValueError(f"X must hold numbers. Got values of dtype {checked.dtype}: convert them before fit.")
     _refuse_nonfinite(checked, getattr(X, "columns", None))
     return checked
 
@@ -133,6 +136,8 @@ def _validated_tensor(estimator: Any, X: torch.Tensor, *, reset: bool) -> Any:
     """Validate a tensor as a numpy array, which shares its memory on the CPU."""
     if X.layout is not torch.strided:
         raise TypeError(f"X is a torch tensor of layout {X.layout}: pass X.to_dense() or a scipy.sparse array.")
+    if X.is_floating_point() and X.dtype not in _FLOATS:
+        raise TypeError(f"X is a torch tensor of dtype {X.dtype}, which is for storage only: pass X.float().")
     X = X.detach()
     on_cpu = X.cpu()
     view = on_cpu.float() if on_cpu.dtype in (torch.bfloat16, torch.float16) else on_cpu
@@ -173,7 +178,7 @@ def _refuse_text_columns(X: Any) -> None:
     text = (nw.String, nw.Categorical, nw.Enum, nw.Datetime, nw.Date, nw.Time, nw.Duration, nw.Binary)
     bad = []
     for name, (column, dtype) in zip(names, frame.schema.items(), strict=True):
-        holds_text = isinstance(dtype, nw.Object) and any(isinstance(value, str) for value in frame[column])
+        holds_text = isinstance(dtype, nw.Object) and any(isinstance(value, (str, *DATES)) for value in frame[column])
         if isinstance(dtype, text) or holds_text:
             bad.append(name)
     if bad:

@@ -97,7 +97,7 @@ def build_schedule(
         return None
     cls = _NAMED[spec] if isinstance(spec, str) else spec
     check_names(given, cls, "lr_scheduler", exclude=("self", "optimizer"))
-    arguments = {**_filled(spec, given, facts), **given}
+    arguments = {**_filled(spec, given, facts), **_cycled(spec, cls, given, optimizer), **given}
     before = [{name: group[name] for name in _MOVED if name in group} for group in optimizer.param_groups]
     try:
         scheduler = cls(optimizer, **arguments)
@@ -109,6 +109,21 @@ def build_schedule(
     per_step = isinstance(scheduler, _PER_STEP)
     plateau = isinstance(scheduler, torch_schedules.ReduceLROnPlateau)
     return Schedule(scheduler, per_step, plateau, before)
+
+
+def _cycled(spec: Any, cls: Any, given: Mapping[str, Any], optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+    """Return what keeps a schedule from moving a momentum that the optimizer does not have.
+
+    torch refuses an optimizer without the parameter, and switches the momentum on where it is 0. By name, neither is
+    wanted; a class of torch is only helped where it would be refused.
+    """
+    cycles = isinstance(cls, type) and issubclass(cls, (torch_schedules.OneCycleLR, torch_schedules.CyclicLR))
+    if not cycles or {"cycle_momentum", "base_momentum", "max_momentum"} & set(given):
+        return {}
+    defaults, groups = optimizer.defaults, optimizer.param_groups
+    has_none = "momentum" not in defaults and "betas" not in defaults
+    unused = "betas" not in defaults and not any(group.get("momentum") for group in groups)
+    return {"cycle_momentum": False} if has_none or (unused and isinstance(spec, str)) else {}
 
 
 def _filled(spec: Any, given: Mapping[str, Any], facts: ScheduleFacts) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from sklearn.utils.validation import check_is_fitted
 
@@ -66,27 +67,32 @@ def per_class_history(clf: Any) -> pd.DataFrame:
 def long_history(clf: Any, *, per_class: bool) -> pd.DataFrame:
     """Return one row per accuracy of each class, curve by curve, or per overall accuracy, with the label None."""
     history = _history_of(clf)
-    names = {f"[{label}]": label for label in clf.classes_} if per_class else {"": None}
-    parts = [
-        pd.DataFrame(
-            {
-                "epoch": history.index.to_numpy(),
-                "split": split,
-                "measure": measure,
-                "label": label,
-                "accuracy": history[column + name].to_numpy(),
-            }
-        )
-        for column, (split, measure) in CURVES.items()
-        for name, label in names.items()
-        if column + name in history
-    ]
-    if not parts:
+    names = {f"[{label}]": i for i, label in enumerate(clf.classes_)} if per_class else {"": 0}
+    labels = pd.Series(list(clf.classes_) if per_class else [None])
+    parts = [_curves(history, column, names, labels) for column in CURVES]
+    if all(part.empty for part in parts):
         raise ValueError(
             f"history_ has no {'per-class accuracy' if per_class else 'accuracy'}: fitted with "
             f"train_accuracy=None. Columns: {list(history.columns)}. Fit with train_accuracy='exact' or 'running'."
         )
-    return pd.concat(parts, ignore_index=True)
+    return pd.concat([part for part in parts if not part.empty], ignore_index=True)
+
+
+def _curves(history: pd.DataFrame, column: str, names: dict[str, int], labels: pd.Series[Any]) -> pd.DataFrame:
+    """Return one row per name and epoch of a column of `history_`, for the names that it has."""
+    split, measure = CURVES[column]
+    at = history.columns.get_indexer(pd.Index([column + name for name in names]))
+    known = at >= 0
+    of_name = np.fromiter(names.values(), dtype=np.int64)[known]
+    return pd.DataFrame(
+        {
+            "epoch": np.tile(history.index.to_numpy(), len(of_name)),
+            "split": split,
+            "measure": measure,
+            "label": labels.take(of_name.repeat(len(history))).to_numpy(),
+            "accuracy": history.iloc[:, at[known]].to_numpy().T.reshape(-1),
+        }
+    )
 
 
 def _history_of(clf: Any) -> pd.DataFrame:

@@ -16,8 +16,9 @@ from sklearn.metrics import make_scorer
 from sklearn.metrics._scorer import _BaseScorer
 
 from sktorch_acc._text import listed
-from sktorch_acc.labels import as_labels, sorted_union, unique_labels
+from sktorch_acc.labels import as_labels, is_among, sorted_union, unique_labels
 from sktorch_acc.metrics._counts import count
+from sktorch_acc.metrics._estimators import refuse_other_kinds
 from sktorch_acc.metrics._scores import per_class_accuracy_score, worst_class_accuracy_score
 from sktorch_acc.metrics._targets import LabelPair, encode_pair
 
@@ -248,16 +249,17 @@ def _read(
     One exception: if the declared labels cover all classes of `y` and the estimator, the fold lacks
     the class both in training and in test.
     """
+    refuse_other_kinds(estimator)
     pair = encode_pair(y_true, y_pred, wanted, sample_weight)
     absent = wanted[np.bincount(np.append(pair.true, pair.pred), minlength=len(wanted))[: len(wanted)] == 0]
     if len(absent) == 0:
         return pair
-    named = {"y": pair.classes[~np.isin(pair.classes, absent)]}
+    named = {"y": pair.classes[~is_among(pair.classes, absent)]}
     if getattr(estimator, "classes_", None) is not None:
         named["classes_"] = as_labels(estimator.classes_, "classes_")
     known = sorted_union(named)
-    unknown = absent[~np.isin(absent, known)]
-    if len(unknown) and not np.isin(known, declared).all():
+    unknown = absent[~is_among(absent, known)]
+    if len(unknown) and not is_among(known, declared).all():
         raise ValueError(
             f"Cannot score {listed(unknown)}: neither y nor the estimator has such a class. They have {listed(known)}."
         )

@@ -10,6 +10,7 @@ import pandas as pd
 from sktorch_acc._rates import wilson_interval
 from sktorch_acc.labels import as_labels, sorted_union
 from sktorch_acc.metrics._counts import count, most_confused
+from sktorch_acc.metrics._estimators import refuse_other_kinds
 from sktorch_acc.metrics._targets import LabelPair, read_pair
 
 
@@ -97,6 +98,7 @@ def table_of_estimator(estimator: Any, X: Any, y: Any, *, labels: Any = None, co
 
     A class of `y` that the estimator does not know has a row too, with accuracy 0.
     """
+    refuse_other_kinds(estimator)
     if labels is None and getattr(estimator, "classes_", None) is not None:
         classes = as_labels(estimator.classes_, "classes_")
         labels = sorted_union({"classes_": classes, "y": as_labels(y, "y")})

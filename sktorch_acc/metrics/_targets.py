@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from sktorch_acc._text import listed
-from sktorch_acc.labels import as_labels, read_weights, refuse_mixed_kinds, wanted_labels
+from sktorch_acc.labels import as_labels, joined, read_weights, refuse_mixed_kinds, wanted_labels
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def encode_pair(y_true: Any, y_pred: Any, labels: Any, sample_weight: Any) -> La
     refuse_mixed_kinds(named)
     weight = None if sample_weight is None else read_weights(sample_weight, len(true))
     # The requested labels are the first to occur, so `factorize` gives them the first codes; the rest is sorted.
-    codes, unique = pd.factorize(np.concatenate(list(named.values())))
+    codes, unique = pd.factorize(joined(list(named.values())))
     n_wanted = len(named.get("labels", ()))
     order = np.concatenate([np.arange(n_wanted), n_wanted + np.argsort(unique[n_wanted:], kind="stable")])
     new_codes = np.argsort(order)[codes[n_wanted:]]

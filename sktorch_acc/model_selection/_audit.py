@@ -7,7 +7,7 @@ from numbers import Integral
 from typing import Any
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClassifierMixin, is_classifier, is_regressor
+from sklearn.base import BaseEstimator, ClassifierMixin, is_classifier
 from sklearn.metrics import check_scoring
 
 from sktorch_acc._rates import rates
@@ -109,8 +109,6 @@ def audit_cross_validation(
         -> y has more than two classes: use average='macro', as in scoring='f1_macro' or ...
     """
     refuse_non_classifier(estimator)
-    if is_regressor(estimator):
-        raise TypeError(f"estimator must be a classifier. Got {type(estimator).__name__}, a regressor.")
     several = tuple(scoring) if isinstance(scoring, list | tuple | set | dict) else ()
     scorer = check_scoring(estimator, scoring, raise_exc=False)
     recording = RecordingScorer(scorer, _name(scoring), several)

@@ -11,7 +11,8 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.utils import get_tags
 
 from sktorch_acc.checks.folds import Stage, failed_fold
-from sktorch_acc.labels import as_labels
+from sktorch_acc.labels import as_labels, in_one_dtype
+from sktorch_acc.metrics._estimators import refuse_other_kinds
 
 
 class CountingClassifier(BaseEstimator):
@@ -62,7 +63,8 @@ class CountingClassifier(BaseEstimator):
         """Predict once and append the number of samples, `n`, of each pair of `true` and `pred`."""
         with self._noted("predict"):
             pred = as_labels(self.estimator_.predict(X), "y_pred")
-            rows = pd.DataFrame({"true": as_labels(y, "y"), "pred": pred})
+            true, pred = in_one_dtype(as_labels(y, "y"), pred)
+            rows = pd.DataFrame({"true": true, "pred": pred})
         self.counts_.append(rows.value_counts(sort=False).reset_index(name="n"))
 
     @contextmanager
@@ -100,5 +102,6 @@ def refuse_non_classifier(estimator: Any) -> None:
     elif not all(hasattr(estimator, method) for method in ("fit", "predict", "get_params")):
         came = f"{name}, which lacks one of these methods"
     else:
+        refuse_other_kinds(estimator)
         return
     raise TypeError(f"estimator must be a scikit-learn classifier, with fit, predict and get_params. Got {came}.")

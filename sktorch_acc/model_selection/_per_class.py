@@ -15,7 +15,7 @@ from sktorch_acc._rates import wilson_interval
 from sktorch_acc.checks.folds import check_mean_over_folds, check_missing_classes
 from sktorch_acc.exceptions import warn
 from sktorch_acc.findings import Finding
-from sktorch_acc.labels import as_labels, sorted_union
+from sktorch_acc.labels import as_labels, joined, sorted_union
 from sktorch_acc.metrics._counts import confusion_counts, count
 from sktorch_acc.metrics._table import table_of_pair
 from sktorch_acc.metrics._targets import LabelPair, read_pair
@@ -178,7 +178,7 @@ def _pool(
     predicted = {f"the predictions of fold {i}": as_labels(part["pred"], "y_pred") for i, part in enumerate(counts)}
     classes = sorted_union({"y": labels, **predicted})
     pairs = [_pair(part, classes) for part in counts]
-    pooled = _pair(pd.concat(counts), classes)
+    pooled = _pair(_concatenated(counts), classes)
     table = table_of_pair(pooled)
     tested = labels[np.unique(np.concatenate(rows))]
     distinct = count(read_pair(tested, tested, classes)).with_total().support
@@ -196,6 +196,11 @@ def _pool(
     table["n_folds"] = np.array([len(values) for values in seen], dtype=np.int64)
     true, pred = (pd.Index(table.index[:-1], name=name) for name in ("true", "predicted"))
     return table, folds, pd.DataFrame(confusion_counts(pooled), index=true, columns=pred)
+
+
+def _concatenated(counts: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Return the counts of all folds; their labels need not have one dtype."""
+    return pd.DataFrame({name: joined([part[name].to_numpy() for part in counts]) for name in counts[0]})
 
 
 def _pair(part: pd.DataFrame, classes: npt.NDArray[Any]) -> LabelPair:

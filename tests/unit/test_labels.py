@@ -23,6 +23,12 @@ REFUSED_BY_BOTH = {
     "NA among integers": (pd.Series([1, None], dtype="Int64"), "1 of 2 labels are missing, the first at row 1"),
     "no category": (pd.Series(["a", None], dtype="category"), "1 of 2 labels are missing"),
     "NaN": (np.array([1.0, np.nan]), "1 of 2 labels are missing"),
+    "NA among strings of variable width": (
+        np.array(["a", None], dtype=np.dtypes.StringDType(na_object=None)),
+        "1 of 2 labels are missing, the first at row 1",
+    ),
+    "records": (np.zeros(2, dtype="V4"), "y must hold one label per sample. Got records of dtype"),
+    "long doubles beyond float64": (np.array([2**53, 1]) + np.longdouble("1e4000"), "that float64 cannot hold"),
     "NaT": (np.array(["2026-01-01", "NaT"], dtype="M8[D]"), "1 of 2 labels are missing"),
     "masked": (np.ma.array([0, 1], mask=[False, True]), "1 of 2 labels are missing, the first at row 1"),
     "objects of two kinds": (np.array([1, "a", 2], dtype=object), "y must hold labels of one kind.* Got int and str"),
@@ -142,6 +148,12 @@ REFUSED_WEIGHTS = {
     "NaN": ([1, np.nan, 1], r"finite and not negative. Got \[nan\] \(first at row 1\)"),
     "infinite": ([1, 1, np.inf], r"finite and not negative. Got \[inf\] \(first at row 2\)"),
     "text": (["a"] * 3, "sample_weight must hold numbers. Got list: could not convert"),
+    "dates": (np.array([1, 2, 3], dtype="M8[s]"), "Got ndarray: they are dates or durations"),
+    "durations": (np.array([1, 2, 3], dtype="m8[s]"), "Got ndarray: they are dates or durations"),
+    "masked": (
+        np.ma.array([1.0, 1, 1], mask=[0, 1, 0]),
+        r"sample_weight is masked in 1 of 3 samples \(first at row 1\)",
+    ),
     "complex": (np.array([1j, 1, 1]), "sample_weight must hold numbers. Got ndarray: they are complex"),
     "a sparse matrix": (scipy.sparse.csr_matrix([[1, 0]]), "sample_weight must hold numbers. Got csr_matrix"),
 }
@@ -173,3 +185,23 @@ def test_metrics_accept_only_zeros_but_not_one_weight_for_all_samples():
     assert read_weights([0, 0, 0], 3).tolist() == [0.0, 0.0, 0.0]
     with pytest.raises(ValueError, match=r"Got shape \(\)"):
         read_weights(2, 3)
+
+
+@BOTH
+def test_labels_of_odd_dtypes_are_read(read):
+    words = np.array(["fox", "cat", "fox"])
+    assert read(words.astype(np.dtypes.StringDType())).tolist() == words.tolist()
+    assert read(words.astype(">U3")).tolist() == words.tolist()
+    numbers = np.array([3, 1, 3])
+    for dtype in (np.longdouble, ">i8", ">f4", np.float16, np.uint64):
+        assert read(numbers.astype(dtype)).tolist() == numbers.tolist()
+        assert read(numbers.astype(dtype)).dtype.isnative
+    for dtype in (torch.bfloat16, torch.float16, torch.uint16, torch.uint64):
+        assert read(torch.tensor(numbers).to(dtype)).tolist() == numbers.tolist()
+    assert read(np.ma.array(numbers)).tolist() == numbers.tolist()
+
+
+@pytest.mark.parametrize("dtype", [np.longdouble, ">f8", np.float16, int, bool, object])
+def test_weights_of_odd_dtypes_are_read(dtype):
+    assert read_weights(np.ones(3).astype(dtype), 3).tolist() == [1.0, 1.0, 1.0]
+    assert read_weights(torch.ones(3).bfloat16(), 3).tolist() == [1.0, 1.0, 1.0]

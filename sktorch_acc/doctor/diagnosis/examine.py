@@ -20,6 +20,7 @@ from sktorch_acc.findings import Finding
 
 Ints = npt.NDArray[np.int64]
 _MOST_SAMPLES = 10_000
+_FEW = 8  # different samples below which units may be 0 for all of them by chance
 # Findings that explain why nothing was learnt (F1).
 _CAUSES = ("ACC-B", "ACC-C", "ACC-D1", "ACC-D4", "ACC-D5", "ACC-D7", "ACC-E5", "ACC-F2", "ACC-F3", "ACC-F4", "ACC-F5")
 
@@ -108,6 +109,8 @@ def _facts(subject: Subject, output: Any, n_samples: int) -> outputs.OutputFacts
 
 def _of_the_run(subject: Subject, modes: measure.Modes, earlier: list[Finding]) -> list[Finding | None]:
     chosen = measure.spaced(subject.targets, _MOST_SAMPLES)
+    if not len(chosen):  # all labels are unknown to the estimator, which is reported
+        return []
     rows = subject.rows if len(chosen) == len(subject.rows) else subject.rows.take(chosen)
     targets = subject.targets[chosen]
     output, dead = measure.evaluate(subject.module, rows)
@@ -122,7 +125,32 @@ def _of_the_run(subject: Subject, modes: measure.Modes, earlier: list[Finding]) 
     correct, support = (np.bincount(y, minlength=len(subject.labels)) for y in (targets[predicted == targets], targets))
     found += _of_the_history(subject, float(rates(correct.sum(), len(targets))), len(targets))
     constant = learning.check_constant_output(*measure.spread_and_size(output), dead)
+    if constant is not None:
+        constant, judged = _examined_constant(subject, rows, constant, dead)
+        if not judged:
+            return [*found, constant]
     return [*found, *_of_the_learning(subject, correct, support, constant, [*earlier, *found])]
+
+
+def _examined_constant(
+    subject: Subject, rows: Rows, constant: Finding, dead: list[tuple[str, float]]
+) -> tuple[Finding | None, bool]:
+    """Return what remains of F5 on a closer look, and whether to judge what was learnt.
+
+    Equal samples rightly have one output, and nothing can be learnt from them. The last layer of a module that was not
+    trained may be 0. Units may be 0 for a few samples by chance.
+    """
+    different = measure.n_different(rows)
+    if different == 1:
+        return None, False
+    layers = learning.check_constant_output(np.inf, 0.0, dead)
+    if layers is not None and different < _FEW:
+        return None, True
+    training = subject.training
+    untrained = training is not None and not training.steps
+    if constant.severity == "error" and untrained and measure.can_differ(subject.module, rows):
+        return layers, False
+    return constant, True
 
 
 def _of_the_gradients(subject: Subject, rows: Rows, targets: Ints) -> Iterator[Finding | None]:

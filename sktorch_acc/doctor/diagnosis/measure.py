@@ -11,6 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
+from sktorch_acc.checks.learning import is_constant
 from sktorch_acc.data import Rows
 from sktorch_acc.doctor.diagnosis.subject import Refused, Subject
 from sktorch_acc.engine.evaluate import each_output
@@ -21,6 +22,7 @@ Ints = npt.NDArray[np.int64]
 Modes = list[tuple[nn.Module, bool]]  # of every layer
 
 _GRADIENT_ROWS = 64
+_SOME_ROWS = 256
 
 
 def spaced(targets: Ints, most: int) -> Ints:
@@ -66,6 +68,41 @@ def spread_and_size(output: torch.Tensor) -> tuple[float, float]:
     if not len(good):
         return np.inf, np.inf
     return float((good.amax(dim=0) - good.amin(dim=0)).max()), float(good.abs().max())
+
+
+def n_different(rows: Rows) -> int:
+    """Return the number of different samples among some that are evenly spaced."""
+    return len(torch.unique(_some(rows).flatten(1).cpu(), dim=0))
+
+
+def can_differ(module: nn.Module, rows: Rows) -> bool:
+    """Whether one gradient step makes outputs differ that are the same for all samples.
+
+    So it is for a last layer that was initialized with zeros, but not for dead units, through which no gradient passes.
+    The loss is a random combination of the outputs, as the criterion may be unknown. The parameters are not changed.
+    """
+    if isinstance(module, torch.jit.ScriptModule):  # its parameters cannot be replaced
+        return False
+    module.eval()
+    x = _some(rows)
+    names, parameters = zip(*((name, p) for name, p in module.named_parameters() if p.requires_grad), strict=True)
+    output = module(x.clone())
+    if not output.requires_grad:
+        return False
+    pull = torch.randn(output.shape, generator=torch.Generator().manual_seed(0)).to(output)
+    gradients = torch.autograd.grad((output * pull).sum(), parameters, allow_unused=True)
+    moved = {
+        name: p.detach() if g is None else p.detach() + 0.01 * g / g.abs().max().clamp(min=1e-30)
+        for name, p, g in zip(names, parameters, gradients, strict=True)
+    }
+    with torch.no_grad():
+        spread, size = spread_and_size(torch.func.functional_call(module, moved, (x.clone(),)))
+    return not is_constant(spread, size)
+
+
+def _some(rows: Rows) -> torch.Tensor:
+    where = torch.linspace(0, len(rows) - 1, min(_SOME_ROWS, len(rows)), dtype=torch.float64).long()
+    return rows.gather(where.to(rows.index_device))
 
 
 @contextmanager

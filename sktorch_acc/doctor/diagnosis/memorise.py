@@ -55,7 +55,8 @@ def _attempt(subject: Subject, chosen: npt.NDArray[np.int64], n_steps: int) -> F
     batch = subject.rows.take(chosen).chunk(0, len(chosen))
     indices = subject.targets[chosen]
     targets = torch.from_numpy(indices).to(subject.rows.device)
-    best = repeated_rows(batch.cpu().numpy(), indices).best
+    on_host = batch.float() if batch.dtype == torch.bfloat16 else batch  # NumPy has no bfloat16
+    best = repeated_rows(on_host.cpu().numpy(), indices).best
     correct = 0
     for lr in _RATES:
         if correct < best:

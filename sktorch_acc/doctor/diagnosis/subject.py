@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import scipy.sparse
 import torch
 from sklearn.base import clone
@@ -16,6 +17,7 @@ from torch import nn
 from sktorch_acc.checks.counting import LoaderFacts
 from sktorch_acc.checks.data import check_finite_rows, check_known_labels, check_label_range, check_target_shape
 from sktorch_acc.data import DenseRows, Examples, FeatureSchema, Labels, Rows, check_labels
+from sktorch_acc.data.plain import numbers, plain
 from sktorch_acc.doctor.diagnosis.loaders import read_loader
 from sktorch_acc.engine.device import computing_dtype
 from sktorch_acc.engine.prepare import FitData, build_state
@@ -23,6 +25,7 @@ from sktorch_acc.engine.settings import FitSettings
 from sktorch_acc.engine.state import TrainingState
 from sktorch_acc.engine.untouched import untouched
 from sktorch_acc.findings import Finding
+from sktorch_acc.labels import with_plain_dtype
 from sktorch_acc.outputs import OutputSpec, output_spec
 
 Ints = npt.NDArray[np.int64]
@@ -147,7 +150,7 @@ def _subject_of_estimator(estimator: Any, X: Any, y: Any, loader: Any) -> Subjec
     """
     _refuse(check_target_shape(np.asarray(_on_host(y))))
     if not scipy.sparse.issparse(X):
-        _refuse_rows(np.asarray(_on_host(X)), min(map(str, np.ravel(_on_host(y))), default=""))
+        _refuse_rows(np.asarray(plain(_on_host(X))), min(map(str, np.ravel(_on_host(y))), default=""))
     copy = clone(estimator)
     schema, checked = FeatureSchema.learn(copy, X)
     names = getattr(copy, "feature_names_in_", None)
@@ -215,10 +218,9 @@ def _built(
 
 def _subject_of_module(module: nn.Module, X: Any, y: Any, criterion: Any, optimizer: Any, loader: Any) -> Subject:
     """Return the subject of a module and the other parts of a training loop."""
-    given_y = np.asarray(_on_host(y))
+    given_y = _given_targets(y)
     _refuse(check_target_shape(given_y))
-    sparse = scipy.sparse.issparse(X)
-    given = X.toarray() if sparse else np.asarray(_on_host(X))
+    given = plain(X).toarray() if scipy.sparse.issparse(X) else numbers(_on_host(X))
     if len(given) != len(given_y):
         raise ValueError(f"X and y must have one entry per sample, but X has {len(given)} and y has {len(given_y)}.")
     if not len(given):
@@ -248,6 +250,17 @@ def _subject_of_module(module: nn.Module, X: Any, y: Any, criterion: Any, optimi
         loader=facts,
         **({"unsettled": unsettled} if unsettled else _settled(criterion, output, targets)),
     )
+
+
+def _given_targets(y: Any) -> npt.NDArray[Any]:
+    """Return targets of any shape as an array; a masked target is missing."""
+    if isinstance(y, np.ma.MaskedArray) and np.ma.getmaskarray(y).any():
+        raise ValueError(f"y is masked in {int(np.ma.getmaskarray(y).sum())} samples. Drop these, or label them.")
+    targets = with_plain_dtype(np.asarray(_on_host(y)))
+    if targets.dtype != object:
+        return targets
+    whole = pd.api.types.infer_dtype(targets.reshape(-1), skipna=False) in ("integer", "boolean")
+    return targets.astype(np.int64) if whole else targets
 
 
 def _n_columns(output: Any) -> int:
@@ -293,7 +306,9 @@ def _on_host(values: Any) -> Any:
     if not isinstance(values, torch.Tensor):
         return values
     values = values.detach().cpu()
-    return (values.float() if values.dtype == torch.bfloat16 else values).numpy()
+    values = values.to_dense() if values.layout is not torch.strided else values
+    narrow = values.is_floating_point() and values.dtype not in (torch.float16, torch.float32, torch.float64)
+    return (values.float() if narrow else values).numpy()
 
 
 def _refuse(found: Finding | None) -> None:

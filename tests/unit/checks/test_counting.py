@@ -45,3 +45,14 @@ def test_order_matters_without_labels():
 def test_a_last_batch_of_one_sample(n_samples, drop_last, fails, reported):
     found = check_last_batch(facts(n_samples=n_samples, n_drawn=n_samples, drop_last=drop_last), fails)
     assert (found is not None) == reported
+
+
+@pytest.mark.parametrize(("order", "severity"), [("as given", "warning"), ("shuffled", "info"), ("resampled", "info")])
+def test_a_loader_of_a_training_drops_samples_on_purpose(order, severity):
+    assert check_dropped_samples(facts(drop_last=True, order=order)).severity == severity
+
+
+def test_a_sampler_that_draws_is_used_on_purpose():
+    assert check_resampled(facts(order="resampled")).severity == "info"
+    assert check_drawn_samples(facts(n_drawn=700)).severity == "info"
+    assert check_drawn_samples(facts(n_drawn=700, order="as given")).severity == "warning"

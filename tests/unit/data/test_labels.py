@@ -7,7 +7,7 @@ import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 
-from sktorch_acc.data import Labels, check_labels, row_weights
+from sktorch_acc.data import Labels, check_labels, class_factors, row_weights
 
 KINDS = {
     "str": np.array(["b", "a", "b"]),
@@ -98,3 +98,52 @@ def test_invalid_class_weights_are_refused(class_weight, message):
     labels, indices = Labels.learn(np.array(["a", "b", "b"]))
     with pytest.raises(ValueError, match=message):
         row_weights(labels, indices, None, class_weight)
+
+
+@pytest.mark.parametrize(
+    ("y", "class_weight", "expected"),
+    [
+        (["1", "2"], {"1": 5}, [5, 1]),
+        (["1", "2"], {"2": 5, "1": 3}, [3, 5]),
+        (["0", "1"], {"0": 4, "1": 2}, [4, 2]),
+        (["10", "9"], {"9": 4}, [1, 4]),
+        (np.array(["1", "2"], dtype=object), {"2": 5}, [1, 5]),
+        ([1, 2], {np.int64(2): 5.5}, [1, 5.5]),
+        ([1.0, 2.0], {2: 5}, [1, 5]),
+        ([False, True], {True: 5}, [1, 5]),
+        ([False, True], {1: 5}, [1, 5]),
+        ([2**53, 2**53 + 1], {2**53 + 1: 5}, [1, 5]),
+        ([1, 2], {1: 5, 2: 2, 7: 3}, [5, 2]),  # a fold may lack a class
+        ([1, 2], {}, [1, 1]),
+    ],
+)
+def test_class_weights_are_looked_up_by_the_label_itself(y, class_weight, expected):
+    labels, indices = Labels.learn(np.asarray(y))
+    assert class_factors(labels, indices, None, class_weight).tolist() == expected
+
+
+@pytest.mark.parametrize(
+    ("y", "class_weight", "message"),
+    [
+        (
+            ["1", "2"],
+            {1: 5},
+            r"classes \['1', '2'\] are not in class_weight, and its keys \[1\] .* type of the labels: ",
+        ),
+        ([1, 2], {"2": 5}, r"its keys \['2'\] are no labels of y. Give the keys the type of the labels: \[2\]"),
+        ([False, True], {"True": 5}, r"its keys \['True'\] are no labels of y. Give the keys .*\[True\]"),
+        (["a", "b"], {0: 4}, r"its keys \[0\] are no labels of y.$"),
+        ([1, 2], {1: 5, 7: 3}, r"The classes \[2\] are not in class_weight, and its keys \[7\] are no labels of y.$"),
+    ],
+)
+def test_keys_of_class_weight_that_are_no_labels_are_named(y, class_weight, message):
+    labels, indices = Labels.learn(np.asarray(y))
+    with pytest.raises(ValueError, match=message):
+        class_factors(labels, indices, None, class_weight)
+
+
+def test_balanced_class_weights_do_not_read_the_labels():
+    y, weights = np.array(["0", "1", "1", "1"]), np.array([1.0, 1.0, 2.0, 0.0])
+    labels, indices = Labels.learn(y)
+    assert class_factors(labels, indices, None, "balanced").tolist() == [2.0, 2 / 3]
+    assert class_factors(labels, indices, weights, "balanced").tolist() == [2.0, 2 / 3]

@@ -174,3 +174,50 @@ def test_a_group_that_was_added_meanwhile_keeps_its_rate():
     optimizer.add_param_group({"params": [torch.nn.Parameter(torch.zeros(1))], "lr": 0.7})
     schedule.undo()
     assert [group["lr"] for group in optimizer.param_groups] == [0.1, 0.7]
+
+
+OPTIMIZERS = [
+    "SGD",
+    "RMSprop",
+    "Adagrad",
+    "Adadelta",
+    "Adafactor",
+    "ASGD",
+    "Rprop",
+    "Adamax",
+    "NAdam",
+    "RAdam",
+    "AdamW",
+]
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_onecycle_moves_the_momentum_of_an_optimizer_that_has_one(name):
+    clf = TorchClassifier(optimizer=getattr(torch.optim, name), lr=0.01, max_epochs=2, batch_size=16, random_state=0)
+    by_name = clf.set_params(lr_scheduler="onecycle").fit(X, Y)
+    moves = "betas" in by_name._state.optimizer.defaults
+    clf = TorchClassifier(optimizer=getattr(torch.optim, name), lr=0.01, max_epochs=2, batch_size=16, random_state=0)
+    clf.set_params(lr_scheduler=torch_schedules.OneCycleLR, lr_scheduler__max_lr=0.01, lr_scheduler__total_steps=8)
+    by_class = clf.set_params(lr_scheduler__cycle_momentum=moves).fit(X, Y)
+    for one, other in zip(by_name.module_.parameters(), by_class.module_.parameters(), strict=True):
+        assert torch.equal(one, other)
+    assert all(group.get("momentum", 0) == 0 for group in by_name._state.optimizer.param_groups)
+
+
+@pytest.mark.parametrize("given", [{"momentum": 0.9}, {}])
+def test_a_momentum_is_moved_only_where_there_is_one_or_it_is_asked_for(given):
+    clf = TorchClassifier(optimizer=torch.optim.SGD, lr=0.01, max_epochs=2, batch_size=16, random_state=0)
+    clf.set_params(**{f"optimizer__{name}": value for name, value in given.items()}, lr_scheduler="onecycle")
+    plain = clf.fit(X, Y).history_["train_loss"].tolist()
+    cycled = clf.set_params(lr_scheduler__cycle_momentum=True).fit(X, Y).history_["train_loss"].tolist()
+    limited = clf.set_params(lr_scheduler__cycle_momentum=True, lr_scheduler__max_momentum=0.95).fit(X, Y)
+    assert (plain == cycled) == bool(given)
+    assert limited.history_["train_loss"].tolist() == cycled
+
+
+def test_a_class_of_torch_is_helped_where_it_would_be_refused():
+    clf = TorchClassifier(optimizer=torch.optim.Adagrad, lr=0.01, max_epochs=2, batch_size=16, random_state=0)
+    clf.set_params(lr_scheduler=torch_schedules.CyclicLR, lr_scheduler__base_lr=0.001, lr_scheduler__max_lr=0.01)
+    assert clf.fit(X, Y).n_iter_ == 2
+    with pytest.raises(ValueError, match="momentum"):
+        clf.set_params(lr_scheduler__cycle_momentum=True).fit(X, Y)
