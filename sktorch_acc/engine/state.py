@@ -20,6 +20,7 @@ from sktorch_acc.engine.interrupts import Interrupts
 from sktorch_acc.engine.loss import Loss
 from sktorch_acc.engine.model import Model
 from sktorch_acc.engine.observer import Observer
+from sktorch_acc.engine.rollback import Rollback
 from sktorch_acc.engine.schedules import Schedule
 from sktorch_acc.engine.settings import FitSettings
 from sktorch_acc.engine.snapshot import Snapshot
@@ -58,6 +59,9 @@ class TrainingState:
         What the fit that runs follows; None between fits.
     last, best : Snapshot or None
         While a fit runs: weights of the last complete epoch and, with early stopping, of the best one.
+    moved : Rollback or None
+        While a fit runs whose optimizer will be needed again: what steps move besides the weights, as it was after
+        the last complete epoch.
     running : bool
         Whether a fit runs.
     """
@@ -76,6 +80,7 @@ class TrainingState:
     stopping: EarlyStopping | None = None
     last: Snapshot | None = None
     best: Snapshot | None = None
+    moved: Rollback | None = None
     running: bool = False
 
     def use(self, module: nn.Module | None = None, criterion: nn.Module | None = None) -> None:
@@ -92,6 +97,25 @@ class TrainingState:
     def snapshot(self) -> TrainingState:
         """Return a state around a copy of the model, which predicts as the model does now."""
         return replace(self, model=self.model.copy(), optimizer=None, rows=[*self.rows], **_BETWEEN_FITS)
+
+    def keep_epoch(self) -> None:
+        """Copy what a step moves, to be brought back by `return_to_last_epoch`."""
+        module, criterion = self.model.module, self.model.criterion
+        if self.last is None:
+            self.last = Snapshot(module)
+        else:
+            self.last.take(module)
+        if self.continued and self.moved is None:
+            self.moved = Rollback(self.optimizer, criterion)
+        elif self.moved is not None:
+            self.moved.take(self.optimizer, criterion)
+
+    def return_to_last_epoch(self) -> None:
+        """Bring back weights and optimizer as they were after the last complete epoch, if there is one."""
+        if self.last is not None:
+            self.last.restore(self.model.module)
+        if self.moved is not None:
+            self.optimizer = self.moved.restore(self.model.criterion)
 
     def end_fit(self) -> None:
         """Delete what only a running fit needs, and undo the schedule."""
@@ -145,7 +169,10 @@ class TrainingState:
             )
 
 
-_BETWEEN_FITS: dict[str, Any] = {"schedule": None, "stopping": None, "last": None, "best": None, "running": False}
+_BETWEEN_FITS: dict[str, Any] = {
+    **dict.fromkeys(("schedule", "stopping", "last", "best", "moved")),
+    "running": False,
+}
 
 
 def _move(optimizer: torch.optim.Optimizer, new: dict[int, nn.Parameter], device: torch.device) -> None:
