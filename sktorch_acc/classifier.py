@@ -509,9 +509,7 @@ class TorchClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
                 hearers = observers() if skorch is None else [skorch, *observers()]
                 with isolated(device):
                     with interrupts.interruptible() if state is None else nullcontext():
-                        fit = prepare(
-                            settings, data, seed=seed, state=state, observers=hearers, interrupts=interrupts
-                        )
+                        fit = prepare(settings, data, seed=seed, state=state, observers=hearers, interrupts=interrupts)
                     self._train(fit, skorch, continued=state is not None)
             except BaseException:
                 if not self.__sklearn_is_fitted__():
