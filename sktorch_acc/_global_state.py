@@ -145,19 +145,18 @@ def available_threads() -> int:
 def thread_limit(n_threads: int) -> Iterator[None]:
     """Run the body with `n_threads` intra-op threads of torch."""
     before = available_threads()
-    if n_threads == before:
-        yield
-        return
     thread = threading.get_ident()
     outer = _OVERLAP.limits.get(thread)
     try:
-        with _OVERLAP.lock:
-            _OVERLAP.limits[thread] = (before if outer is None else outer[0], n_threads)
-            torch.set_num_threads(n_threads)
+        if n_threads != before:
+            with _OVERLAP.lock:
+                _OVERLAP.limits[thread] = (before if outer is None else outer[0], n_threads)
+                torch.set_num_threads(n_threads)
         yield
     finally:
         with _OVERLAP.lock:
-            torch.set_num_threads(before)
+            if torch.get_num_threads() != before:
+                torch.set_num_threads(before)
             if outer is None:
                 _OVERLAP.limits.pop(thread, None)
             else:

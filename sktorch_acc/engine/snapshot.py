@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections import OrderedDict
 from typing import Any
 
 import torch
@@ -36,7 +35,7 @@ class Snapshot:
 
     def _same_kinds(self, live: dict[str, torch.Tensor]) -> bool:
         pairs = zip(live.values(), self._kept, strict=True)
-        return all([a.shape == b.shape and a.dtype is b.dtype for a, b in pairs])
+        return all(a.shape == b.shape and a.dtype is b.dtype for a, b in pairs)
 
     def restore(self, module: nn.Module) -> None:
         """Write the copy back."""
@@ -67,19 +66,21 @@ def _values(module: nn.Module) -> dict[str, torch.Tensor]:
     return {**dict(module.named_parameters()), **dict(module.named_buffers())}
 
 
-_Tables = list[tuple[dict[str, Any], dict[str, Any]]]
+_TABLES = ("_parameters", "_buffers", "_non_persistent_buffers_set", "_modules")
+_Tables = list[tuple[nn.Module, str, Any]]
 
 
 def _registered(module: nn.Module) -> _Tables:
-    """Return the tables of parameters, buffers and layers of every layer, each with its content."""
-    tables = [table for layer in module.modules() for table in (layer._parameters, layer._buffers, layer._modules)]
-    # The tables of scripted layers are of another type; nothing can be registered there.
-    return [(table, dict(table)) for table in tables if type(table) in (dict, OrderedDict)]
+    """Return the content of the tables of parameters, buffers and layers of every layer."""
+    # In scripted layers, nothing can be registered, and the tables are of another type.
+    layers = [layer for layer in module.modules() if not isinstance(layer, torch.jit.ScriptModule)]
+    return [(layer, name, getattr(layer, name).copy()) for layer in layers for name in _TABLES]
 
 
 def _register_again(tables: _Tables) -> None:
     """Restore the content of the tables."""
-    for table, content in tables:
+    for layer, name, content in tables:
+        table = getattr(layer, name)
         table.clear()
         table.update(content)
 

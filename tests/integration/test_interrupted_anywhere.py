@@ -1,4 +1,4 @@
-"""Ctrl-C at hundreds of random moments: the estimator is as before or at a complete epoch, and the process as it was."""
+"""Ctrl-C at hundreds of random moments: the estimator is at a complete epoch, and the process as it was."""
 
 import copy
 import random
