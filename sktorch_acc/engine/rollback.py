@@ -30,7 +30,7 @@ class Rollback:
 
     def _remember(self, optimizer: torch.optim.Optimizer) -> None:
         self._optimizer = optimizer
-        self._groups = [(group, {**group, "params": [*group["params"]]}) for group in optimizer.param_groups]
+        self._groups = [(group, dict(group), [*group["params"]]) for group in optimizer.param_groups]
         values, live = _taken_apart(optimizer)
         self._values: _Values = values
         with torch.no_grad():
@@ -47,10 +47,11 @@ class Rollback:
         self._optimizer.state.clear()
         for parameter, values in self._values:
             self._optimizer.state[parameter] = {name: _put_together(v, kept) for name, v in values.items()}
-        self._optimizer.param_groups[:] = [group for group, _ in self._groups]
-        for group, options in self._groups:
+        self._optimizer.param_groups[:] = [group for group, _, _ in self._groups]
+        for group, options, parameters in self._groups:
             group.clear()
-            group.update({**options, "params": [*options["params"]]})
+            group.update(options)
+            group["params"][:] = parameters  # in the same list, which LBFGS holds too
         return self._optimizer
 
 

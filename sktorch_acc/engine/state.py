@@ -150,8 +150,7 @@ class TrainingState:
     def __setstate__(self, state: dict[str, Any]) -> None:
         device = torch.device(state["device"])
         self.__dict__.update({name: value for name, value in state.items() if name != "device"})
-        if isinstance(self.optimizer, torch.optim.LBFGS):  # torch does not pickle these two
-            self.optimizer._params, self.optimizer._numel_cache = self.optimizer.param_groups[0]["params"], None
+        _know_own_parameters(self.optimizer)
         if device.type != "cpu":
             self._return_to(device)
 
@@ -183,9 +182,21 @@ def _move(optimizer: torch.optim.Optimizer, new: dict[int, nn.Parameter], device
     for group in optimizer.param_groups:
         group["params"] = [new.get(id(p), p) for p in group["params"]]
     for parameter, values in list(optimizer.state.items()):
-        moved = {n: v.to(device) if isinstance(v, torch.Tensor) else v for n, v in values.items()}
         del optimizer.state[parameter]
-        optimizer.state[new.get(id(parameter), parameter)] = moved
+        optimizer.state[new.get(id(parameter), parameter)] = {n: _on(device, v) for n, v in values.items()}
+    _know_own_parameters(optimizer)
+
+
+def _on(device: torch.device, value: Any) -> Any:
+    if isinstance(value, (list, tuple)):  # the history of LBFGS
+        return type(value)([_on(device, item) for item in value])
+    return value.to(device) if isinstance(value, torch.Tensor) else value
+
+
+def _know_own_parameters(optimizer: torch.optim.Optimizer) -> None:
+    """Let LBFGS, which has a list of its own that torch does not pickle, move the parameters of its group."""
+    if isinstance(optimizer, torch.optim.LBFGS):
+        optimizer._params, optimizer._numel_cache = optimizer.param_groups[0]["params"], None
 
 
 @dataclass(frozen=True, eq=False)
