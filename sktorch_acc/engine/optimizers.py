@@ -25,9 +25,9 @@ def step_of(optimizer: torch.optim.Optimizer) -> Callable[[], object]:
 
 def sure_step_of(optimizer: torch.optim.Optimizer) -> Callable[[], object]:
     """Return the callable of `step_of`; it takes the plain form instead of a fused one where the latter would fail."""
-    if isinstance(optimizer, (torch.optim.SGD, torch.optim.Adagrad)):
-        if any(group.get("fused") for group in optimizer.param_groups):
-            return _FusedOrPlain(optimizer)
+    falls_back = isinstance(optimizer, (torch.optim.SGD, torch.optim.Adagrad))
+    if falls_back and any(group.get("fused") for group in optimizer.param_groups):
+        return _FusedOrPlain(optimizer)
     return step_of(optimizer)
 
 
@@ -83,7 +83,7 @@ class _FusedOrPlain:
         if not self._settled:
             self._settled = start_momentum(self._optimizer)
         for group in self._optimizer.param_groups:
-            if group["fused"] and any([g.is_sparse for p in group["params"] if (g := p.grad) is not None]):
+            if group["fused"] and any(p.grad is not None and p.grad.is_sparse for p in group["params"]):
                 group["fused"] = False
         self._optimizer.step()
 

@@ -204,9 +204,10 @@ def test_all_handlers_are_put_back_if_one_raises_meanwhile(handler, monkeypatch)
         pass
 
     before = signal.signal(signal.SIGTERM, counts)
-    with monkeypatch.context() as patch, pytest.raises(OwnError):
+    with monkeypatch.context() as patch:
         patch.setattr(signal, "signal", raises_once)
-        fit(Interrupts())
+        with pytest.raises(OwnError):
+            fit(Interrupts())
     assert raised == [signal.SIGTERM]
     assert signal.getsignal(signal.SIGTERM) is counts
     assert signal.getsignal(signal.SIGINT) is handler
