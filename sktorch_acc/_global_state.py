@@ -121,6 +121,15 @@ def full_precision(device: torch.device) -> AbstractContextManager[Any]:
     return torch.autocast(device.type, enabled=False)
 
 
+def without_inference_mode() -> AbstractContextManager[Any]:
+    """Return a context outside of inference mode, whose tensors can be trained on.
+
+    torch leaves the mode, and brings back the gradient mode of before, when an object is deleted. Where Ctrl-C abandons
+    the object, that happens as late as the traceback is gone; so there is none where it would change nothing.
+    """
+    return torch.inference_mode(False) if torch.is_inference_mode_enabled() else nullcontext()
+
+
 _HERE = threading.local()
 
 
@@ -173,7 +182,7 @@ def isolated(device: torch.device) -> Iterator[None]:
     try:
         with (
             guarded_generators(device),
-            torch.inference_mode(False),
+            without_inference_mode(),
             torch.enable_grad(),
             full_precision(device),
         ):

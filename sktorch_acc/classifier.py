@@ -20,7 +20,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
-from sktorch_acc._global_state import fit_seed, isolated
+from sktorch_acc._global_state import fit_seed, isolated, without_inference_mode
 from sktorch_acc._params import PREFIXES, is_nested, nearest
 from sktorch_acc._pickling import pickled_versions, warn_of_other_versions
 from sktorch_acc.data import Examples, FeatureSchema, Labels, check_labels, check_weights, class_factors, row_weights
@@ -439,7 +439,7 @@ class TorchClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         check_consistent_length(checked, y)
         labels, indices = self._encode(y, state, classes)
         in_training = row_weights(labels, indices, weights, self.class_weight)
-        with torch.inference_mode(False):  # tensors that are made in it cannot be trained on
+        with without_inference_mode():  # tensors that are made in it cannot be trained on
             given = Examples.of(schema.rows(checked), indices, len(labels.classes), in_training)
             validation = self._validation_examples(schema, labels, *valid)
             if validation is not None and self.class_weight is not None:

@@ -7,7 +7,14 @@ import numpy as np
 import pytest
 import torch
 
-from sktorch_acc._global_state import available_threads, guarded_generators, isolated, seed_generators, thread_limit
+from sktorch_acc._global_state import (
+    available_threads,
+    guarded_generators,
+    isolated,
+    seed_generators,
+    thread_limit,
+    without_inference_mode,
+)
 
 CPU = torch.device("cpu")
 
@@ -191,3 +198,11 @@ def test_limits_nest():
         assert torch.get_num_threads() == before + 1
         assert in_thread(available_threads) == before
     assert torch.get_num_threads() == before
+
+
+def test_inference_mode_is_left_only_where_it_is_on():
+    assert not isinstance(without_inference_mode(), torch.inference_mode)
+    with torch.inference_mode():
+        with without_inference_mode():
+            assert not torch.is_inference_mode_enabled()
+        assert torch.is_inference_mode_enabled()
