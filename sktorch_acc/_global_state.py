@@ -6,13 +6,16 @@ number of intra-op threads and the gradient mode. The seeds of fits and epochs a
 
 from __future__ import annotations
 
+import functools
+import os
 import random
 import secrets
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from numbers import Integral
 from typing import Any
+from weakref import WeakValueDictionary
 
 import numpy as np
 import torch
@@ -36,8 +39,32 @@ def seed_generators(seeds: tuple[int, int, int], device: torch.device) -> None:
 
 
 def guarded_generators(device: torch.device) -> AbstractContextManager[None]:
-    """Restore the generators after the body, whatever it drew from them."""
+    """Restore the generators after the body, whatever it drew from them.
+
+    Where bodies overlap in threads, the first that begins saves the generators, and the last that ends restores them.
+    """
     return _GuardedGenerators(device)
+
+
+_Saved = tuple[Callable[[Any], object], Any]  # a function that restores a state, and the state
+
+
+class _Overlap:
+    """What threads do at one time: the guarded bodies, and the limits of intra-op threads.
+
+    Guards are held weakly: one that Ctrl-C abandoned does not count.
+    """
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+        self.guards: WeakValueDictionary[int, _GuardedGenerators] = WeakValueDictionary()
+        self.saved: dict[str, list[_Saved]] = {}  # by the first
+        self.limits: dict[int, tuple[int, int]] = {}  # of each thread: its number of threads, and the limit
+
+
+_OVERLAP = _Overlap()
+if hasattr(os, "register_at_fork"):  # the other threads, which may hold the lock, are not in the new process
+    os.register_at_fork(after_in_child=_OVERLAP.__init__)  # type: ignore[misc]
 
 
 class _GuardedGenerators(AbstractContextManager[None]):
@@ -46,18 +73,45 @@ class _GuardedGenerators(AbstractContextManager[None]):
 
     def __init__(self, device: torch.device) -> None:
         self._device, self._accelerator = device, _accelerator(device)
+        self._own: list[_Saved] = []
 
     def __enter__(self) -> None:
-        self._torch = torch.default_generator.get_state()
-        self._own = None if self._accelerator is None else self._accelerator.get_rng_state(self._device)
-        self._numpy, self._python = np.random.get_state(legacy=False), random.getstate()  # noqa: NPY002
+        thread = threading.get_ident()
+        with _OVERLAP.lock:
+            saved = self._states()
+            self._outermost = thread not in _OVERLAP.guards
+            if not self._outermost:
+                self._own = [one for states in saved.values() for one in states]
+                return
+            if not _OVERLAP.guards:
+                _OVERLAP.saved.clear()
+            for name, states in saved.items():
+                _OVERLAP.saved.setdefault(name, states)
+            _OVERLAP.guards[thread] = self
+
+    def _states(self) -> dict[str, list[_Saved]]:
+        default = torch.default_generator
+        states: dict[str, list[_Saved]] = {
+            "host": [
+                (default.set_state, default.get_state()),
+                (np.random.set_state, np.random.get_state(legacy=False)),  # noqa: NPY002
+                (random.setstate, random.getstate()),
+            ]
+        }
+        if self._accelerator is not None:
+            put_back = functools.partial(self._accelerator.set_rng_state, device=self._device)
+            states[str(self._device)] = [(put_back, self._accelerator.get_rng_state(self._device))]
+        return states
 
     def __exit__(self, *_: object) -> None:
-        torch.default_generator.set_state(self._torch)
-        if self._accelerator is not None:
-            self._accelerator.set_rng_state(self._own, self._device)
-        np.random.set_state(self._numpy)  # noqa: NPY002
-        random.setstate(self._python)
+        with _OVERLAP.lock:
+            if self._outermost:
+                _OVERLAP.guards.pop(threading.get_ident(), None)
+                if not _OVERLAP.guards:
+                    self._own = [one for states in _OVERLAP.saved.values() for one in states]
+                    _OVERLAP.saved.clear()
+            for put_back, state in self._own:
+                put_back(state)
 
 
 def full_precision(device: torch.device) -> AbstractContextManager[Any]:
@@ -67,17 +121,55 @@ def full_precision(device: torch.device) -> AbstractContextManager[Any]:
     return torch.autocast(device.type, enabled=False)
 
 
+def without_inference_mode() -> AbstractContextManager[Any]:
+    """Return a context outside of inference mode, whose tensors can be trained on.
+
+    torch leaves the mode, and brings back the gradient mode of before, when an object is deleted. Where Ctrl-C abandons
+    the object, that happens as late as the traceback is gone; so there is none where it would change nothing.
+    """
+    return torch.inference_mode(False) if torch.is_inference_mode_enabled() else nullcontext()
+
+
+_HERE = threading.local()
+
+
+def available_threads() -> int:
+    """Return the number of intra-op threads of torch in this thread.
+
+    The number belongs to a thread, but a new thread begins with the one that was set last in any: with the limit of a
+    body that runs in another thread just now. In this case it is put right.
+    """
+    number = torch.get_num_threads()
+    if not hasattr(_HERE, "known"):
+        _HERE.known = True
+        with _OVERLAP.lock:
+            for before, limit in _OVERLAP.limits.values():
+                if number == limit != before:
+                    torch.set_num_threads(before)
+                    return before
+    return number
+
+
 @contextmanager
 def thread_limit(n_threads: int) -> Iterator[None]:
     """Run the body with `n_threads` intra-op threads of torch."""
-    before = torch.get_num_threads()
-    if n_threads != before:
-        torch.set_num_threads(n_threads)
+    before = available_threads()
+    thread = threading.get_ident()
+    outer = _OVERLAP.limits.get(thread)
     try:
+        if n_threads != before:
+            with _OVERLAP.lock:
+                _OVERLAP.limits[thread] = (before if outer is None else outer[0], n_threads)
+                torch.set_num_threads(n_threads)
         yield
     finally:
-        if torch.get_num_threads() != before:
-            torch.set_num_threads(before)
+        with _OVERLAP.lock:
+            if torch.get_num_threads() != before:
+                torch.set_num_threads(before)
+            if outer is None:
+                _OVERLAP.limits.pop(thread, None)
+            else:
+                _OVERLAP.limits[thread] = outer
 
 
 @contextmanager
@@ -86,11 +178,11 @@ def isolated(device: torch.device) -> Iterator[None]:
 
     Inside, gradients are on and autocast is off, so that `fit` trains also under ``torch.no_grad()``.
     """
-    dtype, threads = torch.get_default_dtype(), torch.get_num_threads()
+    dtype, threads = torch.get_default_dtype(), available_threads()
     try:
         with (
             guarded_generators(device),
-            torch.inference_mode(False),
+            without_inference_mode(),
             torch.enable_grad(),
             full_precision(device),
         ):

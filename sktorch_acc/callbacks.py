@@ -18,6 +18,7 @@ from skorch.utils import to_tensor
 from sktorch_acc._global_state import guarded_generators
 from sktorch_acc._rates import rates
 from sktorch_acc.counts import AccuracyCounter
+from sktorch_acc.engine.interrupts import Interrupts
 from sktorch_acc.observers.skorch_net import SkorchNet
 
 __all__ = ["PerClassAccuracy", "TrainAccuracy"]
@@ -112,7 +113,8 @@ def _labels(net: Any) -> Any:
 def _count(net: Any, dataset: Any, n_classes: int | None = None) -> AccuracyCounter:
     """Count the correct predictions of ``net.predict`` on a dataset; the generators are restored."""
     device = torch.device(net.device)
-    with guarded_generators(device):  # a DataLoader draws a seed at each pass
+    guard = guarded_generators(device)  # a DataLoader draws a seed at each pass
+    with Interrupts().watching() as interrupts, guard, interrupts.interruptible():
         predicted = torch.as_tensor(np.asarray(net.predict(dataset)))
         if isinstance(net, SkorchNet):
             target = torch.as_tensor(dataset.y)

@@ -20,7 +20,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
-from sktorch_acc._global_state import fit_seed, isolated
+from sktorch_acc._global_state import fit_seed, isolated, without_inference_mode
 from sktorch_acc._params import PREFIXES, is_nested, nearest
 from sktorch_acc._pickling import pickled_versions, warn_of_other_versions
 from sktorch_acc.data import Examples, FeatureSchema, Labels, check_labels, check_weights, class_factors, row_weights
@@ -366,9 +366,11 @@ class TorchClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             On Ctrl-C; the estimator is then fitted with the last complete epoch, if there is one.
         """
         state = self._state if self.warm_start and self.__sklearn_is_fitted__() else None
-        if state is None:
-            self._forget()
-        data = self._read(state, X, y, sample_weight, valid=(X_val, y_val))
+        read = functools.partial(self._read, state, X, y, sample_weight, valid=(X_val, y_val))
+        return self._fit(self._settings(), read, state, functools.partial(self._observers, X, y, sample_weight))
+
+    def _observers(self, X: Any, y: Any, sample_weight: Any) -> list[Observer]:
+        """Return the observers of a `fit`, less the one of skorch's callbacks."""
         observers: list[Observer] = []
         if self.verbose:
             observers.append(EpochTable())
@@ -376,7 +378,7 @@ class TorchClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             observers.append(SklearnTasks(self, X, y, sample_weight, self._fitted_attributes))
         if self.diagnose != "off":
             observers.append(FitChecks(self.diagnose, getattr(self, "feature_names_in_", None)))
-        return self._fit(self._settings(), data, state, observers)
+        return observers
 
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> Self:
@@ -412,9 +414,9 @@ class TorchClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         state = self._state if self.__sklearn_is_fitted__() else None
         if state is None and classes is None:
             raise ValueError("classes must be passed on the first call to partial_fit.")
-        data = self._read(state, X, y, sample_weight, classes=classes)
         settings = replace(self._settings(), max_epochs=1, validation_fraction=None, warm_start=True)
-        return self._fit(settings, data, state, [EpochTable()] if self.verbose else [])
+        read = functools.partial(self._read, state, X, y, sample_weight, classes=classes)
+        return self._fit(settings, read, state, lambda: [EpochTable()] if self.verbose else [])
 
     def _settings(self) -> FitSettings:
         if "nested" in self._nested:
@@ -438,7 +440,7 @@ class TorchClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         check_consistent_length(checked, y)
         labels, indices = self._encode(y, state, classes)
         in_training = row_weights(labels, indices, weights, self.class_weight)
-        with torch.inference_mode(False):  # tensors that are made in it cannot be trained on
+        with without_inference_mode():  # tensors that are made in it cannot be trained on
             given = Examples.of(schema.rows(checked), indices, len(labels.classes), in_training)
             validation = self._validation_examples(schema, labels, *valid)
             if validation is not None and self.class_weight is not None:
@@ -484,35 +486,51 @@ class TorchClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         return Examples.of(schema.rows(checked), _indices_of(labels, y_val, "y_val: "), len(labels.classes))
 
     def _fit(
-        self, settings: FitSettings, data: FitData, state: TrainingState | None, observers: list[Observer]
+        self,
+        settings: FitSettings,
+        read: Callable[[], FitData],
+        state: TrainingState | None,
+        observers: Callable[[], list[Observer]],
     ) -> Self:
-        """Prepare, train, publish.
+        """Read the data, prepare, train, publish: the one place where the estimator changes.
 
-        After a failure the estimator is unfitted. A fit that continues keeps the complete epochs, unless the
-        loss is not finite.
+        Signals are delayed from the first change on, except while the data are read, a new module is built and the
+        epochs run. After a failure the estimator is unfitted. A fit that continues keeps the complete epochs, unless
+        the loss is not finite.
         """
-        device = resolve_device(self.device) if state is None else state.model.device
-        seed = fit_seed(self.random_state) if state is None else state.seed
-        skorch = self._skorch_observer(settings if state is None else state.built_from)
-        if skorch is not None:
-            observers = [skorch, *observers]
-        continued = state is not None
-        interrupts = Interrupts()
-        with interrupts.watching(), isolated(device):
-            with nullcontext() if continued else interrupts.interruptible():
-                fit = prepare(settings, data, seed=seed, state=state, observers=observers, interrupts=interrupts)
+        with Interrupts().watching() as interrupts:
             try:
-                train([fit])
-            except BaseException as err:
-                interrupted = isinstance(err, KeyboardInterrupt)
-                if not (interrupted or continued) or isinstance(err, NonFiniteLossError):
+                if state is None:
                     self._forget()
-                elif fit.rows:
-                    self._publish(fit, skorch)
+                with interrupts.interruptible():
+                    data = read()
+                device = resolve_device(self.device) if state is None else state.model.device
+                seed = fit_seed(self.random_state) if state is None else state.seed
+                skorch = self._skorch_observer(settings if state is None else state.built_from)
+                hearers = observers() if skorch is None else [skorch, *observers()]
+                with isolated(device):
+                    with interrupts.interruptible() if state is None else nullcontext():
+                        fit = prepare(settings, data, seed=seed, state=state, observers=hearers, interrupts=interrupts)
+                    self._train(fit, skorch, continued=state is not None)
+            except BaseException:
+                if not self.__sklearn_is_fitted__():
+                    self._forget()  # what scikit-learn has set while the data were read
                 raise
-            self._publish(fit, skorch)
-            tell(fit, "published")
         return self
+
+    def _train(self, fit: Fit, skorch: Any, *, continued: bool) -> None:
+        """Run the epochs and publish what came of them."""
+        try:
+            train([fit])
+        except BaseException as err:
+            interrupted = isinstance(err, KeyboardInterrupt) or fit.interrupts.pending
+            if not (interrupted or continued) or isinstance(err, NonFiniteLossError):
+                self._forget()
+            elif fit.rows:
+                self._publish(fit, skorch)
+            raise
+        self._publish(fit, skorch)
+        tell(fit, "published")
 
     def _skorch_observer(self, settings: FitSettings) -> Any:
         """Return the observer that runs skorch's callbacks; without callbacks None, and skorch is not imported."""

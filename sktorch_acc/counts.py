@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from sktorch_acc._global_state import without_inference_mode
 from sktorch_acc._rates import rates
 from sktorch_acc.exceptions import InputError
 
@@ -163,7 +164,7 @@ class AccuracyCounter:
     def _zeros(self, device: torch.device) -> torch.Tensor:
         """Return counts by predicted class, or by wrong (0) and correct (1), and by target."""
         rows = self.n_classes + 1 if self._keep_confusion else 2
-        with torch.inference_mode(False):  # a counter first used in inference mode may be used outside of it later
+        with without_inference_mode():  # a counter first used in inference mode may be used outside of it later
             return torch.zeros((rows, self.n_classes + 1), dtype=torch.int64, device=device)
 
     def _counted(self) -> torch.Tensor:

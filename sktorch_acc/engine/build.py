@@ -18,6 +18,7 @@ from sktorch_acc.data import FeatureSchema, Labels, Rows
 from sktorch_acc.engine.copying import copied
 from sktorch_acc.engine.device import computing_dtype, move
 from sktorch_acc.engine.model import Model
+from sktorch_acc.engine.optimizers import may_fuse, start_momentum
 from sktorch_acc.engine.settings import FitSettings
 from sktorch_acc.exceptions import ModuleOutputError
 from sktorch_acc.modules import MLP
@@ -193,13 +194,11 @@ def build_optimizer(settings: FitSettings, lr: float, model: Model) -> torch.opt
         raise TypeError(f"optimizer={name} must make a torch optimizer: pass a class of torch.optim, or a factory.")
     groups = _parameter_groups(model, given.pop("param_groups", ()))
     arguments = {**given, "lr": lr}
-    if _may_fuse(make, given, groups, model.module):
-        arguments["fused"] = True
-    optimizer = make(groups, **arguments)
+    optimizer = _made(make, arguments, groups, _may_fuse(make, given, groups, model.module))
     if not isinstance(optimizer, torch.optim.Optimizer):
         raise TypeError(f"optimizer={name} must make a torch optimizer, but made a {type(optimizer).__name__}.")
     if "fused" not in given:
-        _start_momentum(optimizer)
+        start_momentum(optimizer)
     return optimizer
 
 
@@ -227,25 +226,20 @@ def _parameter_groups(model: Model, patterns: Iterable[tuple[str, Mapping[str, A
     return [*groups, {"params": list(parameters)}] if parameters else groups
 
 
+def _made(make: Any, arguments: dict[str, Any], groups: list[dict[str, Any]], fused: bool) -> Any:
+    """Return what `make` makes, in the plain form if there is no fused one of it."""
+    if fused:
+        try:
+            return make([dict(group) for group in groups], **arguments, fused=True)
+        except (RuntimeError, TypeError, ValueError):
+            pass  # an error that has another cause is raised below
+    return make(groups, **arguments)
+
+
 def _may_fuse(make: Any, given: Mapping[str, Any], groups: list[dict[str, Any]], module: nn.Module) -> bool:
     accepted, _ = accepted_names(make)
     if "fused" not in accepted or {"fused", "foreach", "differentiable", "capturable"} & set(given):
         return False
-    # The kernels take real numbers and dense gradients alone, and say so only at the first step.
+    # The kernels take dense gradients alone, and say so only at the first step.
     sparse = any(getattr(layer, "sparse", False) is True for layer in module.modules())
-    return not sparse and all(p.is_floating_point() for g in groups for p in g["params"])
-
-
-def _start_momentum(optimizer: torch.optim.Optimizer) -> None:
-    """Let momentum start at 0, which gives the same steps: the fused SGD fails if only some parameters have one yet.
-
-    That happens where a parameter is frozen at first, or gets no gradient in the first step.
-    """
-    if not isinstance(optimizer, torch.optim.SGD):
-        return
-    for group in optimizer.param_groups:
-        if group["dampening"]:  # a first step from 0 would be dampened
-            group["fused"] = False
-        elif group["momentum"] and group["fused"]:
-            for parameter in group["params"]:
-                optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+    return not sparse and may_fuse(p for g in groups for p in g["params"])

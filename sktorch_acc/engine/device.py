@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from sktorch_acc._global_state import available_threads
+
 # Below this many operations per step, a second intra-op thread makes training slower (docs/speed.md).
 PARALLEL_OPERATIONS = 10_000_000
 
@@ -45,8 +47,8 @@ def move(device: torch.device, *parts: nn.Module) -> None:
 
 
 def resolve_threads(n_threads: int | str, operations: int, device: torch.device) -> int:
-    """Return the number of intra-op threads; never more than ``torch.get_num_threads()``."""
-    available = torch.get_num_threads()
+    """Return the number of intra-op threads; never more than this thread has."""
+    available = available_threads()
     if n_threads != "auto":
         return min(int(n_threads), available)
     return 1 if device.type == "cpu" and operations < PARALLEL_OPERATIONS else available
@@ -54,7 +56,7 @@ def resolve_threads(n_threads: int | str, operations: int, device: torch.device)
 
 def threads_to_choose(n_threads: int | str, device: torch.device) -> bool:
     """Whether the number of threads depends on how many operations a step has."""
-    return n_threads == "auto" and device.type == "cpu" and torch.get_num_threads() > 1
+    return n_threads == "auto" and device.type == "cpu" and available_threads() > 1
 
 
 def step_operations(module: nn.Module, row_operations: float, batch_rows: int) -> int:

@@ -35,21 +35,29 @@ def each_output(
     """
     if not keep_mode:
         module.eval()
-    n_rows, step = len(rows), chunk_rows(rows.elements_per_row)
-    with torch.no_grad():
-        start = 0
-        for size in batch_sizes(n_rows, step):  # with the rule for a tail of one row too
-            stop = start + size
-            output = module(rows.chunk(start, stop))
-            if not isinstance(output, torch.Tensor) or output.ndim == 0 or output.shape[0] != stop - start:
-                came = tuple(output.shape) if isinstance(output, torch.Tensor) else type(output).__name__
-                raise ModuleOutputError(
-                    f"{type(module).__name__}.forward returned {came} for {stop - start} rows, but one row of output "
-                    "per row of input is needed. A squeeze() without dim does this to a batch of one row.",
-                    "ACC-B8" if stop - start == 1 else "ACC-B4",
-                )
-            consume(start, stop, output)
-            start = stop
+    gradients = torch.is_grad_enabled()
+    try:
+        with torch.no_grad():
+            _each_chunk(module, rows, consume)
+    finally:
+        if torch.is_grad_enabled() is not gradients:  # Ctrl-C while no_grad was left
+            torch.set_grad_enabled(gradients)
+
+
+def _each_chunk(module: nn.Module, rows: Rows, consume: Callable[[int, int, torch.Tensor], None]) -> None:
+    start = 0
+    for size in batch_sizes(len(rows), chunk_rows(rows.elements_per_row)):  # with the rule for a tail of one row too
+        stop = start + size
+        output = module(rows.chunk(start, stop))
+        if not isinstance(output, torch.Tensor) or output.ndim == 0 or output.shape[0] != stop - start:
+            came = tuple(output.shape) if isinstance(output, torch.Tensor) else type(output).__name__
+            raise ModuleOutputError(
+                f"{type(module).__name__}.forward returned {came} for {stop - start} rows, but one row of output "
+                "per row of input is needed. A squeeze() without dim does this to a batch of one row.",
+                "ACC-B8" if stop - start == 1 else "ACC-B4",
+            )
+        consume(start, stop, output)
+        start = stop
 
 
 def nan_rows(output: torch.Tensor) -> int:

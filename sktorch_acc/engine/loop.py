@@ -34,8 +34,7 @@ def run_epochs(fit: Fit) -> None:
                 break
         _check_weights(fit)
     except BaseException:
-        if state.last is not None:
-            state.last.restore(state.model.module)
+        state.return_to_last_epoch()
         raise
     finally:
         if state.best is not None:
@@ -183,22 +182,26 @@ def _check_weights(fit: Fit) -> None:
 def _keep(fit: Fit, row: EpochRow) -> None:
     """Make the epoch count: its row, its weights, and whether it is the best."""
     state = fit.state
-    state.last = _taken(state.last, fit)
+    if _may_be_undone(fit, row.epoch):
+        state.keep_epoch()
+    else:
+        state.last = state.moved = None
     state.rows.append(row)
     state.epoch = row.epoch
     if state.stopping is None:
         state.best_epoch = row.epoch
     elif state.stopping.update(row.epoch, _monitored(fit, row)):
         state.best_epoch = row.epoch
-        state.best = _taken(state.best, fit)
+        if state.best is None:
+            state.best = Snapshot(state.model.module)
+        else:
+            state.best.take(state.model.module)
 
 
-def _taken(snapshot: Snapshot | None, fit: Fit) -> Snapshot:
-    """Return a snapshot of the weights as they are now, in the memory of an earlier one if there is one."""
-    if snapshot is None:
-        return Snapshot(fit.state.model.module)
-    snapshot.take(fit.state.model.module)
-    return snapshot
+def _may_be_undone(fit: Fit, epoch: int) -> bool:
+    """Whether anything can move the weights after this epoch: another epoch, or an observer."""
+    last = fit.first_epoch + fit.settings.max_epochs - 1
+    return epoch < last or bool(fit.observers)
 
 
 def _monitored(fit: Fit, row: EpochRow) -> float:

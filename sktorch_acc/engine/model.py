@@ -11,11 +11,12 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from sktorch_acc._global_state import full_precision, guarded_generators, thread_limit
-from sktorch_acc.data import FeatureSchema, Labels
+from sktorch_acc._global_state import available_threads, full_precision, guarded_generators, thread_limit
+from sktorch_acc.data import FeatureSchema, Labels, Rows
 from sktorch_acc.engine.copying import copied
 from sktorch_acc.engine.device import move
 from sktorch_acc.engine.evaluate import each_output, nan_rows
+from sktorch_acc.engine.interrupts import Interrupts
 from sktorch_acc.exceptions import InputError
 from sktorch_acc.outputs import OutputSpec
 
@@ -74,13 +75,31 @@ class Model:
                 filled.append(np.empty((len(rows), *result.shape[1:]), dtype=result.dtype))
             filled[0][start:stop] = result
 
-        with thread_limit(min(self.n_threads, torch.get_num_threads())), full_precision(self.device):
-            each_output(self.module, rows, consume)
+        self._each_output(rows, consume)
         return filled[0]
+
+    def _each_output(self, rows: Rows, consume: Callable[[int, int, torch.Tensor], None]) -> None:
+        """Compute with the threads of `fit`, without autocast."""
+        available = available_threads()
+        n_threads = min(self.n_threads, available)
+        if n_threads == available and not torch.is_autocast_enabled(self.device.type):
+            each_output(self.module, rows, consume)  # nothing to change: signals need not be delayed
+            return
+        with (
+            Interrupts().watching() as interrupts,
+            thread_limit(n_threads),
+            full_precision(self.device),
+            interrupts.interruptible(),
+        ):
+            each_output(self.module, rows, consume)
 
     def copy(self) -> Model:
         """Return a model that predicts as this one does now, and shares nothing that training moves."""
-        with guarded_generators(self.device):
+        with (
+            Interrupts().watching() as interrupts,
+            guarded_generators(self.device),
+            interrupts.interruptible(),
+        ):
             return replace(self, module=copied(self.module).eval())
 
     def to(self, device: torch.device) -> Model:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from contextlib import ExitStack, nullcontext
+from contextlib import nullcontext
 from typing import Any, ClassVar
 
 import torch
@@ -84,17 +84,12 @@ def tell(fit: Any, hook: str, *args: Any) -> list[Any]:
         return []
     if hook in _REVERSED:
         hearers.reverse()
-    with torch.enable_grad(), _guard(fit, hook) if foreign else nullcontext():
+    if not foreign:
+        with torch.enable_grad():
+            return [getattr(observer, hook)(fit, *args) for observer in hearers]
+    interruptible = nullcontext() if hook == "epoch_recorded" else fit.interrupts.interruptible()
+    with torch.enable_grad(), guarded_generators(fit.state.model.device), interruptible:
         return [getattr(observer, hook)(fit, *args) for observer in hearers]
-
-
-def _guard(fit: Any, hook: str) -> ExitStack:
-    """Return the context of foreign code."""
-    guard = ExitStack()
-    guard.enter_context(guarded_generators(fit.state.model.device))
-    if hook != "epoch_recorded":
-        guard.enter_context(fit.interrupts.interruptible())
-    return guard
 
 
 def batch_observers(fit: Any) -> list[Any]:

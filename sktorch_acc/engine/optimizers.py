@@ -10,7 +10,7 @@ take or do other things than the functional Adam does around it, the latter is c
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -21,6 +21,71 @@ from torch.optim.adam import adam
 def step_of(optimizer: torch.optim.Optimizer) -> Callable[[], object]:
     """Return the cheapest callable that does what ``optimizer.step()`` does, for the length of an epoch."""
     return _DirectAdam(optimizer) if _is_plain_adam(optimizer) else optimizer.step
+
+
+def sure_step_of(optimizer: torch.optim.Optimizer) -> Callable[[], object]:
+    """Return the callable of `step_of`; it takes the plain form instead of a fused one where the latter would fail."""
+    falls_back = isinstance(optimizer, (torch.optim.SGD, torch.optim.Adagrad))
+    if falls_back and any(group.get("fused") for group in optimizer.param_groups):
+        return _FusedOrPlain(optimizer)
+    return step_of(optimizer)
+
+
+def may_fuse(parameters: Iterable[torch.Tensor]) -> bool:
+    """Whether fused kernels take these parameters: real numbers, in memory without gaps.
+
+    The kernels go through the memory of a parameter and of its gradient element by element: where the parameter is
+    part of a larger tensor, they write beside it.
+    """
+    return all(parameter.is_floating_point() and _is_dense(parameter) for parameter in parameters)
+
+
+def _is_dense(tensor: torch.Tensor) -> bool:
+    if tensor.is_contiguous():
+        return True
+    expected = 1
+    for stride, size in sorted(zip(tensor.stride(), tensor.shape, strict=True)):
+        if size > 1 and stride != expected:
+            return False
+        expected *= size
+    return True
+
+
+def start_momentum(optimizer: torch.optim.Optimizer) -> bool:
+    """Let momentum start at 0, which gives the same steps: the fused SGD fails if only some parameters have one yet.
+
+    That happens where a parameter is frozen at first, or gets no gradient in the first step. Return whether every
+    parameter has what it may need.
+    """
+    if not isinstance(optimizer, torch.optim.SGD):
+        return True
+    settled = True
+    for group in optimizer.param_groups:
+        if group["dampening"]:  # a first step from 0 would be dampened
+            group["fused"] = False
+        elif group["fused"] and not group["momentum"]:
+            settled = False  # a schedule may move it
+        elif group["fused"]:
+            for parameter in group["params"]:
+                state = optimizer.state[parameter]
+                if state.get("momentum_buffer") is None:
+                    state["momentum_buffer"] = torch.zeros_like(parameter)
+    return settled
+
+
+class _FusedOrPlain:
+    """Call ``optimizer.step()``, with the plain form instead of the fused one where the latter would fail."""
+
+    def __init__(self, optimizer: torch.optim.Optimizer) -> None:
+        self._optimizer, self._settled = optimizer, False
+
+    def __call__(self) -> None:
+        if not self._settled:
+            self._settled = start_momentum(self._optimizer)
+        for group in self._optimizer.param_groups:
+            if group["fused"] and any(p.grad is not None and p.grad.is_sparse for p in group["params"]):
+                group["fused"] = False
+        self._optimizer.step()
 
 
 def _is_plain_adam(optimizer: torch.optim.Optimizer) -> bool:

@@ -19,7 +19,6 @@ from sktorch_acc.engine.observer import Observer
 from sktorch_acc.engine.probe import probe
 from sktorch_acc.engine.schedules import ScheduleFacts, build_schedule
 from sktorch_acc.engine.settings import FitSettings
-from sktorch_acc.engine.snapshot import Snapshot
 from sktorch_acc.engine.state import Fit, TrainingState
 from sktorch_acc.engine.stopping import EarlyStopping, maximised
 from sktorch_acc.exceptions import warn
@@ -89,8 +88,8 @@ def prepare(
     n_threads = resolve_threads(settings.n_threads, operations, state.model.device)
     state.model = replace(state.model, n_threads=n_threads)
     _set_deciders(fit)
-    # An interrupt in the first epoch of a fit that continues brings back where it began.
-    state.last = Snapshot(state.model.module) if state.rows else None
+    if state.rows:  # an interrupt in the first epoch of a fit that continues brings back where it began
+        state.keep_epoch()
     return fit
 
 

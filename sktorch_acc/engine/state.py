@@ -20,6 +20,7 @@ from sktorch_acc.engine.interrupts import Interrupts
 from sktorch_acc.engine.loss import Loss
 from sktorch_acc.engine.model import Model
 from sktorch_acc.engine.observer import Observer
+from sktorch_acc.engine.rollback import Rollback
 from sktorch_acc.engine.schedules import Schedule
 from sktorch_acc.engine.settings import FitSettings
 from sktorch_acc.engine.snapshot import Snapshot
@@ -58,6 +59,9 @@ class TrainingState:
         What the fit that runs follows; None between fits.
     last, best : Snapshot or None
         While a fit runs: weights of the last complete epoch and, with early stopping, of the best one.
+    moved : Rollback or None
+        While a fit runs whose optimizer will be needed again: what steps move besides the weights, as it was after
+        the last complete epoch.
     running : bool
         Whether a fit runs.
     """
@@ -76,6 +80,7 @@ class TrainingState:
     stopping: EarlyStopping | None = None
     last: Snapshot | None = None
     best: Snapshot | None = None
+    moved: Rollback | None = None
     running: bool = False
 
     def use(self, module: nn.Module | None = None, criterion: nn.Module | None = None) -> None:
@@ -92,6 +97,25 @@ class TrainingState:
     def snapshot(self) -> TrainingState:
         """Return a state around a copy of the model, which predicts as the model does now."""
         return replace(self, model=self.model.copy(), optimizer=None, rows=[*self.rows], **_BETWEEN_FITS)
+
+    def keep_epoch(self) -> None:
+        """Copy what a step moves, to be brought back by `return_to_last_epoch`."""
+        module, criterion = self.model.module, self.model.criterion
+        if self.last is None:
+            self.last = Snapshot(module)
+        else:
+            self.last.take(module)
+        if self.continued and self.moved is None:
+            self.moved = Rollback(self.optimizer, criterion)
+        elif self.moved is not None:
+            self.moved.take(self.optimizer, criterion)
+
+    def return_to_last_epoch(self) -> None:
+        """Bring back weights and optimizer as they were after the last complete epoch, if there is one."""
+        if self.last is not None:
+            self.last.restore(self.model.module)
+        if self.moved is not None:
+            self.optimizer = self.moved.restore(self.model.criterion)
 
     def end_fit(self) -> None:
         """Delete what only a running fit needs, and undo the schedule."""
@@ -126,8 +150,7 @@ class TrainingState:
     def __setstate__(self, state: dict[str, Any]) -> None:
         device = torch.device(state["device"])
         self.__dict__.update({name: value for name, value in state.items() if name != "device"})
-        if isinstance(self.optimizer, torch.optim.LBFGS):  # torch does not pickle these two
-            self.optimizer._params, self.optimizer._numel_cache = self.optimizer.param_groups[0]["params"], None
+        _know_own_parameters(self.optimizer)
         if device.type != "cpu":
             self._return_to(device)
 
@@ -145,7 +168,10 @@ class TrainingState:
             )
 
 
-_BETWEEN_FITS: dict[str, Any] = {"schedule": None, "stopping": None, "last": None, "best": None, "running": False}
+_BETWEEN_FITS: dict[str, Any] = {
+    **dict.fromkeys(("schedule", "stopping", "last", "best", "moved")),
+    "running": False,
+}
 
 
 def _move(optimizer: torch.optim.Optimizer, new: dict[int, nn.Parameter], device: torch.device) -> None:
@@ -156,9 +182,21 @@ def _move(optimizer: torch.optim.Optimizer, new: dict[int, nn.Parameter], device
     for group in optimizer.param_groups:
         group["params"] = [new.get(id(p), p) for p in group["params"]]
     for parameter, values in list(optimizer.state.items()):
-        moved = {n: v.to(device) if isinstance(v, torch.Tensor) else v for n, v in values.items()}
         del optimizer.state[parameter]
-        optimizer.state[new.get(id(parameter), parameter)] = moved
+        optimizer.state[new.get(id(parameter), parameter)] = {n: _on(device, v) for n, v in values.items()}
+    _know_own_parameters(optimizer)
+
+
+def _on(device: torch.device, value: Any) -> Any:
+    if isinstance(value, (list, tuple)):  # the history of LBFGS
+        return type(value)([_on(device, item) for item in value])
+    return value.to(device) if isinstance(value, torch.Tensor) else value
+
+
+def _know_own_parameters(optimizer: torch.optim.Optimizer) -> None:
+    """Let LBFGS, which has a list of its own that torch does not pickle, move the parameters of its group."""
+    if isinstance(optimizer, torch.optim.LBFGS):
+        optimizer._params, optimizer._numel_cache = optimizer.param_groups[0]["params"], None
 
 
 @dataclass(frozen=True, eq=False)

@@ -19,7 +19,7 @@ from torch import nn
 from sktorch_acc.counts import AccuracyCounter
 from sktorch_acc.data import aligned_split, row_blocks
 from sktorch_acc.engine.observer import batch_observers, tell
-from sktorch_acc.engine.optimizers import step_of
+from sktorch_acc.engine.optimizers import sure_step_of
 from sktorch_acc.engine.state import Fit
 from sktorch_acc.outputs import OutputSpec
 
@@ -92,7 +92,7 @@ def _steps_for(fit: Fit) -> _Steps:
         return _closure_steps
     if batch_observers(fit):
         return _observed_steps
-    return functools.partial(_lean_steps, step_of(optimizer))
+    return functools.partial(_lean_steps, sure_step_of(optimizer))
 
 
 def _parameters(optimizer: torch.optim.Optimizer) -> list[nn.Parameter]:
@@ -165,7 +165,7 @@ def _observed_steps(fit: Fit, batches: list[Any]) -> list[_Outcome]:
         loss.backward()
         outcomes.append((loss.detach().clone(), kept))
         tell(fit, "gradients", batch)
-        fit.state.optimizer.step()
+        sure_step_of(fit.state.optimizer)()
         if schedule is not None:
             schedule.step()
         tell(fit, "batch_end", batch, (outcomes[-1][0], heard), True)

@@ -27,6 +27,7 @@ from sktorch_acc.data import Examples, Rows
 from sktorch_acc.engine.build import build_optimizer
 from sktorch_acc.engine.evaluate import each_output
 from sktorch_acc.engine.history import EpochRow
+from sktorch_acc.engine.interrupts import Interrupts
 from sktorch_acc.engine.loss import Loss
 from sktorch_acc.engine.observer import BatchObserver
 from sktorch_acc.engine.settings import FitSettings
@@ -41,7 +42,8 @@ _TRAINED_ELSEWHERE = "This net belongs to a TorchClassifier: train it with the e
 def net_of(state: TrainingState) -> SkorchNet:
     """Return a net for a state, with the callbacks of the settings that the state was built from."""
     net = SkorchNet(state)
-    with guarded_generators(state.model.device):  # initialize() of a callback may draw
+    guard = guarded_generators(state.model.device)  # initialize() of a callback may draw
+    with Interrupts().watching() as interrupts, guard, interrupts.interruptible():
         net.initialize()
     for row in state.rows:
         net.begin_epoch()

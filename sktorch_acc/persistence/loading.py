@@ -16,6 +16,7 @@ from sktorch_acc._global_state import isolated
 from sktorch_acc.classifier import TorchClassifier
 from sktorch_acc.data import FeatureSchema, Labels
 from sktorch_acc.engine.build import build_criterion, build_module, build_optimizer
+from sktorch_acc.engine.interrupts import Interrupts
 from sktorch_acc.engine.model import Model
 from sktorch_acc.engine.settings import FitSettings
 from sktorch_acc.engine.state import TrainingState
@@ -80,7 +81,7 @@ def rebuild(
     try:
         clf = TorchClassifier(**params)
         clf._validate_params()
-        with isolated(device):
+        with Interrupts().watching() as interrupts, isolated(device), interrupts.interruptible():
             state = _state(clf, manifest, tensors, reader, device)
         _set_requests(clf, manifest.requests)
     except ModelFileError:

@@ -18,6 +18,7 @@ from sktorch_acc._global_state import isolated
 from sktorch_acc._pickling import own_version
 from sktorch_acc.classifier import TorchClassifier
 from sktorch_acc.engine.build import build_criterion, build_module, build_optimizer
+from sktorch_acc.engine.interrupts import Interrupts
 from sktorch_acc.engine.model import Model
 from sktorch_acc.engine.settings import FitSettings
 from sktorch_acc.engine.state import TrainingState
@@ -218,7 +219,7 @@ def _rebuilt(clf: TorchClassifier) -> torch.optim.Optimizer:
     model, settings = clf._state.model, FitSettings.of(clf.get_params(deep=False), clf._nested)
     try:
         clf._validate_params()
-        with isolated(model.device):
+        with Interrupts().watching() as interrupts, isolated(model.device), interrupts.interruptible():
             criterion = build_criterion(settings.criterion, settings.part("criterion"))
             spec = output_spec(criterion, settings.output, model.spec.n_classes)
             optimizer = build_optimizer(settings, settings.lr, replace(model, criterion=criterion))
@@ -240,7 +241,12 @@ def _check_module(module: Any, given: dict[str, Any], model: Model) -> None:
         )
     spec = model.spec
     try:
-        with isolated(model.device), torch.device("meta"):
+        with (
+            Interrupts().watching() as interrupts,
+            isolated(model.device),
+            torch.device("meta"),
+            interrupts.interruptible(),
+        ):
             again = build_module(cls, given, model.schema.row_shape, spec.n_classes, spec.one_column is True)
     except Exception:
         return  # not every module can be built on the meta device; load_model builds it on the CPU

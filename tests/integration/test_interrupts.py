@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from sklearn.datasets import make_classification
 from sklearn.model_selection import cross_val_score
 from skorch.callbacks import Callback
@@ -205,3 +206,67 @@ def test_in_a_child_process_during_epoch_three(tmp_path):
     assert child.stdout.split() == ["2", "True", "True", "True"], child.stderr
     assert child.returncode != 0
     assert "KeyboardInterrupt" in child.stderr
+
+
+def test_fit_and_predict_do_not_leave_inference_mode_where_it_is_off(monkeypatch):
+    """torch's object would bring back the gradient mode when it is deleted, if Ctrl-C abandons it."""
+
+    def fails(self):
+        raise AssertionError("entered")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(torch.inference_mode, "__enter__", fails)
+        clf = classifier(module__at=0, max_epochs=2, warm_start=True).fit(X, Y, X_val=X[:20], y_val=Y[:20])
+        clf.partial_fit(X, Y).predict(X)
+    assert clf.n_iter_ == 3
+
+
+def test_a_signal_while_the_gradient_mode_is_put_back_after_predict_changes_nothing(monkeypatch):
+    clf = classifier(module__at=0, max_epochs=1).fit(X, Y)
+    original = torch.no_grad.__exit__
+
+    def send_and_exit(self, *error):
+        signal.raise_signal(signal.SIGINT)
+        original(self, *error)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(torch.no_grad, "__exit__", send_and_exit)
+        with pytest.raises(KeyboardInterrupt):
+            clf.predict(X)
+    assert torch.is_grad_enabled()
+
+
+@pytest.mark.parametrize("how", ["fit", "partial_fit"])
+def test_a_signal_while_the_data_are_read_leaves_nothing_of_them(how, monkeypatch):
+    def send(*args):
+        signal.raise_signal(signal.SIGINT)
+
+    clf = classifier(module__at=0)
+    with monkeypatch.context() as patch:
+        patch.setattr(sktorch_acc.classifier.Labels, "learn", send)
+        with pytest.raises(KeyboardInterrupt):
+            clf.fit(X, Y) if how == "fit" else clf.partial_fit(X, Y, classes=Y)
+    assert [name for name in vars(clf) if name.endswith("_") or name in ("_state", "_net")] == []
+
+
+class FailsOnce(Callback):
+    """Raises an error at the end of the second batch of an epoch."""
+
+    def on_batch_end(self, net, training, **kwargs):
+        if training and len(net.history) == 2 and len(net.history[-1, "batches"]) == 2:
+            raise OSError("disk full")
+
+
+@pytest.mark.parametrize("optimizer", [torch.optim.AdamW, torch.optim.SGD, torch.optim.LBFGS])
+def test_the_optimizer_goes_on_from_the_last_complete_epoch_after_an_error_too(optimizer):
+    given = {"optimizer": optimizer, "lr": 0.05, "max_epochs": 1, "warm_start": True, "module__at": 0}
+    if optimizer is torch.optim.SGD:
+        given["optimizer__momentum"] = 0.9
+    expected = classifier(**given).fit(X, Y).fit(X, Y).predict_proba(X)
+    clf = classifier(callbacks=[FailsOnce], **given).fit(X, Y)
+    with pytest.raises(OSError, match="disk full"):
+        clf.fit(X, Y)
+    assert clf.n_iter_ == 1
+    clf.fit(X, Y)
+    assert clf.history_.index.tolist() == [1, 2]
+    assert np.array_equal(clf.predict_proba(X), expected)

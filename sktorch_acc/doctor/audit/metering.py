@@ -11,6 +11,7 @@ import torch
 from sktorch_acc._global_state import guarded_generators
 from sktorch_acc._text import class_name
 from sktorch_acc.checks.counting import check_metric_reset, check_thresholds
+from sktorch_acc.engine.interrupts import Interrupts
 from sktorch_acc.findings import Finding
 
 _METHODS = ("update", "compute", "reset")
@@ -112,7 +113,8 @@ class MetricMonitor:
 
     def _accuracy(self, args: Any, kwargs: Any, device: torch.device) -> float | None:
         try:
-            with guarded_generators(device), torch.no_grad():
+            guard = guarded_generators(device)
+            with Interrupts().watching() as interrupts, guard, torch.no_grad(), interrupts.interruptible():
                 self._probe.update(*copy.deepcopy(_detached(args)), **copy.deepcopy(_detached(kwargs)))
                 accuracy = self._probe.compute()
                 self._probe.reset()
@@ -161,7 +163,8 @@ def _probe_of(metric: Any) -> Any:
     if not hasattr(metric, "__dict__"):
         raise TypeError(f"{type(metric).__name__} has __slots__: its methods cannot be wrapped. Leave metric=None.")
     try:
-        with guarded_generators(torch.device("cpu")):
+        guard = guarded_generators(torch.device("cpu"))
+        with Interrupts().watching() as interrupts, guard, interrupts.interruptible():
             probe = copy.deepcopy(metric)
             if any(name in vars(probe) and vars(probe)[name] is vars(metric).get(name) for name in _METHODS):
                 return None

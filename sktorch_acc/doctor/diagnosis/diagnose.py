@@ -12,6 +12,7 @@ from sktorch_acc.checks.data import check_aligned
 from sktorch_acc.doctor.diagnosis.examine import examine
 from sktorch_acc.doctor.diagnosis.memorise import memorise
 from sktorch_acc.doctor.diagnosis.subject import Refused, Subject, device_of, refuse_lazy, subject_of
+from sktorch_acc.engine.interrupts import Interrupts
 from sktorch_acc.engine.untouched import untouched
 from sktorch_acc.exceptions import ModuleOutputError
 from sktorch_acc.findings import Diagnosis, Finding, errors_first
@@ -162,13 +163,17 @@ def _examined(given: Any, build: Callable[[], Subject], look: Callable[[Subject]
     """Return what `look` finds, up to what makes it impossible to go on; everything is restored afterwards."""
     module = _module_of(given)
     found: list[Finding] = []
-    with isolated(device_of(module)):
+    with (
+        Interrupts().watching() as interrupts,
+        isolated(device_of(module)),
+        untouched(module),
+        interrupts.interruptible(),
+    ):
         try:
-            with untouched(module):
-                subject = build()
-                with untouched(subject.criterion):
-                    for finding in look(subject):
-                        found.append(finding)
+            subject = build()
+            with untouched(subject.criterion):
+                for finding in look(subject):
+                    found.append(finding)
         except Refused as refused:
             found.append(refused.finding)
         except ModuleOutputError as refused_by_fit:

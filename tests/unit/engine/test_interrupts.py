@@ -129,3 +129,86 @@ def test_a_fit_inside_a_fit_passes_the_signal_on():
         fit(outer, (lambda: fit(inner, (press,)),))
     assert outer.pending
     assert inner.pending
+
+
+class OwnError(Exception):
+    """What a handler of the user raises."""
+
+
+def test_any_error_of_a_handler_ends_the_interruptible_part():
+    def fail(*_):
+        raise OwnError
+
+    interrupts, done = Interrupts(), []
+
+    def part():
+        with interrupts.watching():
+            try:
+                with interrupts.interruptible():
+                    press()
+            finally:
+                press()  # waits
+                done.append("in order")
+
+    signal.signal(signal.SIGINT, fail)
+    with pytest.raises(OwnError):
+        part()
+    assert done == ["in order"]
+    assert interrupts.pending
+    assert signal.getsignal(signal.SIGINT) is fail
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGALRM", "SIGUSR1"])
+def test_other_signals_with_a_handler_wait_too(name):
+    number = getattr(signal, name, None)
+    if number is None:
+        pytest.skip(f"no {name} here")
+    done = []
+
+    def exits(*_):
+        done.append("handler")
+        raise SystemExit
+
+    before = signal.signal(number, exits)
+    try:
+        with pytest.raises(SystemExit):
+            fit(Interrupts(), [lambda: signal.raise_signal(number), lambda: done.append("delayed")])
+        assert signal.getsignal(number) is exits
+    finally:
+        signal.signal(number, before)
+    assert done == ["delayed", "handler"]
+
+
+def test_every_signal_that_waits_is_passed_on_also_if_one_raises():
+    seen = []
+    before = signal.signal(signal.SIGTERM, lambda number, _: seen.append(number))
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            fit(Interrupts(), [lambda: signal.raise_signal(signal.SIGTERM), press])
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert seen == [signal.SIGTERM]
+
+
+def test_all_handlers_are_put_back_if_one_raises_meanwhile(handler, monkeypatch):
+    set_handler, raised = signal.signal, []
+
+    def raises_once(number, new):
+        before = set_handler(number, new)
+        if number == signal.SIGTERM and new is counts and not raised:
+            raised.append(number)
+            raise OwnError  # as the handler that is back just now
+        return before
+
+    def counts(*_):
+        pass
+
+    before = signal.signal(signal.SIGTERM, counts)
+    with monkeypatch.context() as patch:
+        patch.setattr(signal, "signal", raises_once)
+        with pytest.raises(OwnError):
+            fit(Interrupts())
+    assert raised == [signal.SIGTERM]
+    assert signal.getsignal(signal.SIGTERM) is counts
+    assert signal.getsignal(signal.SIGINT) is handler
+    signal.signal(signal.SIGTERM, before)

@@ -133,3 +133,111 @@ def test_zero_and_minus_zero_are_other_bits_for_a_fingerprint():
         first = fingerprint(module)
         module.weight.neg_()
     assert fingerprint(module) != first
+
+
+class Registers(nn.Module):
+    """A buffer that is None at first, and layers in a container."""
+
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.ModuleList([nn.Linear(2, 2), nn.Linear(2, 2)])
+        self.register_buffer("scale", None)
+        self.register_buffer("mask", torch.ones(2), persistent=False)
+
+
+def register_late(module):
+    module.register_buffer("shift", torch.ones(2))
+    module.layers[0].register_parameter("gain", nn.Parameter(torch.ones(2)))
+
+
+def grow(module):
+    module.layers.append(nn.Linear(2, 2))
+
+
+def set_what_was_none(module):
+    module.scale = torch.full((2,), 3.0)
+
+
+def delete(module):
+    del module.mask
+    del module.layers[1]
+
+
+def replace_by_a_parameter(module):
+    del module.mask
+    module.mask = nn.Parameter(torch.zeros(2))
+
+
+def register_again(module):
+    module.register_buffer("mask", torch.zeros(2), persistent=False)
+    module.layers[0].weight = nn.Parameter(torch.zeros(2, 2))
+
+
+def tie(module):
+    module.layers[1].weight = module.layers[0].weight
+
+
+CHANGES = [register_late, grow, set_what_was_none, delete, replace_by_a_parameter, register_again, tie]
+
+
+def described(module):
+    tensors = [*module.named_parameters(remove_duplicate=False), *module.named_buffers(remove_duplicate=False)]
+    return {name: (type(tensor), tensor.tolist()) for name, tensor in tensors}, [*module.state_dict()]
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_what_was_registered_or_removed_since_is_undone(change):
+    module = Registers()
+    before, snapshot = described(module), Snapshot(module)
+    change(module)
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter += 1
+    assert snapshot.differs(module)
+    snapshot.restore(module)
+    assert described(module) == before
+    assert not snapshot.differs(module)
+    assert module.scale is None
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_snapshot_that_is_taken_again_holds_what_is_registered_then(change):
+    module = Registers()
+    snapshot = Snapshot(module)
+    change(module)
+    before = described(module)
+    snapshot.take(module)
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter += 1
+    snapshot.restore(module)
+    assert described(module) == before
+
+
+def test_of_another_module_the_tensors_of_the_same_names_are_restored():
+    snapshot = Snapshot(nn.Sequential(nn.Linear(2, 2)))
+    other = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
+    last = other[1].weight.clone()
+    snapshot.restore(other)
+    assert torch.equal(other[0].weight, snapshot._kept[0])
+    assert torch.equal(other[1].weight, last)
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script:DeprecationWarning")
+def test_a_scripted_layer_comes_back():
+    module = nn.Sequential(torch.jit.script(nn.Linear(2, 2)), nn.BatchNorm1d(2))
+    before, snapshot = values(module), Snapshot(module)
+    module.register_buffer("late", torch.ones(1))
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter += 1
+    snapshot.restore(module)
+    assert_holds(module, before)
+
+
+def test_a_module_without_tensors_is_no_difference():
+    module = nn.ReLU()
+    snapshot = Snapshot(module)
+    snapshot.take(module)
+    snapshot.restore(module)
+    assert not snapshot.differs(module)

@@ -10,6 +10,7 @@ from torch import nn
 
 from sktorch_acc import AccuracyWarning
 from sktorch_acc.engine.observer import Observer
+from sktorch_acc.engine.state import _move
 from sktorch_acc.engine.train import train
 from tests.fits import examples, prepared
 
@@ -186,3 +187,24 @@ def test_a_deep_copy_shares_nothing():
         twin.model.module.weight.zero_()
     assert (state.model.module.weight != 0).any()
     assert twin.optimizer.param_groups[0]["params"][0] is twin.model.module.weight
+
+
+# ------------------------------------------------------------ another device
+
+
+def test_lbfgs_moves_the_parameters_that_a_device_made():
+    module = nn.Linear(3, 2)
+    optimizer = torch.optim.LBFGS(module.parameters(), lr=0.1, max_iter=3)
+
+    def closure():
+        optimizer.zero_grad()
+        loss = module(torch.ones(4, 3)).square().sum()
+        loss.backward()
+        return loss
+
+    optimizer.step(closure)
+    new = {id(p): nn.Parameter(p.detach().clone()) for p in module.parameters()}
+    _move(optimizer, new, torch.device("meta"))
+    assert [id(p) for p in optimizer._params] == [id(p) for p in new.values()]
+    values = next(iter(optimizer.state.values()))
+    assert {direction.device.type for direction in [*values["old_dirs"], *values["old_stps"]]} == {"meta"}
