@@ -56,8 +56,8 @@ print(explain_accuracy(z, y, reported, batch_size=64).verdict)
         "Samples skipped by drop_last, but divided by all samples",
         "A perfect model reaches only 0.96.",
         "`drop_last=True` skips the short last batch; `len(dataset)` still counts its samples.",
-        "Use a loader without `drop_last`, or divide by the number of samples that were counted. On a loader that shuffles, "
-        "`diagnose` reports it as information: for training it is right.",
+        "Use a loader without `drop_last`, or divide by the number of samples that were counted. "
+        "On a loader that shuffles, `diagnose` reports it as information: for training it is right.",
         COUNTS,
         """\
 correct = 0
@@ -79,8 +79,8 @@ print(explain_accuracy(z, y, reported, batch_size=64).verdict)
         "Samples of a part of the data divided by the whole data set",
         "An accuracy that never exceeds the size of the split, as a share of the data.",
         "A `SubsetRandomSampler` draws a part of the samples; `len(loader.dataset)` counts all of them.",
-        "Divide by the number of samples that were counted, or use `random_split`, whose parts have their own length. A random "
-        "part is information, as splits are made so on purpose.",
+        "Divide by the number of samples that were counted, or use `random_split`, whose parts have their own length. "
+        "A random part is information, as splits are made so on purpose.",
         LOOP,
         """\
 from torch.utils.data import DataLoader, SubsetRandomSampler, TensorDataset
@@ -104,7 +104,8 @@ print(diagnose(model, X, y, criterion=criterion, optimizer=optimizer, loader=who
         "A training accuracy that scoring the data does not reproduce.",
         "A sampler with replacement draws some samples several times and others never; with weights it changes the "
         "class frequencies.",
-        "Compute the accuracy over a loader without that sampler. It is information: for training the sampler is right.",
+        "Compute the accuracy over a loader without that sampler. "
+        "It is information: for training the sampler is right.",
         LOOP,
         """\
 from torch.utils.data import DataLoader, TensorDataset, WeightedRandomSampler

@@ -85,8 +85,8 @@ print(diagnose(model, X, y, criterion=criterion, optimizer=optimizer).codes)
         "Every sample gets the same output; the loss is ln(n_classes).",
         "ReLU units that are 0 for every sample get no gradient and stay 0, as with biases far below 0 or after a step "
         "that was too large.",
-        "Look at the initial weights, lower the learning rate, or use `LeakyReLU`. Equal samples, and a last layer that was "
-        "initialized with zeros and not trained yet, are not reported.",
+        "Look at the initial weights, lower the learning rate, or use `LeakyReLU`. "
+        "Equal samples, and a last layer that was initialized with zeros and not trained yet, are not reported.",
         LOOP,
         """\
 model, criterion = nn.Sequential(nn.Linear(4, 16), nn.ReLU(), nn.Linear(16, 3)), nn.CrossEntropyLoss()

@@ -70,7 +70,7 @@ REFUSED = {
     ),
     "nullable boolean NA": (pd.DataFrame(VALUES > 0).astype("boolean").mask(MASK), "Input X contains NaN in column"),
     "an object column of dates": (
-        pd.DataFrame({"a": VALUES[:, 0], "day": np.array([np.datetime64("2026-01-01")] * 20, dtype=object)}),
+        pd.DataFrame({"a": VALUES[:, 0], "day": pd.Series([np.datetime64("2026-01-01")] * 20, dtype=object)}),
         r"X has 1 column\(s\) that are not numeric: \['day'\]",
     ),
     "periods": (pd.DataFrame({"a": pd.period_range("2026", periods=20)}), "X must hold numbers. Got values of dtype"),

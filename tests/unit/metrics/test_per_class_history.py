@@ -95,11 +95,11 @@ CLASSES = {
 
 @pytest.mark.parametrize("classes", CLASSES.values(), ids=CLASSES)
 @pytest.mark.parametrize("curves", [["train_acc"], list(CURVES), ["valid_acc", "train_acc"]], ids=len)
-@pytest.mark.parametrize("n_known", [None, 1])
-def test_the_long_form_is_that_of_one_frame_for_each_class(classes, curves, n_known):
+@pytest.mark.parametrize("first", [0, 1])
+def test_the_long_form_is_that_of_one_frame_for_each_class(classes, curves, first):
     rng = np.random.default_rng(0)
     clf = Fitted(classes, train_loss=rng.random(4))
-    columns = [f"{curve}[{label}]" for curve in curves for label in clf.classes_[:n_known]]
+    columns = [f"{curve}[{label}]" for curve in curves for label in clf.classes_[first:]]
     columns += curves
     table = pd.DataFrame(rng.random((4, len(columns))), columns=columns, index=clf.history_.index)
     table.iloc[1, 0] = np.nan
