@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -202,7 +203,8 @@ def _normalised(probabilities: torch.Tensor) -> torch.Tensor:
 
 def _is_off(total: torch.Tensor) -> torch.Tensor:
     """Whether a sum of probabilities is not close enough to 1 for the checks of scikit-learn's metrics."""
-    return (total - 1).abs() > min(5e-6, torch.finfo(total.dtype).eps ** 0.5 / 4)
+    off: torch.Tensor = (total - 1).abs() > min(5e-6, math.sqrt(torch.finfo(total.dtype).eps) / 4)
+    return off
 
 
 def _first_highest(scores: torch.Tensor) -> torch.Tensor:

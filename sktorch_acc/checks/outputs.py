@@ -227,7 +227,9 @@ def check_log_probabilities(facts: OutputFacts) -> Finding | None:
     z = facts.per_member
     if z.shape[1] == 1:
         above = facts.samples_with(z > max(_TOLERANCE, facts.rounding))
-        return above and _error(
+        if not above:
+            return None
+        return _error(
             "ACC-C2",
             f"{facts.criterion} needs log-probabilities, which are at most 0; {facts.who} returned values up to "
             f"{float(z.max()):.3f}, above 0 for {above}.",
@@ -293,7 +295,7 @@ _CHECKS = (
 )
 
 
-def check_unusable(spec: OutputSpec, output: torch.Tensor, bad: torch.Tensor, where: str) -> Finding:
+def check_unusable(spec: OutputSpec, output: torch.Tensor, where: str) -> Finding:
     """Report outputs from which no probabilities can be computed (D5, C2, C4, C9), after the probe.
 
     Parameters
@@ -301,13 +303,11 @@ def check_unusable(spec: OutputSpec, output: torch.Tensor, bad: torch.Tensor, wh
     spec : OutputSpec
         What the criterion assumes.
     output : Tensor of shape (n, ...)
-        What the module returned.
-    bad : Tensor of shape (n,), bool
-        The samples concerned, at least one, as `OutputSpec.unusable` returns them.
+        What the module returned for samples that `OutputSpec.unusable` names, at least one.
     where : str
         Which samples they are, such as ``"3 of the rows 0 to 9"``.
     """
-    values = output.detach()[bad].reshape(int(bad.sum()), -1).double()
+    values = output.detach().double()
     if bool(values.isnan().any()):
         what, code = "NaN", "ACC-D5"
         advice = "The module divides by 0 or takes the logarithm of 0 there, or the values of X are too large."

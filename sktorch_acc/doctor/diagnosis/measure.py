@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -60,12 +61,14 @@ def evaluate(module: nn.Module, rows: Rows) -> tuple[torch.Tensor, list[tuple[st
 
 
 def spread_and_size(output: torch.Tensor) -> tuple[float, float]:
-    """Return the largest difference between samples in one column, and the largest magnitude, of finite outputs."""
+    """Return the largest difference between samples in one column, and the largest magnitude of a finite output.
+
+    A column that is -inf for every sample is masked, and has no differences.
+    """
     flat = output.reshape(len(output), -1).double()
-    good = flat[torch.isfinite(flat).all(dim=1)]
-    if not len(good):
-        return np.inf, np.inf
-    return float((good.amax(dim=0) - good.amin(dim=0)).max()), float(good.abs().max())
+    low, high = flat.amin(dim=0), flat.amax(dim=0)
+    spread = torch.where(low == high, 0.0, high - low)
+    return float(spread.max()), float(flat[torch.isfinite(flat)].abs().amax())
 
 
 @contextmanager
@@ -134,6 +137,16 @@ def fails_on_one_row(subject: Subject) -> bool:
     return False
 
 
+def counted(subject: Subject, targets: Ints) -> Ints:
+    """Return the positions of the samples that the criterion counts: all, if it counts none or there is no criterion."""
+    if subject.criterion is None:
+        return np.arange(len(targets))
+    columns = 1 if subject.spec.one_column else subject.spec.n_classes
+    loss = Loss.for_output(copy.deepcopy(subject.criterion), subject.spec, torch.zeros(1, columns), weighted=False)
+    positions = np.flatnonzero(loss.shares(torch.from_numpy(targets)).numpy())
+    return positions if len(positions) else np.arange(len(targets))
+
+
 def loss_and_gradients(subject: Subject, rows: Rows, targets: Ints) -> tuple[torch.Tensor, torch.Tensor, list[str]]:
     """Return output and loss of a small batch in training mode, and the parameters without a gradient.
 
@@ -141,10 +154,10 @@ def loss_and_gradients(subject: Subject, rows: Rows, targets: Ints) -> tuple[tor
     """
     assert subject.criterion is not None
     subject.module.train()
-    n_rows = min(_GRADIENT_ROWS, len(rows))
-    output = subject.module(rows.chunk(0, n_rows))
+    chosen = counted(subject, targets)[:_GRADIENT_ROWS]
+    output = subject.module(rows.take(chosen).chunk(0, len(chosen)))
     loss_of = Loss.for_output(subject.criterion, subject.spec, output, weighted=False)
-    indices = torch.from_numpy(targets[:n_rows]).to(subject.rows.device)
+    indices = torch.from_numpy(targets[chosen]).to(subject.rows.device)
     loss = loss_of.plain(output, loss_of.targets(indices))
     trained = [(name, p) for name, p in subject.module.named_parameters() if p.requires_grad]
     if not output.requires_grad or not isinstance(loss, torch.Tensor) or loss.ndim:
