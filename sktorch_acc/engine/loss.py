@@ -99,7 +99,8 @@ class Loss:
             return False
         if not self.weighted and (self.reduction == "none" or not _computes_as(self.criterion, _BY_CLASS)):
             return False
-        return self._class_weights is not None or (self._ignored or -1) >= 0
+        ignores = self._ignored is not None and self._ignored >= 0
+        return ignores or self._class_weights is not None
 
     @property
     def _ignored(self) -> int | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from itertools import islice
 from typing import Any
 
@@ -114,9 +115,10 @@ def _of_the_run(subject: Subject, modes: measure.Modes, earlier: list[Finding]) 
     n_nan = nan_rows(output)
     if n_nan:
         return [data.check_finite_rows(0, n_nan, len(rows), 0, subject.labels[0])]
-    bad = subject.spec.unusable(output) if subject.sure else None
+    spec = subject.spec if subject.sure else replace(subject.spec, kind="logits")  # the kind is a guess
+    bad = spec.unusable(output)
     if bad is not None:
-        return [outputs.check_unusable(subject.spec, output[bad], f"{int(bad.sum())} of {len(rows)} samples")]
+        return [outputs.check_unusable(spec, output[bad], f"{int(bad.sum())} of {len(rows)} samples")]
     predicted = subject.spec.classes(output).cpu().numpy()
     found = [*_of_the_gradients(subject, rows, targets), *_of_the_modes(subject, modes, predicted, rows, targets)]
     if subject.training is None or _any_of(found, "ACC-F2"):

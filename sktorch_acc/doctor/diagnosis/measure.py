@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -68,7 +67,8 @@ def spread_and_size(output: torch.Tensor) -> tuple[float, float]:
     flat = output.reshape(len(output), -1).double()
     low, high = flat.amin(dim=0), flat.amax(dim=0)
     spread = torch.where(low == high, 0.0, high - low)
-    return float(spread.max()), float(flat[torch.isfinite(flat)].abs().amax())
+    finite = flat[torch.isfinite(flat)].abs()
+    return float(spread.max()), float(finite.amax()) if len(finite) else np.inf
 
 
 @contextmanager
@@ -138,12 +138,12 @@ def fails_on_one_row(subject: Subject) -> bool:
 
 
 def counted(subject: Subject, targets: Ints) -> Ints:
-    """Return the positions of the samples that the criterion counts: all, if it counts none or there is no criterion."""
+    """Return the positions of the samples that the criterion counts; of all, if it counts none."""
     if subject.criterion is None:
         return np.arange(len(targets))
-    columns = 1 if subject.spec.one_column else subject.spec.n_classes
-    loss = Loss.for_output(copy.deepcopy(subject.criterion), subject.spec, torch.zeros(1, columns), weighted=False)
-    positions = np.flatnonzero(loss.shares(torch.from_numpy(targets)).numpy())
+    output = torch.zeros((1, 1 if subject.spec.one_column else subject.spec.n_classes), dtype=torch.float64)
+    loss = Loss.for_output(subject.criterion, subject.spec, output, weighted=False)
+    positions = np.flatnonzero(loss.shares(torch.from_numpy(targets).to(subject.rows.device)).cpu().numpy())
     return positions if len(positions) else np.arange(len(targets))
 
 
