@@ -40,8 +40,6 @@ def classifier(module=Net, **settings):
     return TorchClassifier(module, **{"max_epochs": 3, "batch_size": 2, "random_state": 0, **settings})
 
 
-
-
 # ------------------------------------------------------------ batches without a loss
 
 
@@ -97,9 +95,7 @@ def test_what_a_schedule_steps_after_each_step_it_does_not_step_for_such_a_batch
 
 
 def test_recording_changes_no_bit_where_batches_have_no_loss():
-    fits = [
-        classifier(train_accuracy=mode, **WITHOUT_CLASS_1["weight 0"]).fit(X, SORTED) for mode in (None, "exact")
-    ]
+    fits = [classifier(train_accuracy=mode, **WITHOUT_CLASS_1["weight 0"]).fit(X, SORTED) for mode in (None, "exact")]
     for one, other in zip(*(clf.module_.state_dict().values() for clf in fits), strict=True):
         assert torch.equal(one, other)
     assert fits[0].loss_curve_ == fits[1].loss_curve_
@@ -253,7 +249,9 @@ def test_nan_under_a_loss_of_probabilities_is_a_loss_that_is_not_finite():
 @pytest.mark.parametrize("steps", ["lean", "observed"])
 def test_probabilities_that_drift_out_of_range_in_training_are_named_with_their_number(steps):
     clf = classifier(Clipped, criterion=nn.BCELoss, lr=1.0, batch_size=20, **STEPS[steps])
-    with pytest.raises(ModuleOutputError, match=r"instead of probabilities in \[0, 1\] for \d+ of 20 samples") as caught:
+    with pytest.raises(
+        ModuleOutputError, match=r"instead of probabilities in \[0, 1\] for \d+ of 20 samples"
+    ) as caught:
         clf.fit(X, TWO)
     assert caught.value.code == "ACC-C4"
     assert isinstance(caught.value.__cause__, RuntimeError)

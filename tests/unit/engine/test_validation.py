@@ -231,7 +231,12 @@ def test_the_best_epoch_is_that_of_the_loss_as_the_criterion_defines_it():
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("sktorch_acc.engine.evaluate.CHUNK_ROWS", size)
             clf = TorchClassifier(
-                criterion__weight=weight, lr=0.05, max_epochs=40, early_stopping=True, n_iter_no_change=3, random_state=0
+                criterion__weight=weight,
+                lr=0.05,
+                max_epochs=40,
+                early_stopping=True,
+                n_iter_no_change=3,
+                random_state=0,
             )
             ends.append(clf.fit(X, y, X_val=table(60, 4)[::-1].copy(), y_val=y))
     assert ends[0].best_epoch_ == ends[1].best_epoch_
