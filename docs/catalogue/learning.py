@@ -63,8 +63,8 @@ print(diagnose(model, X, y, criterion=criterion, optimizer=optimizer).codes)
         "F3",
         "A loss that explodes",
         "The loss grows, in the end to NaN.",
-        "The learning rate is too high, or the features are not scaled. A loss of one's own may divide 0 by 0 in a batch "
-        "of ignored samples.",
+        "The learning rate is too high, or the features are not scaled. A loss of your own may divide 0 by 0 in a "
+        "batch of ignored samples.",
         "Use a tenth of the learning rate, and a `StandardScaler`. `fit` raises an error with this code at NaN, and "
         "names the labels if they are the cause.",
         TABLE,

@@ -117,7 +117,7 @@ def test_the_recorded_loss_is_that_of_all_samples_as_the_criterion_defines_it(ca
     with torch.no_grad():
         z = clf.module_(torch.from_numpy(X).double())
         losses = nn.CrossEntropyLoss(**options, reduction="none").double()(z, torch.from_numpy(SORTED)).numpy()
-    counted = options.get("weight", torch.ones(3)).double().numpy()[SORTED] * (SORTED != options.get("ignore_index"))
+    counted = options.get("weight", torch.ones(3)).double().numpy()[SORTED] * (options.get("ignore_index") != SORTED)
     w = np.ones(60) if weights is None else weights
     expected = (w * losses).sum() / (w * counted).sum()
     assert clf.loss_curve_[0] == pytest.approx(expected, rel=1e-12)
@@ -158,7 +158,7 @@ def test_a_callback_hears_of_such_a_batch_but_not_of_gradients():
 
 @pytest.mark.parametrize("settings", [{"criterion__ignore_index": 0}, WITHOUT_CLASS_1["weight 0"]])
 def test_a_fit_without_a_sample_that_counts_is_refused(settings):
-    chosen = SORTED == settings.get("criterion__ignore_index", 1)
+    chosen = settings.get("criterion__ignore_index", 1) == SORTED
     clf = classifier(**settings).partial_fit(X, SORTED, classes=[0, 1, 2])
     before = copy.deepcopy(clf.module_.state_dict())
     with pytest.raises(ValueError, match="counts none of the 20 samples to train on"):
