@@ -251,3 +251,20 @@ def test_rounding_noise_is_no_reason():
     assert not np.isnan(clf.predict_log_proba(X * 9)).any()
     log_loss(Y, p)
     roc_auc_score(Y, p, multi_class="ovr")
+
+
+class AtFirst(Shifts):
+    """Wrong after the first epoch, and right again later."""
+
+    def forward(self, X):
+        z = super().forward(X)
+        return z if self.steps <= 3 else self.right(self.layer(X))
+
+
+def test_the_weights_of_the_best_epoch_are_the_ones_that_count():
+    given, code = DRIFTS["probabilities"]
+    settings = {**given, "early_stopping": True, "monitor": "train_acc", "n_iter_no_change": 9, "lr": 1e-30}
+    clf = TorchClassifier(AtFirst, batch_size=20, max_epochs=3, random_state=0, **settings)
+    with pytest.raises(ModuleOutputError, match="with the weights of epoch 1") as caught:
+        clf.fit(X, Y, X_val=X, y_val=Y)
+    assert caught.value.code == code
