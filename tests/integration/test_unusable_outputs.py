@@ -196,7 +196,7 @@ BEFORE = {
 @pytest.mark.parametrize("case", BEFORE)
 def test_the_probe_refuses_them_with_their_number(case):
     settings, code, y = BEFORE[case]
-    with pytest.raises(ModuleOutputError, match=r"\d+ of 60 samples") as caught:
+    with pytest.raises(ModuleOutputError, match=r"in evaluation mode.*\d+ of 60 samples") as caught:
         TorchClassifier(**settings, max_epochs=1).fit(X, y)
     assert caught.value.code == code
 
