@@ -146,10 +146,11 @@ class TorchClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     best_epoch_ : int
         Epoch of the weights of `module_`; without early stopping the last one.
     history_ : DataFrame
-        One row per epoch (index ``epoch``, from 1). Columns, as far as recorded: ``train_loss`` (weighted
-        mean of the batch losses in training mode), ``train_acc``, ``train_acc_running``, ``valid_loss``,
-        ``valid_acc``, ``lr`` (at the epoch's start), ``seconds``; then ``train_acc[<label>]``,
-        ``train_acc_running[<label>]`` and ``valid_acc[<label>]`` for every label.
+        One row per epoch (index ``epoch``, from 1). Columns, as far as recorded: ``train_loss`` (mean of
+        the batch losses in training mode, weighted by what the criterion divides each by; the sum if it
+        sums), ``train_acc``, ``train_acc_running``, ``valid_loss`` (the criterion on all validation samples;
+        NaN if it counts none of them), ``valid_acc``, ``lr`` (at the epoch's start), ``seconds``; then
+        ``train_acc[<label>]``, ``train_acc_running[<label>]`` and ``valid_acc[<label>]`` for every label.
     loss_curve_ : list of float
         The ``train_loss`` column.
 
@@ -357,7 +358,7 @@ class TorchClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         ValueError
             If the data, the labels or the parameters are not valid; the message says what to do.
         ModuleOutputError
-            If the module's output cannot mean what the criterion assumes.
+            If the module's output cannot mean what the criterion assumes, before epoch 1 or at the end.
         NonFiniteLossError
             If the loss becomes NaN or infinite.
         SktorchAccError
@@ -584,6 +585,12 @@ class TorchClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         -------
         y : ndarray of shape (n_samples,)
             Labels, in the dtype of `classes_`.
+
+        Raises
+        ------
+        ValueError
+            If the module returns NaN, or values that are no probabilities, for a sample; the message says for how
+            many. The same holds for the other methods below.
         """
         indices = self._predict(X, "classes")
         return self._state.model.labels.decode(indices)

@@ -58,7 +58,7 @@ class InputError(SktorchAccError, ValueError):
 
 
 class ModuleOutputError(SktorchAccError, ValueError):
-    """The module's output does not fit the criterion; raised before epoch 1.
+    """The module's output does not fit the criterion: before epoch 1, at the end of a fit or in a prediction.
 
     Parameters
     ----------

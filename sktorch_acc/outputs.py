@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -106,7 +107,7 @@ class OutputSpec:
             return self._two_columns(output.reshape(-1))
         if self.kind == "logits":
             return output.softmax(dim=1)
-        return output.exp() if self.kind == "log_probabilities" else output
+        return _normalised(output.exp() if self.kind == "log_probabilities" else _within(output))
 
     def log_probabilities(self, output: torch.Tensor) -> torch.Tensor:
         """Return log-probabilities of shape (n, n_classes), without the rounding of ``log(softmax(...))``."""
@@ -115,7 +116,9 @@ class OutputSpec:
             if self.kind == "logits":
                 return output.log_softmax(dim=1)
             if self.kind == "log_probabilities":
-                return output
+                total = output.exp().sum(dim=1, keepdim=True)
+                off = _is_off(total)
+                return torch.where(off, output - total.log(), output) if bool(off.any()) else output
         if self.n_classes > 1 and output.ndim < 3 and self.is_single(output) and self.kind == "logits":
             z = output.reshape(-1)
             return torch.stack([nn.functional.logsigmoid(-z), nn.functional.logsigmoid(z)], dim=1)
@@ -141,17 +144,67 @@ class OutputSpec:
     def _two_columns(self, values: torch.Tensor) -> torch.Tensor:
         if self.kind == "logits":
             return torch.stack([(-values).sigmoid(), values.sigmoid()], dim=1)
-        if self.kind == "log_probabilities":
-            values = values.exp()
+        values = _within(values.exp() if self.kind == "log_probabilities" else values)
         return torch.stack([1 - values, values], dim=1)
+
+    def unusable(self, output: torch.Tensor) -> torch.Tensor | None:
+        """Return the samples without probabilities, bool of shape (n,); None if there is none.
+
+        These are samples with NaN, with the logit inf or -inf for every class (some classes may be masked by -inf),
+        with probabilities outside [0, 1], or whose probabilities do not sum to 1. Rounding in the output's dtype is
+        tolerated.
+        """
+        if (self.kind == "logits" or self.n_classes == 1) and bool(torch.isfinite(output.sum())):
+            return None  # one pass
+        bad = self._unusable(output.flatten(0, 1) if output.ndim == 3 else output)
+        return bad.reshape(len(output), -1).any(dim=1) if bool(bad.any()) else None
+
+    def _unusable(self, output: torch.Tensor) -> torch.Tensor:
+        rounding = 8 * torch.finfo(output.dtype).eps
+        outside, output = max(_OUTSIDE, rounding), _at_least_float32(output)
+        if self.n_classes == 1:
+            return output.reshape(len(output), -1).isnan().any(dim=1)
+        if self.kind == "logits":
+            if self.is_single(output):
+                return output.reshape(-1).isnan()
+            return ~output.amax(dim=1).isfinite()
+        values = output.exp() if self.kind == "log_probabilities" else output
+        if self.is_single(output):
+            values = values.reshape(-1)
+            return ~((values >= -outside) & (values <= 1 + outside))  # and NaN
+        bad = ~((values.sum(dim=1) - 1).abs() <= max(_SUM, rounding))
+        if self.kind == "probabilities" and not bool(values.amin() >= -outside):
+            bad |= (values < -outside).any(dim=1)
+        return bad
 
 
 _WIDE = 32  # columns, from which numpy's argmax is faster
 _LOG_HALF = -0.6931471805599453
+_OUTSIDE = 1e-3  # distance of a probability to [0, 1], and of a sum of probabilities to 1, that is taken for rounding
+_SUM = 0.05
 
 
 def _at_least_float32(output: torch.Tensor) -> torch.Tensor:
     return output.float() if output.dtype in (torch.float16, torch.bfloat16) else output
+
+
+def _within(probabilities: torch.Tensor) -> torch.Tensor:
+    """Return probabilities in [0, 1], where rounding led out of it; the others keep their bits."""
+    low, high = probabilities.aminmax()
+    return probabilities.clamp(0, 1) if bool((low < 0) | (high > 1)) else probabilities
+
+
+def _normalised(probabilities: torch.Tensor) -> torch.Tensor:
+    """Return rows that sum to 1, where they do not closely enough; the others keep their bits."""
+    total = probabilities.sum(dim=1, keepdim=True)
+    off = _is_off(total)
+    return torch.where(off, probabilities / total, probabilities) if bool(off.any()) else probabilities
+
+
+def _is_off(total: torch.Tensor) -> torch.Tensor:
+    """Whether a sum of probabilities is not close enough to 1 for the checks of scikit-learn's metrics."""
+    off: torch.Tensor = (total - 1).abs() > min(5e-6, math.sqrt(torch.finfo(total.dtype).eps) / 4)
+    return off
 
 
 def _first_highest(scores: torch.Tensor) -> torch.Tensor:

@@ -106,8 +106,8 @@ scaled = StandardScaler().fit_transform(unscaled)
         "D5",
         "NaN in inputs or weights",
         "The accuracy is the share of class 0.",
-        "A sample with NaN gets NaN scores, and their argmax is 0.",
-        "Impute or drop such samples. `TorchClassifier` raises an error for them.",
+        "A sample with NaN gets NaN scores, and their argmax is 0. An infinite logit has NaN as its probability.",
+        "Impute or drop such samples. `TorchClassifier` raises an error for them, in `fit` and in `predict`.",
         LOOP,
         """\
 model, criterion = nn.Linear(4, 3), nn.CrossEntropyLoss()

@@ -63,8 +63,10 @@ print(diagnose(model, X, y, criterion=criterion, optimizer=optimizer).codes)
         "F3",
         "A loss that explodes",
         "The loss grows, in the end to NaN.",
-        "The learning rate is too high, or the features are not scaled.",
-        "Use a tenth of the learning rate, and a `StandardScaler`. `fit` raises an error with this code at NaN.",
+        "The learning rate is too high, or the features are not scaled. A loss of your own may divide 0 by 0 in a "
+        "batch of ignored samples.",
+        "Use a tenth of the learning rate, and a `StandardScaler`. `fit` raises an error with this code at NaN, and "
+        "names the labels if they are the cause.",
         TABLE,
         _fit('{"optimizer": torch.optim.SGD, "lr": 50.0, "max_epochs": 4, "batch_size": 240}'),
         _fit('{"optimizer": torch.optim.SGD, "lr": 0.1, "max_epochs": 40}'),

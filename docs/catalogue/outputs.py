@@ -222,7 +222,7 @@ print(diagnose(model, X, y, criterion=criterion, optimizer=optimizer).codes)
         "C3",
         "A first loss of NaN",
         "NaN from the first epoch on.",
-        "The loss takes the logarithm of logits, which may be negative.",
+        "The loss takes the logarithm of logits, which may be negative. Logits of -inf for some classes mask these.",
         "Pass what the loss expects: logits to `CrossEntropyLoss`, log-probabilities to `NLLLoss`.",
         LOOP,
         """\
@@ -245,8 +245,8 @@ print(diagnose(model, X, y, criterion=criterion).codes)
         "C4",
         "BCELoss on logits",
         "RuntimeError: all elements of input should be between 0 and 1.",
-        "`BCELoss` takes probabilities.",
-        "Use `BCEWithLogitsLoss`.",
+        "`BCELoss` takes probabilities. Other losses train on, and the numbers leave [0, 1].",
+        "Use `BCEWithLogitsLoss`. `fit` and `predict` raise an error with this code, and count the samples.",
         LOOP,
         """\
 y = (y == 0).float()

@@ -17,6 +17,7 @@ from sktorch_acc.findings import Finding
 from sktorch_acc.outputs import OutputSpec
 
 _TOLERANCE = 1e-3  # of sums of float32 probabilities over up to thousands of classes
+_ROUNDING = 1e-5  # of one probability
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,11 @@ class OutputFacts:
         output: torch.Tensor = self.output.detach()
         output = output.flatten(0, 1) if output.ndim == 3 else output.reshape(self.n_samples, -1)
         return output if output.dtype == torch.float64 else output.float()
+
+    def samples_with(self, bad: torch.Tensor) -> str:
+        """Say how many samples have a value that is `bad`, of the shape of `per_member`; empty if none has."""
+        n_bad = int(bad.reshape(self.n_samples, -1).any(dim=1).sum())
+        return f"{n_bad} of {self.n_samples} samples" if n_bad else ""
 
 
 def _error(code: str | None, message: str, advice: str) -> Finding:
@@ -220,7 +226,15 @@ def check_log_probabilities(facts: OutputFacts) -> Finding | None:
         return None
     z = facts.per_member
     if z.shape[1] == 1:
-        return None
+        above = facts.samples_with(z > max(_TOLERANCE, facts.rounding))
+        if not above:
+            return None
+        return _error(
+            "ACC-C2",
+            f"{facts.criterion} needs log-probabilities, which are at most 0; {facts.who} returned values up to "
+            f"{float(z.max()):.3f}, above 0 for {above}.",
+            "End the module in LogSigmoid, or pass output='logits'.",
+        )
     if bool((z == -math.inf).any()):
         return _error(
             "ACC-C10",
@@ -229,13 +243,14 @@ def check_log_probabilities(facts: OutputFacts) -> Finding | None:
         )
     total = torch.logsumexp(z, dim=1)
     worst = float(total[total.abs().argmax()])
-    if abs(worst) <= max(_TOLERANCE, facts.rounding):
+    tolerance = max(_TOLERANCE, facts.rounding)
+    if abs(worst) <= tolerance:
         return None
     what = "probabilities" if bool(((z.sum(1) - 1).abs() < 1e-3).all()) and bool((z >= 0).all()) else "logits"
     return _error(
         "ACC-C2",
         f"{facts.criterion} needs log-probabilities, whose log-sum-exp is 0 in every row; {facts.who} returned "
-        f"rows with {worst:.3f}, which look like {what}.",
+        f"rows with {worst:.3f}, which look like {what}, for {facts.samples_with((total.abs() > tolerance)[:, None])}.",
         "Use CrossEntropyLoss on logits, or end the module in LogSoftmax(dim=1).",
     )
 
@@ -246,17 +261,23 @@ def check_probabilities(facts: OutputFacts) -> Finding | None:
         return None
     z = facts.per_member
     low, high = float(z.min()), float(z.max())
-    if low < 0 or high > 1:
+    # BCELoss itself refuses what other criteria take for rounding.
+    outside = 0.0 if facts.spec.one_column else max(_ROUNDING, facts.rounding)
+    if low < -outside or high > 1 + outside:
+        where = facts.samples_with((z < -outside) | (z > 1 + outside))
         return _error(
             "ACC-C4",
             f"{facts.criterion} needs probabilities in [0, 1], but {facts.who} returned values from {low:.3f} to "
-            f"{high:.3f}.",
+            f"{high:.3f}, outside of it for {where}.",
             "Use BCEWithLogitsLoss on logits." if z.shape[1] == 1 else "Apply softmax, or pass output='logits'.",
         )
-    if z.shape[1] > 1 and bool(((z.sum(dim=1) - 1).abs() > max(_TOLERANCE, facts.rounding)).any()):
+    off = (z.sum(dim=1, keepdim=True) - 1).abs() > max(_TOLERANCE, facts.rounding)
+    if z.shape[1] > 1 and bool(off.any()):
+        first = z[off.nonzero()[0, 0]]
         return _error(
             "ACC-C9",
-            f"{facts.who} returned probabilities whose rows do not sum to 1 (the first: {float(z[0].sum()):.4f}).",
+            f"{facts.who} returned probabilities that do not sum to 1 for {facts.samples_with(off)} (the first of "
+            f"them: {float(first.sum()):.4f}).",
             "Apply softmax over dim=1.",
         )
     return None
@@ -272,6 +293,39 @@ _CHECKS = (
     check_log_probabilities,
     check_probabilities,
 )
+
+
+def check_unusable(spec: OutputSpec, output: torch.Tensor, where: str) -> Finding:
+    """Report outputs from which no probabilities can be computed (D5, C2, C4, C9), after the probe.
+
+    Parameters
+    ----------
+    spec : OutputSpec
+        What the criterion assumes.
+    output : Tensor of shape (n, ...)
+        What the module returned for samples that `OutputSpec.unusable` names, at least one.
+    where : str
+        Which samples they are, such as ``"3 of the rows 0 to 9"``.
+    """
+    values = output.detach().double()
+    if bool(values.isnan().any()):
+        what, code = "NaN", "ACC-D5"
+        advice = "The module divides by 0 or takes the logarithm of 0 there, or the values of X are too large."
+    elif spec.kind == "logits":
+        what, code = "logits that are inf, or -inf for every class,", "ACC-D5"
+        advice = "Softmax of them is NaN: look for an overflow or a division by 0 in the module, and for masks of all "
+        advice += "classes."
+    elif spec.kind == "log_probabilities":
+        above = float(values.max())
+        what = f"values up to {above:.3g} instead of log-probabilities (whose exponentials sum to 1, at most)"
+        code, advice = "ACC-C2", "End the module in LogSoftmax(dim=1) or LogSigmoid, or pass output='logits'."
+    elif float(values.min()) < -1e-3 or float(values.max()) > 1 + 1e-3:
+        what = f"values from {float(values.min()):.3g} to {float(values.max()):.3g} instead of probabilities in [0, 1]"
+        code, advice = "ACC-C4", "End the module in a Softmax or Sigmoid, or pass output='logits'."
+    else:
+        what, code = "probabilities that do not sum to 1", "ACC-C9"
+        advice = "Apply softmax over dim=1."
+    return _error(code, f"The module returns {what} for {where}.", advice)
 
 
 def check_loss(loss: Any, criterion: str, kind: str) -> Finding | None:

@@ -31,12 +31,15 @@ class EpochRow:
         int64 arrays of shape (n_classes,), under ``"train_acc"``, ``"train_acc_running"``, ``"valid_acc"``.
     sizes : dict of str to (int, int)
         Samples and batches of each phase, under ``"train"`` and ``"valid"``.
+    n_unusable : int
+        Of the samples evaluated, those whose outputs were no probabilities.
     """
 
     epoch: int
     values: dict[str, float]
     counts: dict[str, Counts] = field(default_factory=dict)
     sizes: dict[str, tuple[int, int]] = field(default_factory=dict)
+    n_unusable: int = 0
 
     def accuracies(self) -> dict[str, float]:
         """Return the overall accuracy of each measure that was counted."""

@@ -13,13 +13,14 @@ from torch import nn
 from sktorch_acc._global_state import epoch_seeds, seed_generators
 from sktorch_acc.counts import AccuracyCounter, host_counts
 from sktorch_acc.data import Examples
-from sktorch_acc.engine.evaluate import each_output, nan_rows
+from sktorch_acc.engine.diverged import nonfinite, refuse_unusable
+from sktorch_acc.engine.evaluate import each_output
 from sktorch_acc.engine.history import EpochRow, monitored_value
-from sktorch_acc.engine.observer import batch_observers, tell
+from sktorch_acc.engine.observer import tell
 from sktorch_acc.engine.snapshot import Snapshot
 from sktorch_acc.engine.state import Fit
 from sktorch_acc.engine.steps import train_epoch
-from sktorch_acc.exceptions import NonFiniteLossError
+from sktorch_acc.engine.validation import validate
 
 
 def run_epochs(fit: Fit) -> None:
@@ -78,95 +79,46 @@ def _measure(fit: Fit, epoch: int, order: torch.Generator) -> EpochRow:
     mode, n_classes = fit.settings.train_accuracy, fit.training.n_classes
     counted: dict[str, Any] = {}
     running = AccuracyCounter(n_classes) if mode else None
-    loss = train_epoch(fit, order, running)
-    if not math.isfinite(loss):
-        raise _nonfinite(fit, f"The training loss became {loss:g}", epoch)
+    loss, n_unusable = train_epoch(fit, order, running), 0
     values, sizes = {"train_loss": loss, "lr": lr}, {"train": (fit.fitted.targets.shape[0], fit.n_steps)}
     if mode == "exact":
-        counted["train_acc"] = count_correct(fit, fit.fitted), fit.fitted.support
+        counter, n_unusable = _evaluate(fit, fit.fitted)
+        counted["train_acc"] = counter, fit.fitted.support
     if running is not None:
         counted["train_acc_running"] = running, fit.training.support
     if fit.validation is not None:
-        counter = AccuracyCounter(n_classes) if mode else None
-        values["valid_loss"] = _validate(fit, fit.validation, counter)
+        validated = AccuracyCounter(n_classes) if mode else None
+        values["valid_loss"], more = validate(fit, fit.validation, validated)
+        n_unusable += more
         sizes["valid"] = (len(fit.validation), 1)
-        if counter is not None:
-            counted["valid_acc"] = counter, fit.validation.support
+        if validated is not None:
+            counted["valid_acc"] = validated, fit.validation.support
     counts = host_counts(counted)
     values["seconds"] = time.perf_counter() - start
-    return EpochRow(epoch, values, counts, sizes)
+    return EpochRow(epoch, values, counts, sizes, n_unusable)
 
 
 def count_correct(fit: Fit, examples: Examples) -> AccuracyCounter:
-    """Count correct predictions in evaluation mode.
+    """Count correct predictions in evaluation mode."""
+    return _evaluate(fit, examples)[0]
+
+
+def _evaluate(fit: Fit, examples: Examples) -> tuple[AccuracyCounter, int]:
+    """Count correct predictions in evaluation mode, and samples whose outputs are no probabilities.
 
     No generator needs guarding for the training: each epoch seeds them anew. A module that draws in
     evaluation mode sees what `predict` would not, which is outside the promise.
     """
-    state, counter = fit.state, AccuracyCounter(examples.n_classes)
-    model = state.model
+    model, counter = fit.model, AccuracyCounter(examples.n_classes)
+    n_unusable = 0
 
     def consume(start: int, stop: int, output: torch.Tensor) -> None:
-        if nan_rows(output):
-            raise _nonfinite(fit, "The module returns NaN", state.epoch + 1)
+        nonlocal n_unusable
+        n_unusable += refuse_unusable(fit, output)
         counter.update(model.spec.classes(output), examples.targets[start:stop])
 
     each_output(model.module, examples.rows, consume)
-    return counter
-
-
-def _validate(fit: Fit, examples: Examples, counter: AccuracyCounter | None) -> float:
-    """Return the mean loss in evaluation mode; count correct predictions if asked to, and tell of each chunk."""
-    losses: list[torch.Tensor] = []
-    sizes: list[float] = []
-    told = bool(batch_observers(fit))
-    state, model = fit.state, fit.state.model
-    fit.loss.train(False)
-
-    def consume(start: int, stop: int, output: torch.Tensor) -> None:
-        if nan_rows(output):
-            raise _nonfinite(fit, "The module returns NaN", state.epoch + 1)
-        if counter is not None:
-            counter.update(model.spec.classes(output), examples.targets[start:stop])
-        heard = output.clone() if told else output  # the criterion may write to it
-        loss, weight = _chunk_loss(fit, examples, output, start, stop)
-        losses.append(loss.clone())  # which the criterion may return again for the next chunk
-        sizes.append(weight)
-        if told:
-            batch = (examples.rows.chunk(start, stop), examples.targets[start:stop])
-            tell(fit, "batch_begin", batch, False)
-            tell(fit, "batch_end", batch, (losses[-1], heard), False)
-
-    each_output(model.module, examples.rows, consume)
-    total = torch.stack(losses).to(torch.float64).cpu() @ torch.tensor(sizes, dtype=torch.float64)
-    return float(total / sum(sizes))
-
-
-def _chunk_loss(
-    fit: Fit, examples: Examples, output: torch.Tensor, start: int, stop: int
-) -> tuple[torch.Tensor, float]:
-    """Return the loss of a chunk and its weight: samples, or the sum of their weights."""
-    targets = fit.loss.targets(examples.targets[start:stop])
-    if examples.weights is None:
-        return fit.loss.plain(output, targets), float(stop - start)
-    weights = examples.weights[start:stop]
-    weight = float(weights.sum(dtype=torch.float64))
-    if weight == 0:
-        return output.new_zeros(()), 0.0
-    return fit.loss(output, (targets, weights)), weight
-
-
-def _nonfinite(fit: Fit, what: str, epoch: int) -> NonFiniteLossError:
-    """Return the error, with the likely cause."""
-    chunk = fit.fitted.rows.chunk(0, min(len(fit.fitted), 1000))
-    spread = float(chunk.to(torch.float64).abs().max())
-    lr = float(fit.state.optimizer.param_groups[0]["lr"])
-    cause = (
-        f"X holds values up to {spread:.3g}: scale it (StandardScaler in a pipeline)"
-        if spread > 50
-        else f"lr={lr:g} is likely too high: try {min(lr / 10, 0.01):g}"
-    )
-    return NonFiniteLossError(f"{what} in epoch {epoch}. {cause}. The estimator is left unfitted.", "ACC-F3")
+    return counter, n_unusable
 
 
 def _check_weights(fit: Fit) -> None:
@@ -176,7 +128,7 @@ def _check_weights(fit: Fit) -> None:
         values = parameter.detach()
         # A finite sum needs one pass; finite values whose sum overflows need the other.
         if not (cmath.isfinite(values.sum().item()) or bool(torch.isfinite(values).all())):
-            raise _nonfinite(fit, "Weights became NaN or infinite", state.epoch)
+            raise nonfinite(fit, "Weights became NaN or infinite", epoch=state.epoch)
 
 
 def _keep(fit: Fit, row: EpochRow) -> None:

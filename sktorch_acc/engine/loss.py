@@ -4,13 +4,26 @@ from __future__ import annotations
 
 import copy
 import functools
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import nn
 
 from sktorch_acc.outputs import OutputSpec
+
+# Of these the loss of all samples follows from the losses of parts of them.
+_BY_CLASS = (nn.CrossEntropyLoss, nn.NLLLoss)  # whose mean is divided by the weights of the classes
+_BY_SAMPLE = (
+    nn.BCEWithLogitsLoss,
+    nn.BCELoss,
+    nn.MultiMarginLoss,
+    nn.MSELoss,
+    nn.L1Loss,
+    nn.SmoothL1Loss,
+    nn.HuberLoss,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,6 +82,60 @@ class Loss:
         """How the criterion puts the losses of a batch together; None if it does not say."""
         return getattr(self.criterion, "reduction", None)
 
+    @property
+    def additive(self) -> bool:
+        """Whether the loss of all samples follows from the losses of parts of them and from their `shares`."""
+        return _computes_as(self.criterion, (*_BY_CLASS, *_BY_SAMPLE))
+
+    @property
+    def summed(self) -> bool:
+        """Whether the loss is a sum, which is divided by nothing."""
+        return self.reduction == "sum" and (self.weighted or self.additive)
+
+    @property
+    def by_class(self) -> bool:
+        """Whether the share of a sample depends on its class; a class may have none."""
+        if self.single or self.summed:
+            return False
+        if not self.weighted and (self.reduction == "none" or not _computes_as(self.criterion, _BY_CLASS)):
+            return False
+        ignores = self._ignored is not None and self._ignored >= 0
+        return ignores or self._class_weights is not None
+
+    @property
+    def _ignored(self) -> int | None:
+        return getattr(self.criterion, "ignore_index", None)
+
+    @property
+    def _class_weights(self) -> torch.Tensor | None:
+        if _computes_as(self.criterion, _BY_SAMPLE):
+            return None
+        return getattr(self.criterion, "weight", None)
+
+    def shares(self, indices: torch.Tensor, weights: torch.Tensor | None = None) -> torch.Tensor:
+        """Return what each sample adds to the number that a mean is divided by, float64 of shape (n,).
+
+        That is its weight, times that of its class in the criterion; 0 if the criterion ignores its class. The loss of
+        samples whose shares are all 0 is 0 / 0. Members of an ensemble count once.
+        """
+        if weights is None:
+            weights = torch.ones(len(indices), device=indices.device)
+        shares = weights.to(torch.float64)
+        if not self.by_class:
+            return shares
+        if self._ignored is not None:
+            shares = shares * (indices != self._ignored)
+        by_class = self._class_weights
+        return shares if by_class is None else shares * by_class.to(torch.float64)[indices]
+
+    def numerator(self, output: torch.Tensor, indices: torch.Tensor, weights: torch.Tensor | None) -> torch.Tensor:
+        """Return the sum of the losses of samples, float64, where the criterion is additive and divides by a share."""
+        unreduced = copy.copy(self.criterion)  # which shares weights and buffers
+        unreduced.reduction = "none"  # type: ignore[assignment]
+        each = replace(self, criterion=unreduced, per_sample=unreduced, weighted=False)
+        losses = each.of_samples(output, self.targets(indices)).to(torch.float64)
+        return losses.sum() if weights is None else torch.dot(losses, weights.to(torch.float64))
+
     def train(self, mode: bool) -> None:
         """Put the criterion in training or evaluation mode."""
         for part in {self.criterion, self.per_sample}:
@@ -93,13 +160,7 @@ class Loss:
         weight: torch.Tensor | None = None
         if self.weighted:
             target, weight = target
-        members = 1
-        if self.ensemble:
-            members = output.shape[1]
-            output, target = output.flatten(0, 1), target.repeat_interleave(members, dim=0)
-            if self.single:
-                target = target.reshape(output.shape)
-        loss: torch.Tensor = self.per_sample(output, target)
+        loss = self.of_samples(output, target)
         if loss.ndim == 0:
             if weight is not None:
                 raise ValueError(
@@ -108,24 +169,37 @@ class Loss:
                     "forward obey self.reduction."
                 )
             return loss
-        loss = loss.reshape(loss.shape[0] // members, -1).mean(dim=1)
         if weight is None:
             return loss.mean()
         total = torch.dot(loss, weight)
         if self.reduction == "sum":
             return total
-        return total / self._norm(weight, target, members)
+        return total / self._norm(weight, target)
 
-    def _norm(self, weight: torch.Tensor, target: torch.Tensor, members: int) -> torch.Tensor:
+    def of_samples(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        """Return the loss of each sample, the mean of those of the members; or one number, if the criterion does."""
+        members = 1
+        if self.ensemble:
+            members = output.shape[1]
+            output, target = output.flatten(0, 1), target.repeat_interleave(members, dim=0)
+            if self.single:
+                target = target.reshape(output.shape)
+        loss: torch.Tensor = self.per_sample(output, target)
+        return loss if loss.ndim == 0 else loss.reshape(loss.shape[0] // members, -1).mean(dim=1)
+
+    def _norm(self, weight: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """Sum of the weights that count: times the criterion's class weights, by which torch's mean divides too."""
         if self.single or target.is_floating_point():
             return torch.sum(weight)
-        target = target[::members]
-        ignored = getattr(self.criterion, "ignore_index", None)
-        if ignored is not None:
-            weight = weight * (target != ignored)
-        by_class = getattr(self.criterion, "weight", None)
+        if self._ignored is not None:
+            weight = weight * (target != self._ignored)
+        by_class = self._class_weights
         return torch.sum(weight) if by_class is None else torch.dot(weight, by_class[target])
+
+
+def _computes_as(criterion: nn.Module, known: tuple[type[nn.Module], ...]) -> bool:
+    """Whether a criterion is one of those known, and computes as that one does."""
+    return any(isinstance(criterion, cls) and type(criterion).forward is cls.forward for cls in known)
 
 
 def _per_sample(criterion: nn.Module) -> nn.Module:
@@ -139,3 +213,29 @@ def _per_sample(criterion: nn.Module) -> nn.Module:
     unreduced = copy.deepcopy(criterion, shared)
     unreduced.reduction = "none"  # type: ignore[assignment]
     return unreduced
+
+
+def no_loss_of(loss: Loss, spec: OutputSpec, indices: torch.Tensor) -> bool:
+    """Whether the criterion has no finite loss for samples of these classes, and has one for samples of all classes.
+
+    Seen on outputs that are equal for all classes, so that no weight of the module is to blame.
+    """
+    with torch.no_grad():
+        every = torch.arange(spec.n_classes, device=indices.device)
+        return not _finite_on_equal(loss, spec, indices) and _finite_on_equal(loss, spec, every)
+
+
+def _finite_on_equal(loss: Loss, spec: OutputSpec, indices: torch.Tensor) -> bool:
+    """Whether the loss of samples of these classes is finite where the module returns the same for every class."""
+    share = 0.5 if loss.single else 1 / spec.n_classes
+    value = {"logits": 0.0, "log_probabilities": math.log(share), "probabilities": share}[spec.kind]
+    columns = loss.column_shape if loss.single else (spec.n_classes,)
+    shape = (1, *(columns or (1,))) if loss.ensemble else columns
+    output = torch.full((len(indices), *shape), value, dtype=loss.dtype, device=indices.device)
+    targets: Any = loss.targets(indices)
+    if loss.weighted:
+        targets = targets, output.new_ones(len(indices))
+    try:
+        return bool(torch.isfinite(loss.plain(output, targets)).all())
+    except Exception:  # a criterion that looks at more than that
+        return True

@@ -12,12 +12,13 @@ import torch
 from torch import nn
 
 from sktorch_acc._global_state import available_threads, full_precision, guarded_generators, thread_limit
+from sktorch_acc.checks.outputs import check_unusable
 from sktorch_acc.data import FeatureSchema, Labels, Rows
 from sktorch_acc.engine.copying import copied
 from sktorch_acc.engine.device import move
 from sktorch_acc.engine.evaluate import each_output, nan_rows
 from sktorch_acc.engine.interrupts import Interrupts
-from sktorch_acc.exceptions import InputError
+from sktorch_acc.exceptions import InputError, ModuleOutputError
 from sktorch_acc.outputs import OutputSpec
 
 
@@ -56,20 +57,13 @@ class Model:
         Raises
         ------
         ValueError
-            If the module returns NaN for a sample.
+            If no probabilities of a sample can be had from what the module returns.
         """
         rows = self.schema.rows(checked).on(self.device, self.dtype)
         filled: list[npt.NDArray[Any]] = []  # one array, made when the first chunk tells its shape and dtype
 
         def consume(start: int, stop: int, output: torch.Tensor) -> None:
-            bad = nan_rows(output)
-            if bad:
-                raise InputError(
-                    f"The module returns NaN for {bad} of the rows {start} to {stop - 1}, and no class can "
-                    f"be taken from NaN. {estimator} was fitted on values of a smaller scale, or the module divides "
-                    "by 0 or takes the logarithm of 0 there.",
-                    "ACC-D5",
-                )
+            refuse_unusable(self.spec, output, f"rows {start} to {stop - 1}", estimator)
             result = convert(output).cpu().numpy()
             if not filled:
                 filled.append(np.empty((len(rows), *result.shape[1:]), dtype=result.dtype))
@@ -106,3 +100,28 @@ class Model:
         """Move module and criterion in place; return the model on the device."""
         move(device, self.module, self.criterion)
         return replace(self, device=device)
+
+
+def refuse_unusable(spec: OutputSpec, output: torch.Tensor, where: str, estimator: str) -> None:
+    """Raise for samples of which the module returns no probabilities, with their number.
+
+    Raises
+    ------
+    InputError
+        For NaN, and infinite logits.
+    ModuleOutputError
+        For values that are not what the criterion takes them for.
+    """
+    bad = spec.unusable(output)
+    if bad is None:
+        return
+    n_bad = int(bad.sum())
+    n_nan = nan_rows(output)
+    if n_nan:
+        raise InputError(
+            f"The module returns NaN for {n_nan} of the {where}, and no class can be taken from NaN. {estimator} was "
+            "fitted on values of a smaller scale, or the module divides by 0 or takes the logarithm of 0 there.",
+            "ACC-D5",
+        )
+    finding = check_unusable(spec, output[bad], f"{n_bad} of the {where}")
+    raise (InputError if finding.code == "ACC-D5" else ModuleOutputError)(finding.text, finding.code)

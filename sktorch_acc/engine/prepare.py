@@ -84,6 +84,7 @@ def prepare(
         observers=observers,
         interrupts=interrupts or Interrupts(),
     )
+    _refuse_uncounted(fit)
     operations = step_operations(state.model.module, found.row_operations, sizes[0])
     n_threads = resolve_threads(settings.n_threads, operations, state.model.device)
     state.model = replace(state.model, n_threads=n_threads)
@@ -162,6 +163,30 @@ def _with_weight(fitted: Examples) -> Examples:
 def _weighing_in(examples: Examples, dtype: torch.dtype) -> Examples:
     """Return the samples with weights of the dtype in which the loss is computed."""
     return examples if examples.weights is None else examples.weighing(examples.weights.to(dtype))
+
+
+def _refuse_uncounted(fit: Fit) -> None:
+    """Raise if the criterion counts no sample to train on; say so if it counts none to validate on."""
+    loss, training, validation = fit.loss, fit.training, fit.validation
+    criterion = type(loss.criterion).__name__
+    if loss.by_class and not bool(loss.shares(training.targets, training.weights).any()):
+        raise ValueError(
+            f"{criterion} counts none of the {len(training)} samples to train on: all are of classes that have the "
+            "weight 0 in criterion__weight, or of the class criterion__ignore_index. Its loss would be 0 / 0."
+        )
+    if validation is None or loss.summed or not (loss.by_class or validation.weights is not None):
+        return
+    if bool(loss.shares(validation.targets, validation.weights).any()):
+        return
+    plateau = ("plateau", torch.optim.lr_scheduler.ReduceLROnPlateau)
+    decides = fit.settings.early_stopping or fit.settings.lr_scheduler in plateau
+    what = (
+        f"valid_loss has no value: each of the {len(validation)} samples to validate on has the weight 0, from "
+        f"sample_weight, class_weight or the class weights of {criterion}, or is ignored by it."
+    )
+    if decides and fit.monitor == "valid_loss":
+        raise ValueError(f"{what} Nothing says which epoch is best: validate on other samples, or monitor valid_acc.")
+    warn(f"{what} It is NaN in history_. Validate on other samples.")
 
 
 def _set_deciders(fit: Fit) -> None:

@@ -20,12 +20,13 @@ from sktorch_acc.checks.outputs import (
 )
 from sktorch_acc.data import Examples
 from sktorch_acc.engine.copying import copied, is_plain
-from sktorch_acc.engine.loss import Loss
+from sktorch_acc.engine.loss import Loss, no_loss_of
 from sktorch_acc.engine.model import Model
 from sktorch_acc.engine.steps import norm_layers
 from sktorch_acc.engine.untouched import untouched
 from sktorch_acc.exceptions import ModuleOutputError, warn
 from sktorch_acc.findings import Finding
+from sktorch_acc.outputs import OutputSpec
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,8 @@ def _train(subject: Model, batch: torch.Tensor, loss: Loss, training: Examples) 
     _refuse(_facts(subject, output, len(batch), "training"))
     _raise(check_gradients(subject.module, output))
     value = _loss(loss, output, _targets(loss, training, len(batch)))
-    _raise(check_loss(value, type(subject.criterion).__name__, subject.spec.kind))
+    if not _is_uncounted(loss, subject.spec, training, len(batch), value):
+        _raise(check_loss(value, type(subject.criterion).__name__, subject.spec.kind))
     return max(output.numel(), batch.numel()) // len(batch), without_norms
 
 
@@ -108,6 +110,14 @@ def _double(module: nn.Module) -> tuple[nn.Module, bool]:
 def _targets(loss: Loss, training: Examples, n_rows: int) -> Any:
     targets = loss.targets(training.targets[:n_rows])
     return targets if training.weights is None else (targets, training.weights[:n_rows].to(loss.dtype))
+
+
+def _is_uncounted(loss: Loss, spec: OutputSpec, training: Examples, n_rows: int, value: Any) -> bool:
+    """Whether the loss is 0 / 0: the criterion counts none of the first samples, which may be sorted by class."""
+    if not isinstance(value, torch.Tensor) or value.ndim or bool(torch.isfinite(value)):
+        return False
+    indices = training.targets[:n_rows]
+    return not bool(loss.shares(indices).any()) or no_loss_of(loss, spec, indices)
 
 
 def _refuse_lost_row(subject: Model, batch: torch.Tensor) -> None:

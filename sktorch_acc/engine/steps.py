@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +18,8 @@ import torch
 from torch import nn
 
 from sktorch_acc.counts import AccuracyCounter
-from sktorch_acc.data import aligned_split, row_blocks
+from sktorch_acc.data import aligned_split, batch_sizes, row_blocks
+from sktorch_acc.engine.diverged import nonfinite, with_cause
 from sktorch_acc.engine.observer import batch_observers, tell
 from sktorch_acc.engine.optimizers import sure_step_of
 from sktorch_acc.engine.state import Fit
@@ -32,7 +34,9 @@ class _Block:
 
     batches: list[Any]  # (x, target) or (x, (target, weight))
     indices: torch.Tensor
-    batch_weights: torch.Tensor  # (n_batches,) float64: samples, or sum of their weights
+    # (n_batches,) float64: samples, sum of their weights, or whatever else the loss of the batch is divided by
+    batch_weights: torch.Tensor
+    uncounted: frozenset[int] = frozenset()  # batches without a sample that the criterion counts
 
 
 _Outcome = tuple[torch.Tensor, torch.Tensor | None]  # loss of a batch, and what is kept of its output
@@ -42,7 +46,14 @@ _Steps = Callable[[Fit, list[Any]], list[_Outcome]]
 def train_epoch(fit: Fit, order: torch.Generator, running: AccuracyCounter | None) -> float:
     """Take one step per batch, in an order drawn from `order`; count running predictions if asked to.
 
-    Returns the weighted mean of the batch losses.
+    Returns the loss of all samples, each at the weights of its step: the mean of the batch losses, weighted by what
+    each was divided by; or their sum, if the criterion sums. A batch without samples that the criterion counts has no
+    loss and moves nothing.
+
+    Raises
+    ------
+    NonFiniteLossError
+        If it is not finite.
     """
     take_steps = _steps_for(fit)
     model = fit.state.model
@@ -50,13 +61,29 @@ def train_epoch(fit: Fit, order: torch.Generator, running: AccuracyCounter | Non
     weight = torch.zeros_like(total)
     fit.loss.train(True)
     _train_mode(fit)
-    for block in _blocks(fit, order):
-        losses, kept = zip(*take_steps(fit, block.batches), strict=True)
-        total += torch.stack(losses).to(torch.float64) @ block.batch_weights
+    permutation = torch.randperm(len(fit.training), generator=order)
+    by_block: list[torch.Tensor] = []
+    for block in _blocks(fit, permutation):
+        outcomes = _mixed_steps(fit, take_steps, block) if block.uncounted else take_steps(fit, block.batches)
+        losses, kept = zip(*outcomes, strict=True)
+        by_block.append(torch.stack(losses).to(torch.float64))
+        total += by_block[-1] @ block.batch_weights
         weight += block.batch_weights.sum()
         if running is not None:
             running.update(_block_classes(model.spec, kept), block.indices)
-    return float(total / weight)
+    loss = float(total if fit.loss.summed else total / weight)
+    if not math.isfinite(loss):
+        raise nonfinite(fit, f"The training loss became {loss:g}", _first_bad(fit, permutation, torch.cat(by_block)))
+    return loss
+
+
+def _first_bad(fit: Fit, permutation: torch.Tensor, losses: torch.Tensor) -> torch.Tensor | None:
+    """Return the class indices of the first batch whose loss is not finite."""
+    bad = (~torch.isfinite(losses)).nonzero()
+    if not len(bad):
+        return None
+    chosen = permutation.split(batch_sizes(len(permutation), fit.settings.batch_size))[int(bad[0])]
+    return fit.training.targets[chosen.to(fit.model.device)]
 
 
 def _block_classes(spec: OutputSpec, kept: tuple[torch.Tensor, ...]) -> torch.Tensor:
@@ -66,12 +93,10 @@ def _block_classes(spec: OutputSpec, kept: tuple[torch.Tensor, ...]) -> torch.Te
     return torch.cat([spec.classes(part) if part.is_floating_point() else part for part in kept])
 
 
-def _blocks(fit: Fit, order: torch.Generator) -> Iterator[_Block]:
+def _blocks(fit: Fit, permutation: torch.Tensor) -> Iterator[_Block]:
     """Gather shuffled samples block by block: a second copy of the data never exists."""
     training, device = fit.training, fit.state.model.device
-    n_samples = len(training)
-    permutation = torch.randperm(n_samples, generator=order)
-    for start, stop, sizes in row_blocks(n_samples, fit.settings.batch_size, fit.elements_per_sample):
+    for start, stop, sizes in row_blocks(len(training), fit.settings.batch_size, fit.elements_per_sample):
         chosen = permutation[start:stop]
         on_device = chosen.to(device)
         gathered = training.rows.gather(chosen.to(training.rows.index_device))
@@ -79,11 +104,45 @@ def _blocks(fit: Fit, order: torch.Generator) -> Iterator[_Block]:
         target: Any = aligned_split(fit.loss.targets(indices), sizes)
         x = aligned_split(gathered, sizes)
         batch_weights = torch.tensor(sizes, dtype=torch.float64, device=device)
+        chosen_weights = None
         if training.weights is not None:
-            weights = aligned_split(training.weights.index_select(0, on_device), sizes)
+            chosen_weights = training.weights.index_select(0, on_device)
+            weights = aligned_split(chosen_weights, sizes)
             batch_weights = torch.stack([w.sum(dtype=torch.float64) for w in weights])
             target = zip(target, weights, strict=True)
-        yield _Block(list(zip(x, target, strict=True)), indices, batch_weights)
+        uncounted: frozenset[int] = frozenset()
+        if fit.loss.summed:
+            batch_weights = torch.ones_like(batch_weights)
+        elif fit.loss.by_class:
+            batch_weights = _sums(fit.loss.shares(indices, chosen_weights), sizes)
+            uncounted = frozenset((batch_weights == 0).nonzero()[:, 0].tolist())
+        yield _Block(list(zip(x, target, strict=True)), indices, batch_weights, uncounted)
+
+
+def _sums(values: torch.Tensor, sizes: list[int]) -> torch.Tensor:
+    """Return the sum over each batch; all but the last have the same size."""
+    last = values[-sizes[-1] :].sum().reshape(1)
+    return last if len(sizes) == 1 else torch.cat([values[: -sizes[-1]].view(-1, sizes[0]).sum(dim=1), last])
+
+
+def _mixed_steps(fit: Fit, take_steps: _Steps, block: _Block) -> list[_Outcome]:
+    """Take a step per batch, but with batches without a sample that the criterion counts."""
+    outcomes: list[_Outcome] = []
+    for index, batch in enumerate(block.batches):
+        outcomes += [_no_step(fit, *batch)] if index in block.uncounted else take_steps(fit, [batch])
+    return outcomes
+
+
+def _no_step(fit: Fit, x: torch.Tensor, target: Any) -> _Outcome:
+    """Run a batch that has no loss: its predictions are counted, and its observers hear of the loss 0."""
+    batch = (x, target[0] if isinstance(target, tuple) else target)
+    tell(fit, "batch_begin", batch, True)
+    _undo_eval(fit)
+    with torch.no_grad():
+        output = fit.model.module(x)
+    heard, kept, loss = output.clone(), _kept(fit, output), output.new_zeros(())
+    tell(fit, "batch_end", batch, (loss, heard), True)
+    return loss, kept
 
 
 def _steps_for(fit: Fit) -> _Steps:
@@ -119,7 +178,7 @@ def _closure_required(step: Callable[..., Any]) -> bool:
 
 
 def _lean_steps(step: Callable[[], object], fit: Fit, batches: list[Any]) -> list[_Outcome]:
-    module, loss_of, schedule = fit.state.model.module, fit.loss.plain, _scheduler(fit)
+    module, loss_of, schedule = fit.state.model.module, with_cause(fit, fit.loss.plain), _scheduler(fit)
     outcomes: list[_Outcome] = []
     parameters = _parameters(fit.state.optimizer)
     for x, target in batches:
@@ -150,7 +209,7 @@ def _kept(fit: Fit, output: torch.Tensor) -> torch.Tensor | None:
 
 def _observed_steps(fit: Fit, batches: list[Any]) -> list[_Outcome]:
     """Take the same steps as the lean path, and tell of each batch."""
-    loss_of, schedule = fit.loss.plain, _scheduler(fit)
+    loss_of, schedule = with_cause(fit, fit.loss.plain), _scheduler(fit)
     outcomes: list[_Outcome] = []
     parameters = _parameters(fit.state.optimizer)
     for x, target in batches:
@@ -174,7 +233,7 @@ def _observed_steps(fit: Fit, batches: list[Any]) -> list[_Outcome]:
 
 def _closure_steps(fit: Fit, batches: list[Any]) -> list[_Outcome]:
     """Take steps whose optimizer evaluates the loss several times; the first value is recorded."""
-    loss_of, schedule = fit.loss.plain, _scheduler(fit)
+    loss_of, schedule = with_cause(fit, fit.loss.plain), _scheduler(fit)
     outcomes: list[_Outcome] = []
     for x, target in batches:
         batch = (x, target[0] if isinstance(target, tuple) else target)

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+import torch
+
 from sktorch_acc._global_state import thread_limit
+from sktorch_acc.checks.outputs import check_unusable
 from sktorch_acc.counts import host_counts
+from sktorch_acc.engine.evaluate import each_output
 from sktorch_acc.engine.loop import count_correct, refuse_other_module, run_epochs
 from sktorch_acc.engine.observer import tell
 from sktorch_acc.engine.snapshot import fingerprint
 from sktorch_acc.engine.state import Fit, TrainingState
-from sktorch_acc.exceptions import warn
+from sktorch_acc.exceptions import ModuleOutputError, warn
 
 
 def train(fits: Sequence[Fit]) -> None:
@@ -22,6 +27,8 @@ def train(fits: Sequence[Fit]) -> None:
         On Ctrl-C, with the module at the last complete epoch.
     NonFiniteLossError
         If the loss or the outputs became NaN or infinite.
+    ModuleOutputError
+        If the weights that a fit ends with give outputs that are no probabilities.
     """
     for fit in fits:
         state = fit.state
@@ -38,6 +45,7 @@ def train(fits: Sequence[Fit]) -> None:
                     restored = [epoch for epochs in tell(fit, "fit_end") for epoch in epochs]
                 finally:
                     _name_held_epoch(fit, restored)
+                _refuse_unusable(fit)
             tell(fit, "result")
         finally:
             if state.model.module.training:  # an observer left another mode
@@ -91,3 +99,35 @@ def _predicts_as_recorded(fit: Fit) -> bool:
 
 def _warn_of_other_weights(cause: str) -> None:
     warn(f"{cause} history_ does not describe the weights that the estimator holds.", "ACC-E6")
+
+
+def _refuse_unusable(fit: Fit) -> None:
+    """Raise if the weights that the fit ends with give outputs that are no probabilities.
+
+    They were counted in the epoch's evaluation. Where nothing was evaluated, one batch is: not of logits, which are
+    finite if the weights are, but for a division by 0 in the module.
+    """
+    row, spec = fit.state.row_of(fit.state.best_epoch), fit.model.spec
+    if row is None:
+        return
+    examples = fit.fitted
+    if not row.n_unusable:
+        if "train_acc" in row.counts or spec.kind == "logits" or spec.n_classes == 1:
+            return
+        examples = examples.take(np.arange(min(len(examples), fit.settings.batch_size)))
+    parts = [part for part in (examples, fit.validation if row.n_unusable else None) if part is not None]
+    outputs: list[torch.Tensor] = []
+
+    def consume(start: int, stop: int, output: torch.Tensor) -> None:
+        bad = spec.unusable(output)
+        if bad is not None:
+            outputs.append(output[bad])
+
+    for part in parts:
+        each_output(fit.model.module, part.rows, consume)
+    if not outputs:
+        return
+    output = torch.cat(outputs)
+    where = f"{len(output)} of {sum(map(len, parts))} samples, with the weights of epoch {row.epoch}"
+    finding = check_unusable(spec, output, where)
+    raise ModuleOutputError(f"{finding.text} predict would refuse them.", finding.code)

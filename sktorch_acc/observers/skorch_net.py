@@ -29,6 +29,7 @@ from sktorch_acc.engine.evaluate import each_output
 from sktorch_acc.engine.history import EpochRow
 from sktorch_acc.engine.interrupts import Interrupts
 from sktorch_acc.engine.loss import Loss
+from sktorch_acc.engine.model import refuse_unusable
 from sktorch_acc.engine.observer import BatchObserver
 from sktorch_acc.engine.settings import FitSettings
 from sktorch_acc.engine.snapshot import fingerprint
@@ -211,17 +212,22 @@ class SkorchNet(NeuralNetClassifier):
         """Yield the outputs in the same chunks as the estimator's `predict`."""
         outputs: list[torch.Tensor] = []
         rows = self.rows(X)  # copy: the module may write to the same memory for the next chunk
-        each_output(self.module_, rows, lambda start, stop, output: outputs.append(output.to(device, copy=True)))
+        each_output(self.module_, rows, lambda _, __, output: outputs.append(output.to(device, copy=True)))
         yield from outputs
+
+    def _usable_outputs(self, X: Any) -> Iterator[torch.Tensor]:
+        for output in self.forward_iter(X):
+            refuse_unusable(self.output_spec_, output, f"{len(output)} rows of a chunk", "The module")
+            yield output.detach()
 
     def predict_proba(self, X: Any) -> npt.NDArray[Any]:
         """Return probabilities, of shape (n_samples, n_classes)."""
-        chunks = [self.output_spec_.probabilities(output.detach()) for output in self.forward_iter(X)]
+        chunks = [self.output_spec_.probabilities(output) for output in self._usable_outputs(X)]
         return torch.cat(chunks).cpu().numpy()
 
     def predict(self, X: Any) -> npt.NDArray[np.int64]:
         """Return class indices, int64 of shape (n_samples,)."""
-        chunks = [self.output_spec_.classes(output.detach()) for output in self.forward_iter(X)]
+        chunks = [self.output_spec_.classes(output) for output in self._usable_outputs(X)]
         return torch.cat(chunks).cpu().numpy()
 
     def __getstate__(self) -> dict[str, Any]:

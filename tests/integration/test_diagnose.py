@@ -217,3 +217,21 @@ def test_the_column_is_named():
 def test_what_cannot_be_examined_raises(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+@pytest.mark.parametrize(
+    "criterion", [nn.CrossEntropyLoss(ignore_index=0), nn.CrossEntropyLoss(torch.tensor([0.0, 1.0, 2.0]))]
+)
+def test_samples_that_the_criterion_does_not_count_are_no_fault(criterion):
+    """The first samples are all of the class without weight: their loss is 0 / 0, and they cannot be learnt."""
+    order = np.argsort(np.asarray(Y), kind="stable")
+    X_sorted, y_sorted = np.asarray(X)[order], np.asarray(Y)[order]
+    first = int((y_sorted == 0).sum())
+    X_sorted = np.r_[np.repeat(X_sorted[:first], 8, axis=0), X_sorted[first:]]
+    y_sorted = np.r_[np.zeros(8 * first, dtype=np.int64), y_sorted[first:]]
+    assert (y_sorted[:64] == 0).all()
+    torch.manual_seed(0)
+    model = nn.Linear(X_sorted.shape[1], 3)
+    assert "ACC-C3" not in diagnose(model, X_sorted, y_sorted, criterion=criterion).codes
+    assert overfit_check(model, X_sorted, y_sorted, criterion=criterion).codes == []
+    assert criterion.weight is None or criterion.weight.tolist() == [0.0, 1.0, 2.0]

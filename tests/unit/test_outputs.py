@@ -93,3 +93,107 @@ def test_a_subclass_of_a_known_criterion_may_say_otherwise():
 
     assert output_spec(Focal(), None, 3).kind == "logits"
     assert output_spec(Focal(), "probabilities", 3).kind == "probabilities"
+
+
+# ------------------------------------------------------------ what is no distribution over the classes
+
+INF, NAN = torch.inf, torch.nan
+NONE = [False, False]
+ONE_COLUMN = {"logits": (1.0, -3.0), "log_probabilities": (-0.7, -INF), "probabilities": (0.0, 1.0)}
+UNUSABLE = {
+    "finite logits": ("logits", [[1e30, -1e30, 0.0], [0.0, 0.0, 0.0]], NONE),
+    "a sum that overflows": ("logits", [[3e38, 3e38, 0.0], [0.0, 0.0, 0.0]], NONE),
+    "masked classes": ("logits", [[-INF, -INF, 0.0], [0.0, -INF, 1.0]], NONE),
+    "every class masked": ("logits", [[-INF, -INF, -INF], [0.0, -INF, 1.0]], [True, False]),
+    "inf": ("logits", [[0.0, 1.0, 2.0], [0.0, INF, 0.0]], [False, True]),
+    "inf and -inf": ("logits", [[0.0, 1.0, 2.0], [-INF, INF, 0.0]], [False, True]),
+    "NaN": ("logits", [[0.0, NAN, 0.0], [0.0, 1.0, 2.0]], [True, False]),
+    "probabilities": ("probabilities", [[0.2, 0.3, 0.5], [0.0, 0.0, 1.0]], NONE),
+    "rounded probabilities": ("probabilities", [[0.2, 0.3, 0.500001], [-1e-6, 0.0, 1.000001]], NONE),
+    "drifted": ("probabilities", [[0.2, 0.3, 0.5], [-0.54, 0.0, 1.54]], [False, True]),
+    "a sum of 1.2": ("probabilities", [[0.2, 0.5, 0.5], [0.0, 0.0, 1.0]], [True, False]),
+    "NaN probabilities": ("probabilities", [[0.2, 0.3, 0.5], [NAN, 0.0, 1.0]], [False, True]),
+    "log-probabilities": ("log_probabilities", [[-1.0986123] * 3, [0.0, -INF, -INF]], NONE),
+    "logits as log-probabilities": ("log_probabilities", [[-1.0986123] * 3, [0.0, 1.0, -1.0]], [False, True]),
+    "no log-probability": ("log_probabilities", [[-1.0986123] * 3, [-INF, -INF, -INF]], [False, True]),
+}
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("case", UNUSABLE)
+def test_samples_without_probabilities_are_found(case, dtype):
+    kind, values, expected = UNUSABLE[case]
+    output, spec = torch.tensor(values, dtype=dtype), OutputSpec(kind, None, 3)
+    found = spec.unusable(output)
+    assert (NONE if found is None else found.tolist()) == expected
+    good = output[~torch.tensor(expected)]
+    assert torch.allclose(spec.probabilities(good).sum(1), torch.ones(len(good), dtype=dtype), rtol=1e-6)
+    assert not torch.isnan(spec.log_probabilities(good)).any()
+    members = torch.stack([output, output.flip(0)], dim=1)
+    found = spec.unusable(members)
+    assert (NONE if found is None else found.tolist()) == [any(expected)] * 2
+
+
+@pytest.mark.parametrize("shape", [(2,), (2, 1)])
+@pytest.mark.parametrize(
+    ("kind", "bad"),
+    [
+        ("logits", NAN),
+        ("log_probabilities", 0.5),
+        ("log_probabilities", INF),
+        ("probabilities", 1.54),
+        ("probabilities", -0.54),
+        ("probabilities", NAN),
+    ],
+)
+def test_one_column_that_gives_no_probabilities_is_found(kind, bad, shape):
+    spec = OutputSpec(kind, True, 2)
+    good = torch.tensor(ONE_COLUMN[kind]).reshape(shape)
+    assert spec.unusable(good) is None
+    output = good.clone()
+    output[1] = bad
+    assert spec.unusable(output).tolist() == [False, True]
+
+
+def test_an_infinite_logit_of_one_column_is_certain():
+    spec, output = OutputSpec("logits", True, 2), torch.tensor([INF, -INF])
+    assert spec.unusable(output) is None
+    assert spec.probabilities(output).tolist() == [[0.0, 1.0], [1.0, 0.0]]
+
+
+def test_with_one_class_every_number_is_usable():
+    assert OutputSpec("probabilities", None, 1).unusable(torch.tensor([[7.0], [-INF]])) is None
+    assert OutputSpec("logits", None, 1).unusable(torch.tensor([[7.0], [NAN]])).tolist() == [False, True]
+
+
+@pytest.mark.parametrize("columns", [3, 1000])
+def test_softmax_in_bfloat16_is_usable_and_sums_to_1(columns):
+    z = torch.randn(200, columns, generator=torch.Generator().manual_seed(0)).to(torch.bfloat16)
+    for kind, output in (("probabilities", z.softmax(1)), ("log_probabilities", z.log_softmax(1))):
+        spec = OutputSpec(kind, None, columns)
+        assert spec.unusable(output) is None
+        total = spec.probabilities(output).sum(1)
+        assert (total - 1).abs().max() < 1e-5
+
+
+def test_rounding_out_of_range_is_clipped_and_right_probabilities_keep_their_bits():
+    right = torch.randn(50, 7, generator=torch.Generator().manual_seed(0)).softmax(1)
+    spec = OutputSpec("probabilities", None, 7)
+    assert torch.equal(spec.probabilities(right), right)
+    right[0], right[1] = torch.tensor([1 + 1e-6, -1e-6, 0, 0, 0, 0, 0]), right[1] * 1.01
+    p = spec.probabilities(right)
+    assert torch.equal(p[2:], right[2:])
+    assert ((p >= 0) & (p <= 1)).all()
+    assert torch.allclose(p.sum(1), torch.ones(50), rtol=1e-6)
+    assert not torch.isnan(spec.log_probabilities(right)).any()
+    column = OutputSpec("probabilities", True, 2).probabilities(torch.tensor([1 + 1e-6, -1e-6, 0.3]))
+    assert column.tolist() == [[0.0, 1.0], [1.0, 0.0], [(1 - torch.tensor(0.3)).item(), torch.tensor(0.3).item()]]
+
+
+def test_log_probabilities_agree_with_probabilities_where_sums_are_off():
+    right = torch.randn(50, 7, generator=torch.Generator().manual_seed(0), dtype=torch.float64).log_softmax(1)
+    spec = OutputSpec("log_probabilities", None, 7)
+    assert torch.equal(spec.log_probabilities(right), right)
+    off = right + 0.03
+    assert torch.allclose(spec.log_probabilities(off), right, rtol=1e-12)
+    assert torch.allclose(spec.probabilities(off), right.exp(), rtol=1e-12)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from itertools import islice
 from typing import Any
 
@@ -114,10 +115,13 @@ def _of_the_run(subject: Subject, modes: measure.Modes, earlier: list[Finding]) 
     rows = subject.rows if len(chosen) == len(subject.rows) else subject.rows.take(chosen)
     targets = subject.targets[chosen]
     output, dead = measure.evaluate(subject.module, rows)
-    valid = torch.isfinite(output) | torch.isneginf(output)  # -inf is a valid log-probability
-    bad = int((~valid.reshape(len(valid), -1).all(dim=1)).sum())
-    if bad:
-        return [data.check_finite_rows(0, bad, len(rows), 0, subject.labels[0])]
+    n_nan = nan_rows(output)
+    if n_nan:
+        return [data.check_finite_rows(0, n_nan, len(rows), 0, subject.labels[0])]
+    spec = subject.spec if subject.sure else replace(subject.spec, kind="logits")  # the kind is a guess
+    bad = spec.unusable(output)
+    if bad is not None:
+        return [outputs.check_unusable(spec, output[bad], f"{int(bad.sum())} of {len(rows)} samples")]
     predicted = subject.spec.classes(output).cpu().numpy()
     found = [*_of_the_gradients(subject, rows, targets), *_of_the_modes(subject, modes, predicted, rows, targets)]
     if subject.training is None or _any_of(found, "ACC-F2"):

@@ -62,12 +62,15 @@ def evaluate(module: nn.Module, rows: Rows) -> tuple[torch.Tensor, list[tuple[st
 
 
 def spread_and_size(output: torch.Tensor) -> tuple[float, float]:
-    """Return the largest difference between samples in one column, and the largest magnitude, of finite outputs."""
+    """Return the largest difference between samples in one column, and the largest magnitude of a finite output.
+
+    A column that is -inf for every sample is masked, and has no differences.
+    """
     flat = output.reshape(len(output), -1).double()
-    good = flat[torch.isfinite(flat).all(dim=1)]
-    if not len(good):
-        return np.inf, np.inf
-    return float((good.amax(dim=0) - good.amin(dim=0)).max()), float(good.abs().max())
+    low, high = flat.amin(dim=0), flat.amax(dim=0)
+    spread = torch.where(low == high, 0.0, high - low)
+    finite = flat[torch.isfinite(flat)].abs()
+    return float(spread.max()), float(finite.amax()) if len(finite) else np.inf
 
 
 def n_different(rows: Rows) -> int:
@@ -171,6 +174,16 @@ def fails_on_one_row(subject: Subject) -> bool:
     return False
 
 
+def counted(subject: Subject, targets: Ints) -> Ints:
+    """Return the positions of the samples that the criterion counts; of all, if it counts none."""
+    if subject.criterion is None:
+        return np.arange(len(targets))
+    output = torch.zeros((1, 1 if subject.spec.one_column else subject.spec.n_classes), dtype=torch.float64)
+    loss = Loss.for_output(subject.criterion, subject.spec, output, weighted=False)
+    positions = np.flatnonzero(loss.shares(torch.from_numpy(targets).to(subject.rows.device)).cpu().numpy())
+    return positions if len(positions) else np.arange(len(targets))
+
+
 def loss_and_gradients(subject: Subject, rows: Rows, targets: Ints) -> tuple[torch.Tensor, torch.Tensor, list[str]]:
     """Return output and loss of a small batch in training mode, and the parameters without a gradient.
 
@@ -178,10 +191,10 @@ def loss_and_gradients(subject: Subject, rows: Rows, targets: Ints) -> tuple[tor
     """
     assert subject.criterion is not None
     subject.module.train()
-    n_rows = min(_GRADIENT_ROWS, len(rows))
-    output = subject.module(rows.chunk(0, n_rows))
+    chosen = counted(subject, targets)[:_GRADIENT_ROWS]
+    output = subject.module(rows.take(chosen).chunk(0, len(chosen)))
     loss_of = Loss.for_output(subject.criterion, subject.spec, output, weighted=False)
-    indices = torch.from_numpy(targets[:n_rows]).to(subject.rows.device)
+    indices = torch.from_numpy(targets[chosen]).to(subject.rows.device)
     loss = loss_of.plain(output, loss_of.targets(indices))
     trained = [(name, p) for name, p in subject.module.named_parameters() if p.requires_grad]
     if not output.requires_grad or not isinstance(loss, torch.Tensor) or loss.ndim:

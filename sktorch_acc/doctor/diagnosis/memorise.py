@@ -13,7 +13,7 @@ from torch import nn
 from sktorch_acc.checks.duplicates import repeated_rows
 from sktorch_acc.checks.learning import check_memorised
 from sktorch_acc.checks.outputs import check_parameters
-from sktorch_acc.doctor.diagnosis.measure import spaced
+from sktorch_acc.doctor.diagnosis.measure import counted, spaced
 from sktorch_acc.doctor.diagnosis.subject import Refused, Subject
 from sktorch_acc.engine.copying import copied
 from sktorch_acc.engine.loss import Loss
@@ -35,7 +35,8 @@ def memorise(subject: Subject, n_rows: int, n_steps: int) -> tuple[Finding | Non
     frozen = check_parameters(subject.module)
     if frozen is not None:
         return frozen, 0
-    chosen = spaced(subject.targets, n_rows)
+    positions = counted(subject, subject.targets)
+    chosen = positions[spaced(subject.targets[positions], n_rows)]
     finding = _attempt(subject, chosen, n_steps)
     if finding is None:
         return None, len(chosen)

@@ -309,7 +309,7 @@ def test_nan_in_one_row_of_the_validation_set_ends_the_fit_too():
         run_epochs(fit)
 
 
-def test_an_infinite_output_has_a_class_and_ends_nothing():
+def test_an_infinite_output_has_a_class_and_ends_no_epoch():
     fit, rows = rows_of(Breaks, max_epochs=2, module__value=math.inf)
     assert len(rows) == 2
     assert rows[1].counts["train_acc"][1].sum() == 20
