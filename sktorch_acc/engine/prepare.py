@@ -82,6 +82,8 @@ def prepare(
         n_steps=len(sizes),
         elements_per_sample=found.elements_per_sample,
         eval_layers=found.eval_layers,
+        finding=found.finding,
+        comparable=found.comparable,
         observers=observers,
         interrupts=interrupts or Interrupts(),
     )

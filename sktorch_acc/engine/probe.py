@@ -22,6 +22,7 @@ from sktorch_acc.data import Examples
 from sktorch_acc.engine.copying import copied, is_plain
 from sktorch_acc.engine.loss import Loss
 from sktorch_acc.engine.model import Model
+from sktorch_acc.engine.repeated import Seen, check_samples, seen_by, spread
 from sktorch_acc.engine.steps import norm_layers
 from sktorch_acc.engine.untouched import untouched
 from sktorch_acc.exceptions import ModuleOutputError, warn
@@ -42,12 +43,18 @@ class Probe:
         Multiply-adds of a forward pass, per sample; 0 if not counted.
     eval_layers : tuple of nn.Module
         Batch-norm layers to keep in evaluation mode, because every batch is one sample.
+    finding : Finding or None
+        That the module is random in evaluation mode (E11), to be reported.
+    comparable : bool
+        Whether outputs of different samples differed, so that they could tell whether samples influence each other.
     """
 
     loss: Loss
     elements_per_sample: int
     row_operations: float
     eval_layers: tuple[nn.Module, ...] = ()
+    finding: Finding | None = None
+    comparable: bool = True
 
 
 def probe(model: Model, training: Examples, n_rows: int, *, count: bool = True) -> Probe:
@@ -67,20 +74,21 @@ def probe(model: Model, training: Examples, n_rows: int, *, count: bool = True) 
     subject = replace(model, module=module)
     with untouched(model.module) if may_share else nullcontext():
         with _counted(module, n_rows) if count else nullcontext([0.0]) as operations:
-            loss = _evaluate(subject, batch, training.weights is not None)
-        _refuse_lost_row(subject, batch)
+            loss, seen = _evaluate(subject, batch, training.weights is not None)
+        finding = _again(subject, seen, training)
         elements, without_norms = _train(subject, batch, loss, training)
     eval_layers = tuple(norm_layers(model.module)) if without_norms else ()
-    return Probe(loss, elements, operations[0], eval_layers)
+    return Probe(loss, elements, operations[0], eval_layers, finding, seen.comparable)
 
 
-def _evaluate(subject: Model, batch: torch.Tensor, weighted: bool) -> Loss:
-    """Check the outputs in evaluation mode; return the loss for them."""
+def _evaluate(subject: Model, batch: torch.Tensor, weighted: bool) -> tuple[Loss, Seen]:
+    """Check the outputs in evaluation mode; return the loss for them, and those of some samples."""
     subject.module.eval()
     with torch.no_grad():
         output = _forward(subject.module, batch.clone())
     _refuse(_facts(subject, output, len(batch), "evaluation"))
-    return Loss.for_output(subject.criterion, subject.spec, output, weighted)
+    loss = Loss.for_output(subject.criterion, subject.spec, output, weighted)
+    return loss, Seen(batch, spread(output).clone())
 
 
 def _train(subject: Model, batch: torch.Tensor, loss: Loss, training: Examples) -> tuple[int, bool]:
@@ -110,17 +118,35 @@ def _targets(loss: Loss, training: Examples, n_rows: int) -> Any:
     return targets if training.weights is None else (targets, training.weights[:n_rows].to(loss.dtype))
 
 
-def _refuse_lost_row(subject: Model, batch: torch.Tensor) -> None:
-    """Refuse a module that drops the batch axis of a single row (ACC-B8): `predict` of one row would fail."""
-    if len(batch) == 1:
-        return
+def _again(subject: Model, seen: Seen, training: Examples) -> Finding | None:
+    """Run some samples of the batch in smaller ones; return a finding to report, and refuse what cannot be right."""
+    module, whole = subject.module, seen
+    if len(seen.batch) > 1:
+        at = (len(seen.outputs) - 1) // 2
+        output = _single(subject, spread(seen.batch)[at : at + 1])
+        alone = [] if output is None else [(at, output)]
+    else:  # every batch is one sample, but evaluation takes many
+        two = seen_by(module, training.rows.chunk(0, 2))
+        whole, alone = two or seen, [(0, seen.outputs)]
+    finding = check_samples(module, whole, alone)
+    if finding is not None and finding.severity == "error":
+        _raise(finding)
+    return finding
+
+
+def _single(subject: Model, sample: torch.Tensor) -> torch.Tensor | None:
+    """Return the output for a single sample; None if the module refuses it.
+
+    A module that drops the batch axis is refused (ACC-B8): `predict` of one sample would fail.
+    """
     try:
         with torch.no_grad():
-            output = subject.module(batch[:1].clone())
+            output = subject.module(sample.clone())
     except Exception:  # some modules need several samples in evaluation mode too; `predict` reports it
-        return
+        return None
     facts = _facts(subject, output, 1, "evaluation")
     _raise(check_is_tensor(facts) or check_rows(facts))
+    return output  # type: ignore[no-any-return]
 
 
 def _facts(subject: Model, output: Any, n_rows: int, mode: str) -> OutputFacts:

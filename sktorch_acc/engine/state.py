@@ -25,6 +25,7 @@ from sktorch_acc.engine.settings import FitSettings
 from sktorch_acc.engine.snapshot import Snapshot
 from sktorch_acc.engine.stopping import EarlyStopping
 from sktorch_acc.exceptions import AccuracyWarning
+from sktorch_acc.findings import Finding
 
 
 @dataclass(eq=False)
@@ -187,6 +188,10 @@ class Fit:
         Values of features or of output per sample, whichever are more: how many samples are gathered at once.
     eval_layers : sequence of nn.Module
         Layers kept in evaluation mode: batch norm where every batch is one sample.
+    finding : Finding or None
+        What the probe found that is to be reported.
+    comparable : bool
+        Whether the outputs of the probe could tell whether samples influence each other.
     observers : sequence of Observer
         Who hears of the fit.
     interrupts : Interrupts
@@ -204,6 +209,8 @@ class Fit:
     n_steps: int
     elements_per_sample: int
     eval_layers: Sequence[nn.Module]
+    finding: Finding | None
+    comparable: bool
     observers: Sequence[Observer]
     interrupts: Interrupts
 
