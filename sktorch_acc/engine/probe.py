@@ -88,7 +88,7 @@ def _evaluate(subject: Model, batch: torch.Tensor, weighted: bool) -> tuple[Loss
         output = _forward(subject.module, batch.clone())
     _refuse(_facts(subject, output, len(batch), "evaluation"))
     loss = Loss.for_output(subject.criterion, subject.spec, output, weighted)
-    return loss, Seen(batch, spread(output).clone())
+    return loss, Seen(batch, spread(output.detach()).clone())
 
 
 def _train(subject: Model, batch: torch.Tensor, loss: Loss, training: Examples) -> tuple[int, bool]:
@@ -146,7 +146,7 @@ def _single(subject: Model, sample: torch.Tensor) -> torch.Tensor | None:
         return None
     facts = _facts(subject, output, 1, "evaluation")
     _raise(check_is_tensor(facts) or check_rows(facts))
-    return output  # type: ignore[no-any-return]
+    return output.detach()  # type: ignore[no-any-return]
 
 
 def _facts(subject: Model, output: Any, n_rows: int, mode: str) -> OutputFacts:

@@ -135,7 +135,7 @@ def _attempt(module: nn.Module, samples: torch.Tensor) -> torch.Tensor | None:
     except Exception:  # a single sample, an odd number, another size than that of the batch
         return None
     fits = isinstance(output, torch.Tensor) and output.ndim > 0 and len(output) == len(samples)
-    return output if fits and output.is_floating_point() else None
+    return output.detach() if fits and output.is_floating_point() else None
 
 
 def _outputs(module: nn.Module, batch: torch.Tensor) -> torch.Tensor | None:
