@@ -37,7 +37,7 @@ from sktorch_acc.metrics._table import table_of_estimator
 from sktorch_acc.observers.epoch_table import EpochTable
 from sktorch_acc.observers.fit_checks import FitChecks
 from sktorch_acc.observers.sklearn_tasks import CallbackSupportMixin, SklearnTasks, has_callbacks
-from sktorch_acc.outputs import only_binary
+from sktorch_acc.outputs import Conversion, only_binary
 
 if TYPE_CHECKING:
     from sktorch_acc.observers.skorch_net import SkorchNet
@@ -546,12 +546,11 @@ class TorchClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
 
     # ------------------------------------------------------------ prediction
 
-    def _predict(
-        self, X: Any, what: Literal["classes", "probabilities", "log_probabilities", "decision"]
-    ) -> npt.NDArray[Any]:
+    def _predict(self, X: Any, what: Conversion) -> npt.NDArray[Any]:
         check_is_fitted(self)
         model = self._state.model
-        return model.predict(model.schema.check(self, X), getattr(model.spec, what), type(self).__name__)
+        convert = functools.partial(model.spec.converted, what)
+        return model.predict(model.schema.check(self, X), convert, type(self).__name__)
 
     def predict(self, X: Any) -> npt.NDArray[Any]:
         """Predict labels.

@@ -82,6 +82,8 @@ def prepare(
         n_steps=len(sizes),
         elements_per_sample=found.elements_per_sample,
         eval_layers=found.eval_layers,
+        training_form=found.training_form,
+        evaluation_form=found.evaluation_form,
         finding=found.finding,
         comparable=found.comparable,
         observers=observers,

@@ -15,6 +15,7 @@ from sktorch_acc.checks.outputs import (
     check_gradients,
     check_is_tensor,
     check_loss,
+    check_modes,
     check_rows,
     output_findings,
 )
@@ -27,6 +28,7 @@ from sktorch_acc.engine.steps import norm_layers
 from sktorch_acc.engine.untouched import untouched
 from sktorch_acc.exceptions import ModuleOutputError, warn
 from sktorch_acc.findings import Finding
+from sktorch_acc.outputs import OutputForm
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,8 @@ class Probe:
     ----------
     loss : Loss
         The loss, for outputs like those that came.
+    training_form, evaluation_form : OutputForm
+        Axes and columns of the outputs in either mode: heads that help the training may be left out in evaluation.
     elements_per_sample : int
         Values of features or of output per sample, whichever are more.
     row_operations : float
@@ -50,6 +54,8 @@ class Probe:
     """
 
     loss: Loss
+    training_form: OutputForm
+    evaluation_form: OutputForm
     elements_per_sample: int
     row_operations: float
     eval_layers: tuple[nn.Module, ...] = ()
@@ -76,9 +82,17 @@ def probe(model: Model, training: Examples, n_rows: int, *, count: bool = True) 
         with _counted(module, n_rows) if count else nullcontext([0.0]) as operations:
             loss, seen = _evaluate(subject, batch, training.weights is not None)
         finding = _again(subject, seen, training)
-        elements, without_norms = _train(subject, batch, loss, training)
-    eval_layers = tuple(norm_layers(model.module)) if without_norms else ()
-    return Probe(loss, elements, operations[0], eval_layers, finding, seen.comparable)
+        output, without_norms = _train(subject, batch, loss, training)
+    return Probe(
+        loss=loss,
+        training_form=OutputForm.of(output),
+        evaluation_form=OutputForm.of(seen.outputs),
+        elements_per_sample=max(output.numel(), batch.numel()) // len(batch),
+        row_operations=operations[0],
+        eval_layers=tuple(norm_layers(model.module)) if without_norms else (),
+        finding=finding,
+        comparable=seen.comparable,
+    )
 
 
 def _evaluate(subject: Model, batch: torch.Tensor, weighted: bool) -> tuple[Loss, Seen]:
@@ -91,15 +105,17 @@ def _evaluate(subject: Model, batch: torch.Tensor, weighted: bool) -> tuple[Loss
     return loss, Seen(batch, spread(output.detach()).clone())
 
 
-def _train(subject: Model, batch: torch.Tensor, loss: Loss, training: Examples) -> tuple[int, bool]:
-    """Check outputs and loss in training mode; return the values per row, and whether batch norm cannot train."""
+def _train(subject: Model, batch: torch.Tensor, loss: Loss, training: Examples) -> tuple[torch.Tensor, bool]:
+    """Check outputs and loss in training mode; return the outputs, and whether batch norm cannot train."""
     subject.module.train()
     output, without_norms = _training_forward(subject.module, batch)
     _refuse(_facts(subject, output, len(batch), "training"))
     _raise(check_gradients(subject.module, output))
+    if subject.spec.n_classes > 1:
+        _raise(check_modes(_facts(subject, output, len(batch), "training"), loss.single, loss.column_shape))
     value = _loss(loss, output, _targets(loss, training, len(batch)))
     _raise(check_loss(value, type(subject.criterion).__name__, subject.spec.kind))
-    return max(output.numel(), batch.numel()) // len(batch), without_norms
+    return output.detach(), without_norms
 
 
 def _double(module: nn.Module) -> tuple[nn.Module, bool]:

@@ -186,7 +186,7 @@ class _Dtypes(TorchDispatchMode):
     """Note the coarsest dtype in which operations in the body compute."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.eps = 0.0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:

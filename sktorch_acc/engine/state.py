@@ -26,6 +26,7 @@ from sktorch_acc.engine.snapshot import Snapshot
 from sktorch_acc.engine.stopping import EarlyStopping
 from sktorch_acc.exceptions import AccuracyWarning
 from sktorch_acc.findings import Finding
+from sktorch_acc.outputs import OutputForm
 
 
 @dataclass(eq=False)
@@ -188,6 +189,8 @@ class Fit:
         Values of features or of output per sample, whichever are more: how many samples are gathered at once.
     eval_layers : sequence of nn.Module
         Layers kept in evaluation mode: batch norm where every batch is one sample.
+    training_form, evaluation_form : OutputForm
+        Axes and columns of the outputs in either mode.
     finding : Finding or None
         What the probe found that is to be reported.
     comparable : bool
@@ -209,6 +212,8 @@ class Fit:
     n_steps: int
     elements_per_sample: int
     eval_layers: Sequence[nn.Module]
+    training_form: OutputForm
+    evaluation_form: OutputForm
     finding: Finding | None
     comparable: bool
     observers: Sequence[Observer]

@@ -149,9 +149,7 @@ def _of_the_gradients(subject: Subject, rows: Rows, targets: Ints) -> Iterator[F
         yield learning.check_gradient_flow(without, sum(p.requires_grad for p in subject.module.parameters()))
 
 
-def _of_the_mode(
-    subject: Subject, modes: measure.Modes, predicted: Ints, rows: Rows, targets: Ints
-) -> Finding | None:
+def _of_the_mode(subject: Subject, modes: measure.Modes, predicted: Ints, rows: Rows, targets: Ints) -> Finding | None:
     training = subject.training
     if training is None or training.state is not None or training.fresh or not modes[0][1]:
         return None
