@@ -182,3 +182,30 @@ def the_same_prediction_throughout():
 def another_criterion_gives_no_counts():
     criterion = nn.MultiMarginLoss()
     return counted(lambda *args: step(*args, criterion)[0], epochs=2, criterion=criterion)
+
+
+class Margin(nn.CrossEntropyLoss):
+    """Subtracts a margin from the logits of the true classes, in place."""
+
+    def forward(self, output, target):
+        output[torch.arange(len(target)), target] -= 20
+        return super().forward(output, target)
+
+
+@clean
+def a_criterion_that_writes_to_the_logits():
+    """The loop counts before the criterion does."""
+    model, optimizer = parts()
+    criterion = Margin()
+    with audit_loop(model, optimizer, criterion=criterion) as audit:
+        for _ in range(2):
+            correct = 0
+            for x, t in batches():
+                optimizer.zero_grad()
+                z = model(x)
+                correct += n_correct(z, t)
+                criterion(z, t).backward()
+                optimizer.step()
+            audit.epoch(correct / len(X))
+        assert correct > 0
+    return audit
