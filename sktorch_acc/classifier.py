@@ -115,8 +115,9 @@ class TorchClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         1 prints a line per epoch.
     diagnose : {"warn", "raise", "off"}, default="warn"
         What `fit` does when one of its checks finds something: an AccuracyWarning with its catalogue code, an
-        error, or nothing. Before epoch 1: features of very different scales (D4). After the last: the
-        accuracy has reached the upper bound set by identical samples with different labels (D6); and, from
+        error, or nothing. Before epoch 1: outputs that are random in evaluation mode (E11), and features of
+        very different scales (D4). After the last: E11 again, or samples that influence each other (B4), if
+        weights that were zero hid that; the accuracy has reached the upper bound set by identical samples with different labels (D6); and, from
         5 epochs and 50 steps on, only the majority class is predicted (D7), nothing was learned (F1), the
         statistics of batch norm lag behind (E5). All other checks are in :func:`sktorch_acc.diagnose`.
     **nested
@@ -356,7 +357,8 @@ class TorchClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         ValueError
             If the data, the labels or the parameters are not valid; the message says what to do.
         ModuleOutputError
-            If the module's output cannot mean what the criterion assumes.
+            If the module's output cannot mean what the criterion assumes, depends on the other samples of the
+            batch, or changes its shape.
         NonFiniteLossError
             If the loss becomes NaN or infinite.
         SktorchAccError

@@ -58,7 +58,7 @@ class InputError(SktorchAccError, ValueError):
 
 
 class ModuleOutputError(SktorchAccError, ValueError):
-    """The module's output does not fit the criterion; raised before epoch 1.
+    """The module's output does not fit the criterion; raised before epoch 1, or when its shape changes.
 
     Parameters
     ----------

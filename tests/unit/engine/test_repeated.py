@@ -4,8 +4,8 @@ import copy
 
 import pytest
 import torch
-import torch.nn.functional as F
 from torch import nn
+from torch.nn import functional as fn
 
 from sktorch_acc.engine import repeated
 from sktorch_acc.engine.repeated import Seen, check_samples, seen_by, spread
@@ -58,11 +58,11 @@ def found(module, batch=X, alone=True):
 
 
 RANDOM = {
-    "F.dropout": lambda: Around(lambda x: F.dropout(x, 0.5)),
+    "F.dropout": lambda: Around(lambda x: fn.dropout(x, 0.5)),
     "a layer made in forward": lambda: Around(lambda x: nn.Dropout(0.5)(x)),
     "noise": lambda: Around(after=lambda z: z + 0.1 * torch.randn_like(z)),
     "a counter": CountsCalls,
-    "bfloat16": lambda: Around(lambda x: F.dropout(x, 0.5), hidden=64).bfloat16(),
+    "bfloat16": lambda: Around(lambda x: fn.dropout(x, 0.5), hidden=64).bfloat16(),
 }
 
 MIXED = {
@@ -73,7 +73,7 @@ MIXED = {
     "batch norm without running statistics": lambda: nn.Sequential(
         nn.Linear(8, 16), nn.BatchNorm1d(16, track_running_stats=False), nn.Linear(16, 3)
     ),
-    "a norm over the batch": lambda: Around(lambda x: F.normalize(x, dim=0)),
+    "a norm over the batch": lambda: Around(lambda x: fn.normalize(x, dim=0)),
     "sorted": lambda: Around(after=lambda z: z.sort(0).values),
     "the sum of the samples before": lambda: Around(after=lambda z: z.cumsum(0)),
     "the sum of the samples after": lambda: Around(after=lambda z: z.flip(0).cumsum(0).flip(0)),
@@ -189,7 +189,7 @@ RIGHT = {
     "infinite": lambda: Around(after=lambda z: z.masked_fill(z > 0, float("inf"))),
     "NaN": lambda: Around(after=lambda z: z.masked_fill(z > 0, float("nan"))),
     "the sign": lambda: Rounds(torch.sign),
-    "the largest": lambda: Rounds(lambda h: F.one_hot(h.argmax(1), h.shape[1]).to(h.dtype)),
+    "the largest": lambda: Rounds(lambda h: fn.one_hot(h.argmax(1), h.shape[1]).to(h.dtype)),
     "rounded": lambda: Rounds(lambda h: (h * 1e6).round() / 1e6),
     "rounded modulo": lambda: Rounds(lambda h: (h * 1e5).floor() % 7),
     "the sign in bfloat16": lambda: Rounds(torch.sign).bfloat16(),
@@ -276,7 +276,7 @@ def test_a_module_for_batches_of_one_size_is_not_compared():
 
 
 def test_one_sample_has_nothing_to_be_compared_with():
-    assert found(Around(lambda x: F.dropout(x, 0.5)), X[:1], alone=False) is None
+    assert found(Around(lambda x: fn.dropout(x, 0.5)), X[:1], alone=False) is None
 
 
 def test_a_right_module_takes_one_small_pass_more():
