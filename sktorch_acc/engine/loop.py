@@ -108,7 +108,7 @@ def count_correct(fit: Fit, examples: Examples) -> AccuracyCounter:
     model = state.model
 
     def consume(start: int, stop: int, output: torch.Tensor) -> None:
-        fit.evaluation_form.check(output, model.module)
+        fit.first.evaluation_form.check(output, model.module)
         if nan_rows(output):
             raise _nonfinite(fit, "The module returns NaN", state.epoch + 1)
         counter.update(model.spec.classes(output), examples.targets[start:stop])
@@ -126,7 +126,7 @@ def _validate(fit: Fit, examples: Examples, counter: AccuracyCounter | None) -> 
     fit.loss.train(False)
 
     def consume(start: int, stop: int, output: torch.Tensor) -> None:
-        fit.evaluation_form.check(output, model.module)
+        fit.first.evaluation_form.check(output, model.module)
         if nan_rows(output):
             raise _nonfinite(fit, "The module returns NaN", state.epoch + 1)
         if counter is not None:

@@ -82,10 +82,7 @@ def prepare(
         n_steps=len(sizes),
         elements_per_sample=found.elements_per_sample,
         eval_layers=found.eval_layers,
-        training_form=found.training_form,
-        evaluation_form=found.evaluation_form,
-        finding=found.finding,
-        comparable=found.comparable,
+        first=found.first,
         observers=observers,
         interrupts=interrupts or Interrupts(),
     )

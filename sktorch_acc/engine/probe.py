@@ -24,6 +24,7 @@ from sktorch_acc.engine.copying import copied, is_plain
 from sktorch_acc.engine.loss import Loss
 from sktorch_acc.engine.model import Model
 from sktorch_acc.engine.repeated import Seen, check_samples, seen_by, spread
+from sktorch_acc.engine.state import FirstOutputs
 from sktorch_acc.engine.steps import norm_layers
 from sktorch_acc.engine.untouched import untouched
 from sktorch_acc.exceptions import ModuleOutputError, warn
@@ -39,28 +40,21 @@ class Probe:
     ----------
     loss : Loss
         The loss, for outputs like those that came.
-    training_form, evaluation_form : OutputForm
-        Axes and columns of the outputs in either mode: heads that help the training may be left out in evaluation.
+    first : FirstOutputs
+        What was learned of the outputs themselves.
     elements_per_sample : int
         Values of features or of output per sample, whichever are more.
     row_operations : float
         Multiply-adds of a forward pass, per sample; 0 if not counted.
     eval_layers : tuple of nn.Module
         Batch-norm layers to keep in evaluation mode, because every batch is one sample.
-    finding : Finding or None
-        That the module is random in evaluation mode (E11), to be reported.
-    comparable : bool
-        Whether outputs of different samples differed, so that they could tell whether samples influence each other.
     """
 
     loss: Loss
-    training_form: OutputForm
-    evaluation_form: OutputForm
+    first: FirstOutputs
     elements_per_sample: int
     row_operations: float
     eval_layers: tuple[nn.Module, ...] = ()
-    finding: Finding | None = None
-    comparable: bool = True
 
 
 def probe(model: Model, training: Examples, n_rows: int, *, count: bool = True) -> Probe:
@@ -85,13 +79,10 @@ def probe(model: Model, training: Examples, n_rows: int, *, count: bool = True) 
         output, without_norms = _train(subject, batch, loss, training)
     return Probe(
         loss=loss,
-        training_form=OutputForm.of(output),
-        evaluation_form=OutputForm.of(seen.outputs),
+        first=FirstOutputs(OutputForm.of(output), OutputForm.of(seen.outputs), finding, seen.comparable),
         elements_per_sample=max(output.numel(), batch.numel()) // len(batch),
         row_operations=operations[0],
         eval_layers=tuple(norm_layers(model.module)) if without_norms else (),
-        finding=finding,
-        comparable=seen.comparable,
     )
 
 

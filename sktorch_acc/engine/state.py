@@ -163,6 +163,26 @@ def _move(optimizer: torch.optim.Optimizer, new: dict[int, nn.Parameter], device
         optimizer.state[new.get(id(parameter), parameter)] = moved
 
 
+@dataclass(frozen=True)
+class FirstOutputs:
+    """What is known of the outputs of a module before epoch 1.
+
+    Parameters
+    ----------
+    training_form, evaluation_form : OutputForm
+        Axes and columns in either mode: heads that help the training may be left out in evaluation.
+    finding : Finding or None
+        That the module is random in evaluation mode (E11), to be reported.
+    comparable : bool
+        Whether outputs of different samples differed, so that they could tell whether samples influence each other.
+    """
+
+    training_form: OutputForm
+    evaluation_form: OutputForm
+    finding: Finding | None
+    comparable: bool
+
+
 @dataclass(frozen=True, eq=False)
 class Fit:
     """All there is to one call of `fit`.
@@ -189,12 +209,8 @@ class Fit:
         Values of features or of output per sample, whichever are more: how many samples are gathered at once.
     eval_layers : sequence of nn.Module
         Layers kept in evaluation mode: batch norm where every batch is one sample.
-    training_form, evaluation_form : OutputForm
-        Axes and columns of the outputs in either mode.
-    finding : Finding or None
-        What the probe found that is to be reported.
-    comparable : bool
-        Whether the outputs of the probe could tell whether samples influence each other.
+    first : FirstOutputs
+        What the probe learned of the outputs.
     observers : sequence of Observer
         Who hears of the fit.
     interrupts : Interrupts
@@ -212,10 +228,7 @@ class Fit:
     n_steps: int
     elements_per_sample: int
     eval_layers: Sequence[nn.Module]
-    training_form: OutputForm
-    evaluation_form: OutputForm
-    finding: Finding | None
-    comparable: bool
+    first: FirstOutputs
     observers: Sequence[Observer]
     interrupts: Interrupts
 

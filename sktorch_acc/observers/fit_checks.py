@@ -55,7 +55,7 @@ class FitChecks(Observer):
 
         Not those of tokens, nor if the first layer normalises them.
         """
-        self._report(fit.finding)
+        self._report(fit.first.finding)
         rows = fit.fitted.rows
         if rows.dtype != torch.int64 and not normalises_input(fit.state.model.module):
             self._report(check_scales(*column_scales(_on_host(rows), self._names)))
@@ -70,7 +70,7 @@ class FitChecks(Observer):
         if row is None:  # a callback restored an epoch of an earlier fit, which was checked then
             return
         epochs, steps = len(rows), len(rows) * fit.n_steps
-        if fit.finding is None and _worth_a_pass(fit, epochs, steps):
+        if fit.first.finding is None and _worth_a_pass(fit, epochs, steps):
             self._report(_of_samples(fit))
         counts = row.counts.get("train_acc") or row.counts.get("train_acc_running")
         if counts is None:
@@ -108,7 +108,7 @@ class FitChecks(Observer):
 
 def _worth_a_pass(fit: Fit, epochs: int, steps: int) -> bool:
     """Whether the fit took so many steps that two passes over some samples more are nothing."""
-    if fit.comparable:
+    if fit.first.comparable:
         return steps >= _MANY_STEPS
     return epochs >= _FEWEST_EPOCHS or steps >= _FEWEST_STEPS
 
