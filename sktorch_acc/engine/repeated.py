@@ -1,7 +1,8 @@
 """Run a module again on samples that it has seen, to learn whether an output depends on its sample alone.
 
-A part of the batch costs one small pass. Only where its outputs differ from those of the batch, more passes tell
-random outputs, samples that influence each other, layers that the first call initialises and rounding apart.
+A sample alone, or a part of the batch, costs one small pass. Only where its outputs differ from those of the batch,
+more passes tell apart random outputs, samples that influence each other, layers that the first call initialises, and
+rounding.
 """
 
 from __future__ import annotations
@@ -45,10 +46,10 @@ class Seen:
     batch: torch.Tensor
     outputs: torch.Tensor
 
-    @property
-    def comparable(self) -> bool:
-        """Whether the outputs differ between samples; those of a head that is still zero do not."""
-        return len(self.outputs) > 1 and not bool((self.outputs == self.outputs[:1]).all())
+
+def comparable(outputs: torch.Tensor) -> bool:
+    """Whether outputs of different samples differ: those of a head that is still zero do not."""
+    return len(outputs) > 1 and not bool((outputs == outputs[:1]).all())
 
 
 def seen_by(module: nn.Module, batch: torch.Tensor) -> Seen | None:
@@ -60,7 +61,7 @@ def seen_by(module: nn.Module, batch: torch.Tensor) -> Seen | None:
 Parts = list[tuple[int, torch.Tensor]]  # position of the first sample among those of `spread`, and outputs
 
 
-def check_samples(module: nn.Module, seen: Seen, alone: Parts | None = None) -> Finding | None:
+def check_samples(module: nn.Module, seen: Seen, alone: Parts | None = None, *, quick: bool = False) -> Finding | None:
     """Return what is found when some samples are run again: E11, B4 or None.
 
     The module is in evaluation mode, and is left in the state in which the passes leave it.
@@ -73,12 +74,18 @@ def check_samples(module: nn.Module, seen: Seen, alone: Parts | None = None) -> 
         A batch that it has seen.
     alone : list of (int, Tensor of shape (1, ...)) or None, default=None
         What the module returned for single samples, if it takes them.
+    quick : bool, default=False
+        Whether samples alone are enough, where they can be compared: a pass takes longer than all comparisons.
     """
     if len(seen.batch) < 2:
         return None
-    parts = [*(alone or ()), *_part(module, seen)]
-    parts = [(at, part) for at, part in parts if _is_like(part, seen.outputs)]
-    if not _differ(parts, seen.outputs, _noticed(_eps(seen.outputs.dtype), _largest(seen.outputs))):
+    parts = alone or []
+    differences = _differences(parts, seen.outputs)
+    # Of few samples, one may well be the largest, which is what it is alone too.
+    if not (quick and differences and len(seen.outputs) == _MOST_SAMPLES):
+        more = _part(module, seen)
+        parts, differences = [*parts, *more], [*differences, *_differences(more, seen.outputs)]
+    if not max(differences, default=0.0) > _noticed(_eps(seen.outputs.dtype), _largest(seen.outputs)):
         return None
     return _explained(module, seen, parts)
 
@@ -93,10 +100,6 @@ def _part(module: nn.Module, seen: Seen) -> Parts:
     return [] if part is None else [(start, part)]
 
 
-def _is_like(part: torch.Tensor, outputs: torch.Tensor) -> bool:
-    return part.shape[1:] == outputs.shape[1:] and part.dtype == outputs.dtype
-
-
 def _explained(module: nn.Module, seen: Seen, parts: Parts) -> Finding | None:
     """Tell apart why outputs of the parts differ from those of the batch."""
     eps, who = _coarsest(module, seen), type(module).__name__
@@ -109,7 +112,7 @@ def _explained(module: nn.Module, seen: Seen, parts: Parts) -> Finding | None:
         random = None if again is None else check_repeated(_difference(outputs, again), allowed, who)
         if again is None or random is not None:
             return random
-    difference = _largest_difference(parts, outputs)
+    difference = max(_differences(parts, outputs), default=0.0)
     allowed = tolerance(eps, _largest(outputs))
     if not difference > allowed:
         return None
@@ -212,13 +215,15 @@ def _eps_of_products(outputs: torch.Tensor) -> float:
 # ------------------------------------------------------------ differences
 
 
-def _differ(parts: Parts, outputs: torch.Tensor, allowed: float) -> bool:
-    return any(_difference(part, outputs[at : at + len(part)]) > allowed for at, part in parts)
-
-
-def _largest_difference(parts: Parts, outputs: torch.Tensor) -> float:
-    # -inf, where there is nothing to compare; a NaN is never the largest
-    return max((d for at, part in parts if (d := _difference(part, outputs[at : at + len(part)])) >= 0), default=0.0)
+def _differences(parts: Parts, outputs: torch.Tensor) -> list[float]:
+    """Return the largest difference of each part, where it can be compared."""
+    alike = [
+        (part, outputs[at : at + len(part)])
+        for at, part in parts
+        if part.shape[1:] == outputs.shape[1:] and part.dtype == outputs.dtype
+    ]
+    found = [_difference(part, whole) for part, whole in alike]
+    return [difference for difference in found if not math.isnan(difference)]
 
 
 def _difference(outputs: torch.Tensor, others: torch.Tensor) -> float:

@@ -163,7 +163,7 @@ def _move(optimizer: torch.optim.Optimizer, new: dict[int, nn.Parameter], device
         optimizer.state[new.get(id(parameter), parameter)] = moved
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class FirstOutputs:
     """What is known of the outputs of a module before epoch 1.
 
@@ -173,14 +173,14 @@ class FirstOutputs:
         Axes and columns in either mode: heads that help the training may be left out in evaluation.
     finding : Finding or None
         That the module is random in evaluation mode (E11), to be reported.
-    comparable : bool
-        Whether outputs of different samples differed, so that they could tell whether samples influence each other.
+    samples : Tensor of shape (n, ...)
+        Outputs of some samples in evaluation mode.
     """
 
     training_form: OutputForm
     evaluation_form: OutputForm
     finding: Finding | None
-    comparable: bool
+    samples: torch.Tensor
 
 
 @dataclass(frozen=True, eq=False)

@@ -20,7 +20,7 @@ from sktorch_acc.checks.learning import check_flat, long_enough
 from sktorch_acc.data import Examples, Rows
 from sktorch_acc.engine.history import EpochRow
 from sktorch_acc.engine.observer import Observer
-from sktorch_acc.engine.repeated import check_samples, seen_by
+from sktorch_acc.engine.repeated import check_samples, comparable, seen_by
 from sktorch_acc.engine.state import Fit
 from sktorch_acc.engine.steps import norm_layers
 from sktorch_acc.engine.untouched import untouched
@@ -108,9 +108,9 @@ class FitChecks(Observer):
 
 def _worth_a_pass(fit: Fit, epochs: int, steps: int) -> bool:
     """Whether the fit took so many steps that two passes over some samples more are nothing."""
-    if fit.first.comparable:
-        return steps >= _MANY_STEPS
-    return epochs >= _FEWEST_EPOCHS or steps >= _FEWEST_STEPS
+    if epochs < _FEWEST_EPOCHS and steps < _FEWEST_STEPS:
+        return False
+    return steps >= _MANY_STEPS or not comparable(fit.first.samples)
 
 
 def _of_samples(fit: Fit) -> Finding | None:

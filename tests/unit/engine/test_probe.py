@@ -384,6 +384,13 @@ def test_random_outputs_in_evaluation_mode_are_reported_once(settings, change):
         TorchClassifier(**net(change), max_epochs=1).fit(X[:1], Y[:1])  # nothing to compare with
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_dropout_at_a_low_rate_is_noticed(seed):
+    clf = TorchClassifier(**net(lambda z: nn.functional.dropout(z, 0.05)), max_epochs=1, random_state=seed)
+    with pytest.warns(AccuracyWarning, match="ACC-E11"):
+        clf.fit(np.tile(X, (4, 1)), np.tile(Y, 4))
+
+
 def test_the_probe_leaves_no_flag_behind():
     class FirstBatch(nn.Module):
         """Normalises by what its first batch was, as data-dependent initialisations do."""

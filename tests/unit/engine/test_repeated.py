@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional as fn
 
 from sktorch_acc.engine import repeated
-from sktorch_acc.engine.repeated import Seen, check_samples, seen_by, spread
+from sktorch_acc.engine.repeated import check_samples, comparable, seen_by, spread
 
 DRAWS = torch.Generator().manual_seed(0)
 X = torch.randn(100, 8, generator=DRAWS)
@@ -48,13 +48,13 @@ class OverTheBatch(nn.Module):
         return self.head(out[0])
 
 
-def found(module, batch=X, alone=True):
+def found(module, batch=X, alone=True, quick=False):
     """What is found when samples of a batch are run again, as the probe does it."""
     module.eval()
     seen = seen_by(module, batch)
     at = (len(seen.outputs) - 1) // 2
     single = repeated._attempt(module, spread(batch)[at : at + 1]) if alone else None
-    return check_samples(module, seen, [] if single is None else [(at, single)])
+    return check_samples(module, seen, [] if single is None else [(at, single)], quick=quick)
 
 
 RANDOM = {
@@ -96,10 +96,10 @@ def test_random_outputs_are_found(case, n):
 
 
 @pytest.mark.parametrize("case", MIXED)
-@pytest.mark.parametrize("alone", [True, False])
+@pytest.mark.parametrize("how", [{}, {"alone": False}, {"quick": True}, {"alone": False, "quick": True}])
 @pytest.mark.filterwarnings("ignore:std.. degrees of freedom")
-def test_samples_that_influence_each_other_are_found(case, alone):
-    finding = found(MIXED[case](), alone=alone)
+def test_samples_that_influence_each_other_are_found(case, how):
+    finding = found(MIXED[case](), **how)
     assert (finding.code, finding.severity) == ("ACC-B4", "error")
 
 
@@ -244,8 +244,8 @@ class RoundsByBatch(Around):
 def test_roundings_that_a_module_enlarges_are_not_an_influence_of_other_samples(decide):
     module = RoundsByBatch(decide).eval()
     seen = seen_by(module, X)
-    difference = repeated._largest_difference(repeated._part(module, seen), seen.outputs)
-    assert difference > 100 * 2.0**-23 * repeated._largest(seen.outputs)
+    differences = repeated._differences(repeated._part(module, seen), seen.outputs)
+    assert max(differences) > 100 * 2.0**-23 * repeated._largest(seen.outputs)
     assert check_samples(module, seen) is None
 
 
@@ -279,15 +279,17 @@ def test_one_sample_has_nothing_to_be_compared_with():
     assert found(Around(lambda x: fn.dropout(x, 0.5)), X[:1], alone=False) is None
 
 
-def test_a_right_module_takes_one_small_pass_more():
+def test_a_right_module_takes_one_small_pass_more_or_none():
     module, sizes = Around().eval(), []
+    batch = torch.cat([X, X])[:128]
+    seen, single = seen_by(module, batch), seen_by(module, spread(batch)[15:16]).outputs
     module.register_forward_hook(lambda _, args, output: sizes.append(len(args[0])))
-    for n in (128, 40, 9):
-        check_samples(module, Seen(X[:n].repeat(2, 1)[:n], seen_by(module, X[:n]).outputs))
-    many = torch.cat([X, X])[:128]
-    sizes.clear()
-    check_samples(module, seen_by(module, many))
-    assert sizes == [128, 16]
+    assert check_samples(module, seen, [(15, single)]) is None
+    assert sizes == [16]
+    assert check_samples(module, seen, [(15, single)], quick=True) is None
+    assert sizes == [16]
+    assert check_samples(module, seen, quick=True) is None
+    assert sizes == [16, 16]
 
 
 def test_weights_are_as_before():
@@ -306,9 +308,9 @@ def test_samples_are_spread_over_the_batch(values):
 
 
 def test_outputs_that_are_all_equal_cannot_be_compared():
-    assert not Seen(X, torch.ones(32, 3)).comparable
-    assert not Seen(X[:1], torch.ones(1, 3)).comparable
-    assert Seen(X, torch.eye(3)).comparable
+    assert not comparable(torch.ones(32, 3))
+    assert not comparable(torch.ones(1, 3))
+    assert comparable(torch.eye(3))
 
 
 def test_masks_with_infinity_stay_as_they_are_when_weights_are_rounded():
