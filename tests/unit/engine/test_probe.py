@@ -7,6 +7,7 @@ import warnings
 import numpy as np
 import pytest
 import torch
+from skorch.callbacks import Callback
 from sklearn.datasets import make_classification
 from torch import nn
 
@@ -346,6 +347,20 @@ def test_outputs_of_another_shape_in_training_are_refused(change, after, train_a
     with pytest.raises(
         ModuleOutputError, match=rf"ACC-C8.*in training mode\) {message}.*shape \(n, 3\) before epoch 1"
     ):
+        clf.fit(X, Y)
+
+
+class HearsBatches(Callback):
+    def on_batch_end(self, net, **kwargs):
+        pass
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_outputs_of_another_shape_are_refused_where_batches_are_heard(change):
+    change, message = CHANGES[change]
+    module = {"module": ChangesLater, "module__mode": True, "module__after": 2, "module__change": change}
+    clf = TorchClassifier(**module, max_epochs=3, batch_size=16, callbacks=[HearsBatches], random_state=0)
+    with pytest.raises(ModuleOutputError, match=rf"ACC-C8.*in training mode\) {message}"):
         clf.fit(X, Y)
 
 

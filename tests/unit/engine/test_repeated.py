@@ -249,6 +249,27 @@ def test_roundings_that_a_module_enlarges_are_not_an_influence_of_other_samples(
     assert check_samples(module, seen) is None
 
 
+class CoarseInside(Around):
+    """Rounds to bfloat16 inside, otherwise in batches of another size."""
+
+    def forward(self, x):
+        return (super().forward(x).bfloat16() * (1 + (len(x) % 3 - 1) * 2.0**-7)).float()
+
+
+def test_the_coarsest_dtype_inside_counts():
+    module = CoarseInside().eval()
+    seen = seen_by(module, X)
+    differences = repeated._differences(repeated._part(module, seen), seen.outputs)
+    assert max(differences) > 1e-3 * repeated._largest(seen.outputs)
+    assert check_samples(module, seen) is None
+
+
+@pytest.mark.parametrize("value", [float("inf"), float("nan")])
+def test_values_that_are_not_finite_are_not_compared(value):
+    outputs, part = torch.eye(3), torch.tensor([[value, 0.0, 0.0]])
+    assert repeated._differences([(0, part), (0, outputs[1:2])], outputs) == [1.0]
+
+
 class Refuses(Around):
     """Takes batches of some sizes only."""
 
@@ -269,6 +290,11 @@ class Refuses(Around):
 def test_sizes_that_the_module_refuses_are_left_out(takes, code):
     assert found(Refuses(takes, lambda z: z.softmax(0))).code == code
     assert found(Refuses(takes, None)) is None
+
+
+@pytest.mark.parametrize("n", [40, 42, 56, 100])
+def test_a_part_has_pairs_of_samples(n):
+    assert found(Refuses(lambda size: size % 2 == 0, lambda z: z.softmax(0)), X[:n], alone=False).code == "ACC-B4"
 
 
 def test_a_module_for_batches_of_one_size_is_not_compared():
