@@ -7,8 +7,8 @@ import warnings
 import numpy as np
 import pytest
 import torch
-from skorch.callbacks import Callback
 from sklearn.datasets import make_classification
+from skorch.callbacks import Callback
 from torch import nn
 
 from sktorch_acc import AccuracyWarning, ModuleOutputError, NonFiniteLossError, SktorchAccError, TorchClassifier
