@@ -38,7 +38,7 @@ from sktorch_acc.metrics._table import table_of_estimator
 from sktorch_acc.observers.epoch_table import EpochTable
 from sktorch_acc.observers.fit_checks import FitChecks
 from sktorch_acc.observers.sklearn_tasks import CallbackSupportMixin, SklearnTasks, has_callbacks
-from sktorch_acc.outputs import only_binary
+from sktorch_acc.outputs import Conversion, only_binary
 
 if TYPE_CHECKING:
     from sktorch_acc.observers.skorch_net import SkorchNet
@@ -116,10 +116,12 @@ class TorchClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         1 prints a line per epoch.
     diagnose : {"warn", "raise", "off"}, default="warn"
         What `fit` does when one of its checks finds something: an AccuracyWarning with its catalogue code, an
-        error, or nothing. Before epoch 1: features of very different scales (D4). After the last: the
-        accuracy has reached the upper bound set by identical samples with different labels (D6); and, from
-        5 epochs and 50 steps on, only the majority class is predicted (D7), nothing was learned (F1), the
-        statistics of batch norm lag behind (E5). All other checks are in :func:`sktorch_acc.diagnose`.
+        error, or nothing. Before epoch 1: outputs that are random in evaluation mode (E11), and features of
+        very different scales (D4). After the last: E11 again, or samples that influence each other (B4), if
+        weights that were zero hid that; the accuracy has reached the upper bound set by identical samples with
+        different labels (D6); and, from 5 epochs and 50 steps on, only the majority class is predicted (D7),
+        nothing was learned (F1), the statistics of batch norm lag behind (E5). All other checks are in
+        :func:`sktorch_acc.diagnose`.
     **nested
         Parameters under ``module__``, ``criterion__``, ``optimizer__``, ``lr_scheduler__`` and ``callbacks__``.
 
@@ -358,7 +360,8 @@ class TorchClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         ValueError
             If the data, the labels or the parameters are not valid; the message says what to do.
         ModuleOutputError
-            If the module's output cannot mean what the criterion assumes, before epoch 1 or at the end.
+            If the module's output cannot mean what the criterion assumes, before epoch 1 or at the end, depends on
+            the other samples of the batch, or changes its shape.
         NonFiniteLossError
             If the loss becomes NaN or infinite.
         SktorchAccError
@@ -566,12 +569,11 @@ class TorchClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
 
     # ------------------------------------------------------------ prediction
 
-    def _predict(
-        self, X: Any, what: Literal["classes", "probabilities", "log_probabilities", "decision"]
-    ) -> npt.NDArray[Any]:
+    def _predict(self, X: Any, what: Conversion) -> npt.NDArray[Any]:
         check_is_fitted(self)
         model = self._state.model
-        return model.predict(model.schema.check(self, X), getattr(model.spec, what), type(self).__name__)
+        convert = functools.partial(model.spec.converted, what)
+        return model.predict(model.schema.check(self, X), convert, type(self).__name__)
 
     def predict(self, X: Any) -> npt.NDArray[Any]:
         """Predict labels.

@@ -58,7 +58,9 @@ class InputError(SktorchAccError, ValueError):
 
 
 class ModuleOutputError(SktorchAccError, ValueError):
-    """The module's output does not fit the criterion: before epoch 1, at the end of a fit or in a prediction.
+    """The module's output does not fit the criterion, depends on other samples, or changes its shape.
+
+    Raised before epoch 1, at the end of a fit or in a prediction.
 
     Parameters
     ----------

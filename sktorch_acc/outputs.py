@@ -6,13 +6,19 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
 from torch import nn
 
+from sktorch_acc.exceptions import ModuleOutputError
+
 OutputKind = Literal["logits", "log_probabilities", "probabilities"]
+Conversion = Literal["classes", "probabilities", "log_probabilities", "decision"]
+
+_CONSTANT = "The number of columns must not depend on the values, the number of samples or earlier calls."
 
 _KINDS: tuple[tuple[type[nn.Module], OutputKind, bool], ...] = (
     (nn.CrossEntropyLoss, "logits", False),
@@ -55,6 +61,43 @@ def only_binary(criterion: Any) -> bool:
 
 
 @dataclass(frozen=True)
+class OutputForm:
+    """Axes and columns of the outputs of a module.
+
+    Parameters
+    ----------
+    axes : int
+        Number of axes.
+    columns : int
+        Length of the last axis; 1 for outputs of shape (n,).
+    """
+
+    axes: int
+    columns: int
+
+    @classmethod
+    def of(cls, output: torch.Tensor) -> OutputForm:
+        """Return the form of an output."""
+        return cls(output.ndim, output.shape[-1] if output.ndim > 1 else 1)
+
+    def check(self, output: Any, module: nn.Module) -> None:
+        """Raise ModuleOutputError (C8) for an output of another form: once per batch, so only the shape is read."""
+        if isinstance(output, torch.Tensor) and output.ndim == self.axes:
+            if self.axes == 1 or output.shape[-1] == self.columns:
+                return
+            came = str(tuple(output.shape))
+        else:
+            came = str(tuple(output.shape)) if isinstance(output, torch.Tensor) else f"a {type(output).__name__}"
+        wanted = "(n,)" if self.axes == 1 else f"(n, {'members, ' * (self.axes - 2)}{self.columns})"
+        mode = "training" if module.training else "evaluation"
+        raise ModuleOutputError(
+            f"{type(module).__name__}.forward (in {mode} mode) returned {came}, but outputs of shape {wanted} before "
+            f"epoch 1. {_CONSTANT}",
+            "ACC-C8",
+        )
+
+
+@dataclass(frozen=True)
 class OutputSpec:
     """The kind of a module's output.
 
@@ -73,6 +116,34 @@ class OutputSpec:
     kind: OutputKind
     one_column: bool | None
     n_classes: int
+
+    def converted(self, what: Conversion, output: torch.Tensor) -> torch.Tensor:
+        """Return classes, probabilities, log-probabilities or decision values.
+
+        Raises
+        ------
+        ModuleOutputError
+            If the output does not have the columns that it had in `fit` (C8).
+        """
+        if output.ndim > 3 or not self.takes(output):
+            raise ModuleOutputError(
+                f"The module returned outputs of shape {tuple(output.shape)}, which do not fit {self.n_classes} "
+                f"classes, as they did in fit. {_CONSTANT}",
+                "ACC-C8",
+            )
+        convert: Callable[[torch.Tensor], torch.Tensor] = getattr(self, what)
+        return convert(output)
+
+    def takes(self, output: torch.Tensor) -> bool:
+        """Whether an output has as many columns as the criterion and the classes need; of a single class, any."""
+        if self.n_classes == 1:
+            return True
+        columns = 1 if output.ndim == 1 else output.shape[-1]
+        if self.one_column:
+            return bool(columns == 1 and self.n_classes == 2)
+        if columns == self.n_classes:
+            return output.ndim > 1
+        return bool(columns == 1 and self.n_classes == 2 and self.one_column is None)
 
     def is_single(self, output: torch.Tensor) -> bool:
         """Whether `output` holds one value per sample (and member), that of class 1."""

@@ -220,4 +220,37 @@ print(f"mean loss {total / len(batches):.2f}, a {type(total).__name__}")
 print(audit.diagnosis.codes)
 """,
     ),
+    Page(
+        "E11",
+        "Random in evaluation mode",
+        "Another accuracy at each call, also after `model.eval()`; `fit` and `diagnose` name the code.",
+        "`F.dropout(x, p)` drops in both modes, and so does a layer made inside `forward`, which is always in training "
+        "mode. Noise and counters in `forward` do the same. No accuracy of such a module can be reproduced.",
+        "`F.dropout(x, p, training=self.training)`, or an `nn.Dropout` made in `__init__`; noise only if "
+        "`self.training`. Where the noise is intended, average several predictions, and use `diagnose='off'`.",
+        LOOP
+        + """
+
+class Net(nn.Module):
+    def __init__(self, always):
+        super().__init__()
+        self.first, self.last, self.always = nn.Linear(4, 64), nn.Linear(64, 3), always
+
+    def forward(self, x):
+        dropped = self.always or self.training
+        return self.last(nn.functional.dropout(self.first(x).relu(), 0.8, training=dropped))
+""",
+        """\
+model, criterion = Net(always=True), nn.CrossEntropyLoss()
+optimizer = train(model, criterion, X, y)
+print(len({accuracy(model, X, y) for _ in range(9)}) > 1)
+print(diagnose(model, X, y, criterion=criterion, optimizer=optimizer).codes)
+""",
+        """\
+model = Net(always=False)
+optimizer = train(model, criterion, X, y)
+print(len({accuracy(model, X, y) for _ in range(9)}) > 1)
+print(diagnose(model, X, y, criterion=criterion, optimizer=optimizer).codes)
+""",
+    ),
 ]

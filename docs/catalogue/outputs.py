@@ -95,7 +95,9 @@ print(diagnose(model, X, one_hot.argmax(dim=1), criterion=nn.CrossEntropyLoss())
         "B4",
         "argmax or softmax over the batch",
         "Predictions of the wrong length, or values that depend on the other samples of the batch.",
-        "Axis 0 is the batch; the classes are on axis 1.",
+        "Axis 0 is the batch; the classes are on axis 1. A softmax, mean, norm, sort or attention over axis 0, a "
+        "recurrent layer without `batch_first=True` and batch norm without running statistics mix the samples, so that "
+        "a prediction depends on the others of its batch. `fit` compares samples in batches of two sizes.",
         "Write `dim=1`.",
         LOOP,
         _returns("self.layer(x).T"),

@@ -124,16 +124,12 @@ def check_rows(facts: OutputFacts) -> Finding | None:
 
 def check_columns(facts: OutputFacts) -> Finding | None:
     """Report too few or too many columns (C7, C8); a single class passes."""
-    n_classes, shape = facts.spec.n_classes, tuple(facts.output.shape)
-    if n_classes == 1:
+    if facts.spec.takes(facts.output):
         return None
+    n_classes, shape = facts.spec.n_classes, tuple(facts.output.shape)
     columns = 1 if len(shape) == 1 else shape[-1]
     if facts.spec.one_column:
-        return _one_column(facts, columns)
-    if columns == n_classes and len(shape) > 1:
-        return None
-    if columns == 1 and n_classes == 2 and facts.spec.one_column is None:
-        return None
+        return _one_column(facts)
     wanted = _wanted(facts, f"(batch_size, n_classes) = ({facts.n_samples}, {n_classes})")
     if columns == 1:
         binary = ", or use BCEWithLogitsLoss for two classes." if n_classes == 2 else "."
@@ -143,7 +139,7 @@ def check_columns(facts: OutputFacts) -> Finding | None:
     return _error("ACC-C8", wanted, f"Give its last layer {n_classes} outputs: one per class of y{unused}")
 
 
-def _one_column(facts: OutputFacts, columns: int) -> Finding | None:
+def _one_column(facts: OutputFacts) -> Finding:
     if facts.spec.n_classes > 2:
         return _error(
             "ACC-C8",
@@ -152,8 +148,6 @@ def _one_column(facts: OutputFacts, columns: int) -> Finding | None:
             f"Only binary classification is supported with it: use CrossEntropyLoss with {facts.spec.n_classes} "
             "outputs.",
         )
-    if columns == 1:
-        return None
     return _error(
         "ACC-C8",
         _wanted(facts, f"({facts.n_samples},) or ({facts.n_samples}, 1)"),
@@ -163,6 +157,29 @@ def _one_column(facts: OutputFacts, columns: int) -> Finding | None:
 
 def _wanted(facts: OutputFacts, shape: str) -> str:
     return f"The module must return {facts.spec.kind} of shape {shape}, but {facts.who} returned {facts.came}."
+
+
+def check_modes(facts: OutputFacts, single: bool, column_shape: tuple[int, ...]) -> Finding | None:
+    """Report outputs in training mode of one column, where those in evaluation mode have more, or the reverse (C8).
+
+    Parameters
+    ----------
+    facts : OutputFacts
+        The output in training mode.
+    single : bool
+        Whether the output in evaluation mode holds one value per sample.
+    column_shape : tuple of int
+        What follows the first axis of that output, where `single` and without members.
+    """
+    came = facts.spec.is_single(facts.output)
+    if came == single and not (single and column_shape != tuple(facts.output.shape[1:]) and facts.output.ndim < 3):
+        return None
+    evaluated = f"(n, {', '.join(map(str, column_shape))})" if column_shape else "another shape"
+    return _error(
+        "ACC-C8",
+        f"{facts.who} returned {facts.came}, but {evaluated} in evaluation mode: the loss cannot be that of both.",
+        "Return outputs of one shape in both modes.",
+    )
 
 
 def check_finite(facts: OutputFacts) -> Finding | None:

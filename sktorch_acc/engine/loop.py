@@ -114,6 +114,7 @@ def _evaluate(fit: Fit, examples: Examples) -> tuple[AccuracyCounter, int]:
 
     def consume(start: int, stop: int, output: torch.Tensor) -> None:
         nonlocal n_unusable
+        fit.first.evaluation_form.check(output, model.module)
         n_unusable += refuse_unusable(fit, output)
         counter.update(model.spec.classes(output), examples.targets[start:stop])
 

@@ -63,8 +63,8 @@ class Model:
         filled: list[npt.NDArray[Any]] = []  # one array, made when the first chunk tells its shape and dtype
 
         def consume(start: int, stop: int, output: torch.Tensor) -> None:
+            result = convert(output).cpu().numpy()  # before the values, the columns are checked
             refuse_unusable(self.spec, output, f"rows {start} to {stop - 1}", estimator)
-            result = convert(output).cpu().numpy()
             if not filled:
                 filled.append(np.empty((len(rows), *result.shape[1:]), dtype=result.dtype))
             filled[0][start:stop] = result

@@ -81,6 +81,7 @@ def prepare(
         n_steps=len(sizes),
         elements_per_sample=found.elements_per_sample,
         eval_layers=found.eval_layers,
+        first=found.first,
         observers=observers,
         interrupts=interrupts or Interrupts(),
     )

@@ -15,6 +15,7 @@ from sktorch_acc.checks.outputs import (
     check_gradients,
     check_is_tensor,
     check_loss,
+    check_modes,
     check_rows,
     output_findings,
 )
@@ -22,11 +23,13 @@ from sktorch_acc.data import Examples
 from sktorch_acc.engine.copying import copied, is_plain
 from sktorch_acc.engine.loss import Loss, no_loss_of
 from sktorch_acc.engine.model import Model
+from sktorch_acc.engine.repeated import Seen, check_samples, seen_by, spread
+from sktorch_acc.engine.state import FirstOutputs
 from sktorch_acc.engine.steps import norm_layers
 from sktorch_acc.engine.untouched import untouched
 from sktorch_acc.exceptions import ModuleOutputError, warn
 from sktorch_acc.findings import Finding
-from sktorch_acc.outputs import OutputSpec
+from sktorch_acc.outputs import OutputForm, OutputSpec
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,8 @@ class Probe:
     ----------
     loss : Loss
         The loss, for outputs like those that came.
+    first : FirstOutputs
+        What was learned of the outputs themselves.
     elements_per_sample : int
         Values of features or of output per sample, whichever are more.
     row_operations : float
@@ -46,6 +51,7 @@ class Probe:
     """
 
     loss: Loss
+    first: FirstOutputs
     elements_per_sample: int
     row_operations: float
     eval_layers: tuple[nn.Module, ...] = ()
@@ -68,32 +74,40 @@ def probe(model: Model, training: Examples, n_rows: int, *, count: bool = True) 
     subject = replace(model, module=module)
     with untouched(model.module) if may_share else nullcontext():
         with _counted(module, n_rows) if count else nullcontext([0.0]) as operations:
-            loss = _evaluate(subject, batch, training.weights is not None)
-        _refuse_lost_row(subject, batch)
-        elements, without_norms = _train(subject, batch, loss, training)
-    eval_layers = tuple(norm_layers(model.module)) if without_norms else ()
-    return Probe(loss, elements, operations[0], eval_layers)
+            loss, seen = _evaluate(subject, batch, training.weights is not None)
+        finding = _again(subject, seen, training)
+        output, without_norms = _train(subject, batch, loss, training)
+    return Probe(
+        loss=loss,
+        first=FirstOutputs(OutputForm.of(output), OutputForm.of(seen.outputs), finding, seen.outputs),
+        elements_per_sample=max(output.numel(), batch.numel()) // len(batch),
+        row_operations=operations[0],
+        eval_layers=tuple(norm_layers(model.module)) if without_norms else (),
+    )
 
 
-def _evaluate(subject: Model, batch: torch.Tensor, weighted: bool) -> Loss:
-    """Check the outputs in evaluation mode; return the loss for them."""
+def _evaluate(subject: Model, batch: torch.Tensor, weighted: bool) -> tuple[Loss, Seen]:
+    """Check the outputs in evaluation mode; return the loss for them, and those of some samples."""
     subject.module.eval()
     with torch.no_grad():
         output = _forward(subject.module, batch.clone())
     _refuse(_facts(subject, output, len(batch), "evaluation"))
-    return Loss.for_output(subject.criterion, subject.spec, output, weighted)
+    loss = Loss.for_output(subject.criterion, subject.spec, output, weighted)
+    return loss, Seen(batch, spread(output.detach()).clone())
 
 
-def _train(subject: Model, batch: torch.Tensor, loss: Loss, training: Examples) -> tuple[int, bool]:
-    """Check outputs and loss in training mode; return the values per row, and whether batch norm cannot train."""
+def _train(subject: Model, batch: torch.Tensor, loss: Loss, training: Examples) -> tuple[torch.Tensor, bool]:
+    """Check outputs and loss in training mode; return the outputs, and whether batch norm cannot train."""
     subject.module.train()
     output, without_norms = _training_forward(subject.module, batch)
     _refuse(_facts(subject, output, len(batch), "training"))
     _raise(check_gradients(subject.module, output))
+    if subject.spec.n_classes > 1:
+        _raise(check_modes(_facts(subject, output, len(batch), "training"), loss.single, loss.column_shape))
     value = _loss(loss, output, _targets(loss, training, len(batch)))
     if not _is_uncounted(loss, subject.spec, training, len(batch), value):
         _raise(check_loss(value, type(subject.criterion).__name__, subject.spec.kind))
-    return max(output.numel(), batch.numel()) // len(batch), without_norms
+    return output.detach(), without_norms
 
 
 def _double(module: nn.Module) -> tuple[nn.Module, bool]:
@@ -120,17 +134,38 @@ def _is_uncounted(loss: Loss, spec: OutputSpec, training: Examples, n_rows: int,
     return not bool(loss.shares(indices).any()) or no_loss_of(loss, spec, indices)
 
 
-def _refuse_lost_row(subject: Model, batch: torch.Tensor) -> None:
-    """Refuse a module that drops the batch axis of a single row (ACC-B8): `predict` of one row would fail."""
-    if len(batch) == 1:
-        return
+def _again(subject: Model, seen: Seen, training: Examples) -> Finding | None:
+    """Run some samples of the batch in smaller ones; return a finding to report, and refuse what cannot be right."""
+    module, drawn = subject.module, True
+    if len(seen.batch) > 1:
+        at = (len(seen.outputs) - 1) // 2
+        before = torch.default_generator.get_state()
+        output = _single(subject, spread(seen.batch)[at : at + 1])
+        # Dropout at a low rate may leave one sample as it is: where random numbers were drawn, more are run.
+        drawn = subject.device.type != "cpu" or not torch.equal(before, torch.default_generator.get_state())
+        whole, alone = seen, [] if output is None else [(at, output)]
+    else:  # every batch is one sample, but evaluation takes many
+        two = seen_by(module, training.rows.chunk(0, 2))
+        whole, alone = two or seen, [(0, seen.outputs)]
+    finding = check_samples(module, whole, alone, quick=not drawn)
+    if finding is not None and finding.severity == "error":
+        _raise(finding)
+    return finding
+
+
+def _single(subject: Model, sample: torch.Tensor) -> torch.Tensor | None:
+    """Return the output for a single sample; None if the module refuses it.
+
+    A module that drops the batch axis is refused (ACC-B8): `predict` of one sample would fail.
+    """
     try:
         with torch.no_grad():
-            output = subject.module(batch[:1].clone())
+            output = subject.module(sample.clone())
     except Exception:  # some modules need several samples in evaluation mode too; `predict` reports it
-        return
+        return None
     facts = _facts(subject, output, 1, "evaluation")
     _raise(check_is_tensor(facts) or check_rows(facts))
+    return output.detach()  # type: ignore[no-any-return]
 
 
 def _facts(subject: Model, output: Any, n_rows: int, mode: str) -> OutputFacts:

@@ -26,6 +26,8 @@ from sktorch_acc.engine.settings import FitSettings
 from sktorch_acc.engine.snapshot import Snapshot
 from sktorch_acc.engine.stopping import EarlyStopping
 from sktorch_acc.exceptions import AccuracyWarning
+from sktorch_acc.findings import Finding
+from sktorch_acc.outputs import OutputForm
 
 
 @dataclass(eq=False)
@@ -200,6 +202,26 @@ def _know_own_parameters(optimizer: torch.optim.Optimizer) -> None:
 
 
 @dataclass(frozen=True, eq=False)
+class FirstOutputs:
+    """What is known of the outputs of a module before epoch 1.
+
+    Parameters
+    ----------
+    training_form, evaluation_form : OutputForm
+        Axes and columns in either mode: heads that help the training may be left out in evaluation.
+    finding : Finding or None
+        That the module is random in evaluation mode (E11), to be reported.
+    samples : Tensor of shape (n, ...)
+        Outputs of some samples in evaluation mode.
+    """
+
+    training_form: OutputForm
+    evaluation_form: OutputForm
+    finding: Finding | None
+    samples: torch.Tensor
+
+
+@dataclass(frozen=True, eq=False)
 class Fit:
     """All there is to one call of `fit`.
 
@@ -225,6 +247,8 @@ class Fit:
         Values of features or of output per sample, whichever are more: how many samples are gathered at once.
     eval_layers : sequence of nn.Module
         Layers kept in evaluation mode: batch norm where every batch is one sample.
+    first : FirstOutputs
+        What the probe learned of the outputs.
     observers : sequence of Observer
         Who hears of the fit.
     interrupts : Interrupts
@@ -242,6 +266,7 @@ class Fit:
     n_steps: int
     elements_per_sample: int
     eval_layers: Sequence[nn.Module]
+    first: FirstOutputs
     observers: Sequence[Observer]
     interrupts: Interrupts
 

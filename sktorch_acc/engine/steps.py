@@ -185,6 +185,7 @@ def _lean_steps(step: Callable[[], object], fit: Fit, batches: list[Any]) -> lis
         for parameter in parameters:
             parameter.grad = None
         output = module(x)
+        fit.first.training_form.check(output, module)
         kept = _kept(fit, output)
         loss = loss_of(output, target)
         loss.backward()
@@ -219,6 +220,7 @@ def _observed_steps(fit: Fit, batches: list[Any]) -> list[_Outcome]:
         for parameter in parameters:
             parameter.grad = None
         output = fit.model.module(x)
+        fit.first.training_form.check(output, fit.model.module)
         heard, kept = output.detach().clone(), _kept(fit, output)
         loss = loss_of(output, target)
         loss.backward()
@@ -244,6 +246,7 @@ def _closure_steps(fit: Fit, batches: list[Any]) -> list[_Outcome]:
             _undo_eval(fit)
             fit.state.optimizer.zero_grad()
             output = fit.model.module(x)
+            fit.first.training_form.check(output, fit.model.module)
             heard, kept = output.detach().clone(), _kept(fit, output)
             loss = loss_of(output, target)
             loss.backward()

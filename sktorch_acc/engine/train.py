@@ -64,7 +64,8 @@ def _name_held_epoch(fit: Fit, restored: Sequence[int]) -> None:
         return
     touched = any(observer.foreign for observer in fit.observers)
     if not (touched and held.differs(state.model.module)):
-        if state.best is not None and not _predicts_as_recorded(fit):
+        # A module that is random in evaluation mode (E11) never predicts as recorded.
+        if state.best is not None and fit.first.finding is None and not _predicts_as_recorded(fit):
             _warn_of_other_weights(
                 "The module keeps state outside of its parameters and buffers (a plain tensor attribute, say), which "
                 "cannot be brought back with the best epoch's weights. Register it: self.register_buffer(...)."

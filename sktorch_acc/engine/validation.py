@@ -31,6 +31,7 @@ def validate(fit: Fit, examples: Examples, counter: AccuracyCounter | None) -> t
 
     def consume(start: int, stop: int, output: torch.Tensor) -> None:
         nonlocal n_unusable
+        fit.first.evaluation_form.check(output, model.module)
         n_unusable += refuse_unusable(fit, output)
         if counter is not None:
             counter.update(model.spec.classes(output), examples.targets[start:stop])

@@ -1,7 +1,7 @@
 """The fast checks inside `fit`: of the data before epoch 1, and of the result after the last epoch.
 
-Each check reports at most once per fit. The checks of the result use the recorded counts, without further forward
-passes.
+Each check reports at most once per fit. The checks of the result use the recorded counts; only whether outputs depend
+on their sample alone takes two more passes over some samples, in long fits.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from sktorch_acc._global_state import guarded_generators
 from sktorch_acc._rates import rates
 from sktorch_acc.checks.data import check_majority, check_scales, column_scales, normalises_input
 from sktorch_acc.checks.duplicates import check_ceiling, repeated_rows
@@ -19,13 +20,18 @@ from sktorch_acc.checks.learning import check_flat, long_enough
 from sktorch_acc.data import Examples, Rows
 from sktorch_acc.engine.history import EpochRow
 from sktorch_acc.engine.observer import Observer
+from sktorch_acc.engine.repeated import check_samples, comparable, seen_by
 from sktorch_acc.engine.state import Fit
 from sktorch_acc.engine.steps import norm_layers
+from sktorch_acc.engine.untouched import untouched
 from sktorch_acc.exceptions import SktorchAccError, warn
 from sktorch_acc.findings import Finding
 
 _NEAR = 0.02  # distance to the ceiling at which it is reported
 _CEILING = 0.95  # accuracy above which a ceiling is not reported
+_SAMPLES = 32  # that are run again after the training
+_FEWEST_EPOCHS, _FEWEST_STEPS = 5, 50  # after which they are, if the probe could not compare outputs
+_MANY_STEPS = 200  # and after which they are in any case
 
 
 class FitChecks(Observer):
@@ -45,18 +51,27 @@ class FitChecks(Observer):
         self._level, self._names = level, names
 
     def fit_begin(self, fit: Fit) -> None:
-        """Check the scales of the features (D4), except for tokens and if the first layer normalises them."""
+        """Report what the probe found (E11), and check the scales of the features (D4).
+
+        Not those of tokens, nor if the first layer normalises them.
+        """
+        self._report(fit.first.finding)
         rows = fit.fitted.rows
         if rows.dtype != torch.int64 and not normalises_input(fit.state.model.module):
             self._report(check_scales(*column_scales(_on_host(rows), self._names)))
 
     def result(self, fit: Fit) -> None:
-        """Check the epoch whose weights are kept: ceiling (D6), majority class (D7, F1), batch norm (E5)."""
+        """Check the epoch whose weights are kept: ceiling (D6), majority class (D7, F1), batch norm (E5).
+
+        Weights that were 0 before epoch 1 may have hidden that outputs are random (E11) or depend on the batch (B4).
+        """
         rows = fit.rows
         row = next((row for row in rows if row.epoch == fit.state.best_epoch), None)
         if row is None:  # a callback restored an epoch of an earlier fit, which was checked then
             return
         epochs, steps = len(rows), len(rows) * fit.n_steps
+        if fit.first.finding is None and _worth_a_pass(fit, epochs, steps):
+            self._report(_of_samples(fit))
         counts = row.counts.get("train_acc") or row.counts.get("train_acc_running")
         if counts is None:
             return
@@ -89,6 +104,23 @@ class FitChecks(Observer):
         if self._level == "raise":
             raise SktorchAccError(finding.text, finding.code)
         warn(finding.text, finding.code)
+
+
+def _worth_a_pass(fit: Fit, epochs: int, steps: int) -> bool:
+    """Whether the fit took so many steps that two passes over some samples more are nothing."""
+    if epochs < _FEWEST_EPOCHS and steps < _FEWEST_STEPS:
+        return False
+    return steps >= _MANY_STEPS or not comparable(fit.first.samples)
+
+
+def _of_samples(fit: Fit) -> Finding | None:
+    """Run some samples in two batches of different sizes; the module stays as it is."""
+    model, rows = fit.state.model, fit.fitted.rows
+    n_samples = min(len(rows), _SAMPLES)
+    chosen = torch.arange(n_samples, device=rows.index_device) * (len(rows) // n_samples)
+    with guarded_generators(model.device), untouched(model.module):
+        seen = seen_by(model.module, rows.gather(chosen))
+        return None if seen is None else check_samples(model.module, seen)
 
 
 def _lagging_norm(fit: Fit, row: EpochRow) -> Finding | None:

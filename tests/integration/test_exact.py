@@ -287,11 +287,12 @@ def test_a_chunk_never_holds_one_row_alone(n_rows):
     class NeedsTwo(nn.Module):
         def __init__(self, n_features, n_classes):
             super().__init__()
-            self.norm = nn.BatchNorm1d(n_features, track_running_stats=False)
             self.layer = nn.Linear(n_features, n_classes)
 
         def forward(self, X):
-            return self.layer(self.norm(X))
+            if len(X) < 2:
+                raise ValueError("needs two rows")
+            return self.layer(X)
 
     many, y = np.resize(X, (n_rows, 6)), np.resize(Y, n_rows)
     assert_exact(TorchClassifier(NeedsTwo, max_epochs=1, batch_size=1000).fit(many, y), many, y)

@@ -1,5 +1,7 @@
 """Where the checks inside `fit` begin to warn."""
 
+import warnings
+
 import numpy as np
 import pytest
 import torch
@@ -34,3 +36,67 @@ def test_a_share_from_half_way_between_chance_and_one_is_a_majority(class_sizes,
         clf.fit(X, y)
     assert [warning.message.code for warning in caught] == [code]
     assert clf.history_["train_acc"].tolist() == [class_sizes[0] / 300] * 5
+
+
+# ------------------------------------------------------------ modules that show only later what is wrong with them
+
+
+class ZeroHead(nn.Module):
+    """Something before a head that is zero before the training."""
+
+    def __init__(self, n_features, n_classes, before):
+        super().__init__()
+        self.head, self.before, self.sizes = nn.Linear(n_features, n_classes), before, []
+        nn.init.zeros_(self.head.weight)
+        nn.init.zeros_(self.head.bias)
+
+    def forward(self, X):
+        self.sizes.append(len(X))
+        return self.head(self.before(X))
+
+
+class Gated(nn.Module):
+    """The mean of the batch, behind a gate that is zero before the training."""
+
+    def __init__(self, n_features, n_classes):
+        super().__init__()
+        self.head, self.gate = nn.Linear(n_features, n_classes), nn.Parameter(torch.zeros(()))
+
+    def forward(self, X):
+        return self.head(X + self.gate * X.mean(0))
+
+
+X = np.random.default_rng(1).standard_normal((60, 4), dtype=np.float32) + 1
+Y = X[:, :3].argmax(axis=1)
+
+
+def codes_of_fit(module, **settings):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        clf = TorchClassifier(module, lr=0.05, random_state=0, **settings).fit(X, Y)
+    return [warning.message.code for warning in caught], clf
+
+
+@pytest.mark.parametrize(
+    ("before", "code"),
+    [(lambda X: nn.functional.dropout(X, 0.5), "ACC-E11"), (lambda X: X - X.mean(0), "ACC-B4")],
+)
+@pytest.mark.parametrize(("epochs", "batch_size", "reported"), [(5, 60, True), (4, 60, False), (1, 1, False)])
+def test_a_zero_head_is_looked_at_again_after_the_training(before, code, epochs, batch_size, reported):
+    codes, clf = codes_of_fit(ZeroHead, module__before=before, max_epochs=epochs, batch_size=batch_size)
+    expected = [code] if reported or (batch_size == 1 and code == "ACC-E11") else []
+    assert [found for found in codes if found != "ACC-F1"] == expected
+    assert clf.module_.sizes[-1] == 60  # the pass that recorded the accuracy, not that of the check
+
+
+def test_a_gate_that_opens_is_seen_in_a_long_fit():
+    assert codes_of_fit(Gated, max_epochs=49, batch_size=15)[0] == []
+    assert codes_of_fit(Gated, max_epochs=50, batch_size=15)[0] == ["ACC-B4"]
+
+
+def test_a_right_module_with_a_zero_head_is_not_reported_and_weights_stay():
+    codes, clf = codes_of_fit(ZeroHead, module__before=lambda X: X, max_epochs=60, batch_size=15)
+    _, off = codes_of_fit(ZeroHead, module__before=lambda X: X, max_epochs=60, batch_size=15, diagnose="off")
+    assert codes == []
+    assert all(map(torch.equal, clf.module_.parameters(), off.module_.parameters()))
+    assert clf.history_.drop(columns="seconds").equals(off.history_.drop(columns="seconds"))

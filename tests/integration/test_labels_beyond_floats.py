@@ -122,9 +122,10 @@ def test_scorers_compare_labels_exactly(clf):
             assert scores == dict.fromkeys(names, expected)
     with pytest.raises(ValueError, match="neither y nor the estimator has such a class"):
         per_class_accuracy_scorer(np.uint64(HIGH + 2))(clf, X, SIGNED)
+    even = np.tile([LOW, LOW + 2], 10)
+    swaps = Swaps().fit(X, even)
     with pytest.raises(ValueError, match="neither y nor the estimator has such a class"):
-        even = np.tile([LOW, LOW + 2], 10)
-        per_class_accuracy_scorer(np.uint64(LOW + 5))(Swaps().fit(X, even), X, even + 4)
+        per_class_accuracy_scorer(np.uint64(LOW + 5))(swaps, X, even + 4)
 
 
 @pytest.mark.parametrize("y", [SIGNED, UNSIGNED])

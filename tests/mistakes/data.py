@@ -86,6 +86,15 @@ class Stream(IterableDataset):
 
 OUTPUTS = {
     "the wrong axis": ("ACC-B4", lambda: of_module(Changed(lambda z: z.T[:, :3]))),
+    "softmax over the batch": ("ACC-B4", lambda: of_module(Changed(lambda z: z.softmax(dim=0)))),
+    "batch norm without running statistics": (
+        "ACC-B4",
+        lambda: of_module(nn.Sequential(nn.BatchNorm1d(6, track_running_stats=False), nn.Linear(6, 3))),
+    ),
+    "the mean of the batch, in an unfitted estimator": (
+        "ACC-B4",
+        lambda: diagnose(TorchClassifier(Changed(lambda z: z - z.mean(dim=0))), X, Y),
+    ),
     "class indices": ("ACC-B6", lambda: of_module(Changed(lambda z: z.argmax(dim=1)))),
     "max() without a dimension": ("ACC-B7", lambda: of_module(Changed(lambda z: z.max()))),
     "a squeeze that drops the batch": ("ACC-B8", lambda: of_module(Changed(lambda z: z.squeeze()))),

@@ -178,9 +178,19 @@ def by_sgd():
     return of_trained(model, optimizer=SGD(model.parameters(), lr=0.1))
 
 
+def always_dropped(z):
+    return nn.functional.dropout(z, 0.2)
+
+
 LOOPS = {
     "eval() forgotten": ("ACC-E1", lambda: of_scored_in_training_mode(mlp(3, nn.Dropout(0.5)))),
     "training mode, and an optimizer without a step count": ("ACC-E1", lambda: of_untrained(SGD)),
+    "dropout that does not know the mode": ("ACC-E11", lambda: of_scored_in_training_mode(Changed(always_dropped))),
+    "dropout that does not know the mode, in evaluation mode": ("ACC-E11", lambda: of_module(Changed(always_dropped))),
+    "dropout that does not know the mode, in an estimator": (
+        "ACC-E11",
+        lambda: of_fitted(module=Changed(lambda z: z * (1 + 0.001 * torch.randn_like(z)))),
+    ),
     "the module built again": ("ACC-F2", lambda: of_rebuilt(copy.deepcopy)),
     "the head replaced": ("ACC-F2", lambda: of_rebuilt(new_head)),
     "layers in a list": ("ACC-F2", lambda: of_trained(InAList())),

@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from sktorch_acc.outputs import OutputSpec, output_spec
+from sktorch_acc import ModuleOutputError
+from sktorch_acc.outputs import OutputForm, OutputSpec, output_spec
 
 
 def test_the_class_is_the_argmax_of_the_output_not_of_rounded_probabilities():
@@ -197,3 +198,55 @@ def test_log_probabilities_agree_with_probabilities_where_sums_are_off():
     off = right + 0.03
     assert torch.allclose(spec.log_probabilities(off), right, rtol=1e-12)
     assert torch.allclose(spec.probabilities(off), right.exp(), rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("one_column", "n_classes", "shape", "taken"),
+    [
+        (False, 3, (5, 3), True),
+        (False, 3, (5, 4, 3), True),
+        (False, 3, (5, 4), False),
+        (False, 3, (3,), False),
+        (False, 2, (5, 1), False),
+        (False, 1, (5, 7), True),
+        (True, 2, (5,), True),
+        (True, 2, (5, 1), True),
+        (True, 2, (5, 4, 1), True),
+        (True, 2, (5, 2), False),
+        (True, 3, (5, 1), False),
+        (None, 2, (5,), True),
+        (None, 2, (5, 1), True),
+        (None, 2, (5, 2), True),
+        (None, 3, (5, 1), False),
+    ],
+)
+def test_the_columns_that_fit_the_classes(one_column, n_classes, shape, taken):
+    spec, output = OutputSpec("logits", one_column, n_classes), torch.zeros(shape)
+    assert spec.takes(output) == taken
+    if taken:
+        assert torch.equal(spec.converted("classes", output), spec.classes(output))
+    else:
+        with pytest.raises(ModuleOutputError, match=f"ACC-C8.*do not fit {n_classes} classes"):
+            spec.converted("classes", output)
+
+
+def test_outputs_of_four_axes_do_not_fit():
+    with pytest.raises(ModuleOutputError, match="ACC-C8"):
+        OutputSpec("logits", False, 3).converted("classes", torch.zeros(5, 1, 1, 3))
+
+
+@pytest.mark.parametrize(
+    ("shape", "same", "other"),
+    [
+        ((5,), [(9,), (1,)], [(5, 1), ()]),
+        ((5, 3), [(9, 3)], [(5, 4), (3,), (5, 1, 3)]),
+        ((5, 4, 3), [(9, 4, 3), (5, 2, 3)], [(5, 4, 2), (5, 3)]),  # the number of members may change
+    ],
+)
+def test_the_form_of_an_output_is_its_axes_and_columns(shape, same, other):
+    form, module = OutputForm.of(torch.zeros(shape)), nn.Identity()
+    for other_shape in same:
+        form.check(torch.zeros(other_shape), module)
+    for value in [*map(torch.zeros, other), (torch.zeros(shape),), None]:
+        with pytest.raises(ModuleOutputError, match=r"ACC-C8.*Identity.forward \(in training mode\) returned"):
+            form.check(value, module)

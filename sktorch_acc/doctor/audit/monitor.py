@@ -87,9 +87,11 @@ class LoopMonitor:
         self._passes: list[ForwardPass] = []
         self._batch: _Batch | None = None
         self._again: tuple[ForwardPass, torch.Tensor] | None = None
+        self._given: tuple[torch.Tensor | None, torch.Tensor | None] = (None, None)  # to the criterion, and correct
         self._open = _OpenEpoch()
         hooks.add(model.register_forward_hook, self._after_forward, with_kwargs=True)
         if isinstance(criterion, nn.Module):
+            hooks.add(criterion.register_forward_pre_hook, self._before_criterion, with_kwargs=True)
             hooks.add(criterion.register_forward_hook, self._after_criterion, with_kwargs=True)
         hooks.add(optimizer.register_step_pre_hook, self.gradients.before_step)
         hooks.add(optimizer.register_step_post_hook, self._after_step)
@@ -144,12 +146,18 @@ class LoopMonitor:
         elif trains:
             self._batch = None if _has_no_strides(given) else _Batch(given.detach(), _version(given))
 
+    def _before_criterion(self, _: nn.Module, args: Any, kwargs: Any) -> None:
+        """Count what the criterion gets: some write to it."""
+        output, targets = _given_to_criterion(args, kwargs)
+        if isinstance(output, torch.Tensor) and output.ndim and not inside_transform():
+            self._given = output, count_correct(self._output_spec, output, targets)
+
     def _after_criterion(self, _: nn.Module, args: Any, kwargs: Any, loss: Any) -> None:
-        output = args[0] if args else kwargs.get("input")
-        targets = args[1] if len(args) > 1 else kwargs.get("target")
-        if not isinstance(output, torch.Tensor) or not output.ndim or inside_transform():
+        output, targets = _given_to_criterion(args, kwargs)
+        (counted, correct), self._given = self._given, (None, None)
+        if counted is None or counted is not output:
             return
-        call = _Call(len(output), count_correct(self._output_spec, output, targets))
+        call = _Call(len(output), correct)
         self._calls.append(call)
         for node in nodes_of(tensors_in(loss)):
             node.register_prehook(call)
@@ -216,6 +224,12 @@ class _OpenEpoch:
         ]
         running = running if self.countable else Counts()
         return Epoch(reported, steps, running, fitted, tuple(evaluated), tuple(self.unlabelled))
+
+
+def _given_to_criterion(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:
+    """Return output and targets."""
+    output = args[0] if args else kwargs.get("input")
+    return output, args[1] if len(args) > 1 else kwargs.get("target")
 
 
 def _output_spec(criterion: Any) -> OutputSpec | None:

@@ -17,6 +17,7 @@ from sktorch_acc.data import Rows
 from sktorch_acc.doctor.diagnosis import measure
 from sktorch_acc.doctor.diagnosis.subject import PROBE_SAMPLES, Subject
 from sktorch_acc.engine.evaluate import nan_rows
+from sktorch_acc.engine.repeated import Seen, check_samples, spread
 from sktorch_acc.findings import Finding
 
 Ints = npt.NDArray[np.int64]
@@ -85,9 +86,19 @@ def _of_the_outputs(subject: Subject) -> Iterator[Finding | None]:
     """Check a small batch and one sample in evaluation mode; the first finding is the cause of the others."""
     n_samples = min(PROBE_SAMPLES, len(subject.rows))
     facts = _facts(subject, measure.first_output(subject, n_samples), n_samples)
-    yield from islice(_present(_of_one_output(subject, facts)), 1)
-    if n_samples > 1 and outputs.check_rows(facts) is None:
-        yield outputs.check_rows(_facts(subject, measure.first_output(subject, 1), 1))
+    found = list(islice(_present(_of_one_output(subject, facts)), 1))
+    yield from found
+    if n_samples == 1 or outputs.check_rows(facts) is not None:
+        return
+    batch = subject.rows.chunk(0, n_samples)
+    samples = spread(batch)
+    at = (len(samples) - 1) // 2
+    single = measure.single_output(subject, samples[at : at + 1])
+    lost = None if single is None else outputs.check_rows(_facts(subject, single, 1))
+    yield lost
+    if not found and lost is None:
+        seen = Seen(batch, spread(facts.output.detach()).clone())
+        yield check_samples(subject.module, seen, [] if single is None else [(at, single)])
 
 
 def _of_one_output(subject: Subject, facts: outputs.OutputFacts) -> Iterable[Finding | None]:
@@ -123,7 +134,9 @@ def _of_the_run(subject: Subject, modes: measure.Modes, earlier: list[Finding]) 
     if bad is not None:
         return [outputs.check_unusable(spec, output[bad], f"{int(bad.sum())} of {len(rows)} samples")]
     predicted = subject.spec.classes(output).cpu().numpy()
-    found = [*_of_the_gradients(subject, rows, targets), *_of_the_modes(subject, modes, predicted, rows, targets)]
+    found = [*_of_the_gradients(subject, rows, targets), *_of_the_batch_norm(subject, predicted, rows, targets)]
+    if all(finding.code != "ACC-E11" for finding in earlier):  # predictions differ in evaluation mode, too
+        found.append(_of_the_mode(subject, modes, predicted, rows, targets))
     if subject.training is None or _any_of(found, "ACC-F2"):
         return found
     correct, support = (np.bincount(y, minlength=len(subject.labels)) for y in (targets[predicted == targets], targets))
@@ -168,12 +181,14 @@ def _of_the_gradients(subject: Subject, rows: Rows, targets: Ints) -> Iterator[F
         yield learning.check_gradient_flow(without, sum(p.requires_grad for p in subject.module.parameters()))
 
 
-def _of_the_modes(
-    subject: Subject, modes: measure.Modes, predicted: Ints, rows: Rows, targets: Ints
-) -> Iterator[Finding | None]:
+def _of_the_mode(subject: Subject, modes: measure.Modes, predicted: Ints, rows: Rows, targets: Ints) -> Finding | None:
     training = subject.training
-    if training is not None and training.state is None and not training.fresh and modes[0][1]:
-        yield evaluation.check_training_mode(measure.classes_as_it_is(subject, modes, rows), predicted, targets)
+    if training is None or training.state is not None or training.fresh or not modes[0][1]:
+        return None
+    return evaluation.check_training_mode(measure.classes_as_it_is(subject, modes, rows), predicted, targets)
+
+
+def _of_the_batch_norm(subject: Subject, predicted: Ints, rows: Rows, targets: Ints) -> Iterator[Finding | None]:
     with_batch = measure.classes_with_batch_statistics(subject, rows, targets)
     if with_batch is not None:
         classes, in_order = with_batch

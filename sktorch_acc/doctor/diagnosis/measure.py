@@ -46,6 +46,16 @@ def first_output(subject: Subject, n_samples: int) -> Any:
         return subject.module(subject.rows.chunk(0, n_samples))
 
 
+def single_output(subject: Subject, sample: torch.Tensor) -> Any:
+    """Return the output for a single sample in evaluation mode; None if the module refuses it."""
+    subject.module.eval()
+    try:
+        with torch.no_grad():
+            return subject.module(sample.clone())
+    except Exception:  # some modules need several samples in evaluation mode too
+        return None
+
+
 def _all_outputs(module: nn.Module, rows: Rows) -> torch.Tensor:
     """Return the outputs for all samples in the current mode, in the chunks of `predict`."""
     parts: list[torch.Tensor] = []

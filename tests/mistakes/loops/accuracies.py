@@ -182,3 +182,29 @@ def the_same_prediction_throughout():
 def another_criterion_gives_no_counts():
     criterion = nn.MultiMarginLoss()
     return counted(lambda *args: step(*args, criterion)[0], epochs=2, criterion=criterion)
+
+
+class Margin(nn.CrossEntropyLoss):
+    """Subtracts a margin from the logits of the true classes, in place."""
+
+    def forward(self, output, target):
+        output[torch.arange(len(target)), target] -= 20
+        return super().forward(output, target)
+
+
+@clean
+def a_criterion_that_writes_to_the_logits():
+    """The audit counts what the criterion gets, not what it leaves behind."""
+    model, optimizer = parts()
+    criterion, given = Margin(), []
+    with audit_loop(model, optimizer, criterion=criterion) as audit:
+        for x, t in batches():
+            optimizer.zero_grad()
+            z = model(x)
+            given.append(n_correct(z, t))
+            criterion(z, t).backward()
+            optimizer.step()
+        audit.epoch(sum(given) / len(X))
+        assert list(audit._monitor.epochs[0].running.correct) == given
+        assert sum(given) > 0
+    return audit

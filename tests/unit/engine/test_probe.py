@@ -2,14 +2,16 @@
 
 import copy
 import pickle
+import warnings
 
 import numpy as np
 import pytest
 import torch
 from sklearn.datasets import make_classification
+from skorch.callbacks import Callback
 from torch import nn
 
-from sktorch_acc import AccuracyWarning, ModuleOutputError, NonFiniteLossError, TorchClassifier
+from sktorch_acc import AccuracyWarning, ModuleOutputError, NonFiniteLossError, SktorchAccError, TorchClassifier
 from tests.modules import DropNorm, Ensemble, LogProbabilities, OneLogit, OneProbability
 
 X, INDICES = make_classification(40, 6, n_informative=4, n_classes=3, random_state=0)
@@ -102,6 +104,20 @@ REFUSED = {
     "a mean over the batch": (net(lambda z: z.mean(0)), Y, "ACC-B4", "Axis 0 has the size of the classes"),
     "a transposed output": (net(lambda z: z.T), Y, "ACC-B4", "use dim=1, not dim=0"),
     "half of the rows": (net(lambda z: z[:20]), Y, "ACC-B4", r"returned \(20, 3\)"),
+    "softmax over the batch": (net(lambda z: z.softmax(0)), Y, "ACC-B4", "influence each other in Returns.forward"),
+    "a mean of the batch subtracted": (net(lambda z: z - z.mean(0)), Y, "ACC-B4", r"batch_first=True"),
+    "batch norm without running statistics": (
+        {"module": lambda: nn.Sequential(nn.BatchNorm1d(6, track_running_stats=False), nn.Linear(6, 3))},
+        Y,
+        "ACC-B4",
+        "use batch norm with running statistics",
+    ),
+    "batches of one sample, and a mean over samples": (
+        {**net(lambda z: z - z.mean(0)), "batch_size": 1},
+        Y,
+        "ACC-B4",
+        "influence each other",
+    ),
     "one number": (net(lambda z: z.mean()), Y, "ACC-B7", "one number"),
     "four axes": (net(lambda z: z[:, :, None, None]), Y, "ACC-B4", "flatten"),
     "a tuple": (net(lambda z: (z, z)), Y, None, "one tensor.*returned a tuple"),
@@ -110,6 +126,18 @@ REFUSED = {
     "layers in a list": ({"module": InAList}, Y, "ACC-F2", "ModuleList"),
     "all frozen": ({"module": frozen}, Y, "ACC-F2", "all 2 are frozen"),
     "a detached output": (net(lambda z: z.detach()), Y, "ACC-F2", "was detached"),
+    "a column in evaluation mode only": (
+        {**net(lambda z: z[:, :1], columns=2, mode=False), "criterion": nn.MSELoss, "output": "logits"},
+        TWO,
+        "ACC-C8",
+        r"in training mode\) returned \(40, 2\) float32, but \(n, 1\) in evaluation mode",
+    ),
+    "a flat column in training mode only": (
+        {**net(lambda z: z[:, 0], columns=1, mode=True), "criterion": nn.MSELoss, "output": "logits"},
+        TWO,
+        "ACC-C8",
+        r"returned \(40,\) float32, but \(n, 1\) in evaluation mode",
+    ),
     "probabilities that do not sum to 1": (
         {**net(lambda z: z.sigmoid()), "criterion": nn.MSELoss, "output": "probabilities"},
         Y,
@@ -257,6 +285,125 @@ def test_a_module_that_lies_only_later_is_caught_then():
     clf.module_.change = lambda z: z[:-1]
     with pytest.raises(ModuleOutputError, match=r"ACC-B4.*returned \(39, 3\) for 40 rows"):
         clf.predict(X)
+
+
+class Heads(nn.Module):
+    """Two heads that train together; in evaluation mode the first one alone."""
+
+    def __init__(self, n_features, n_classes):
+        super().__init__()
+        self.first, self.second = nn.Linear(n_features, n_classes), nn.Linear(n_features, n_classes)
+
+    def forward(self, X):
+        return torch.stack([self.first(X), self.second(X)], dim=1) if self.training else self.first(X)
+
+
+class OfAllHeads(nn.Module):
+    def forward(self, output, target):
+        heads = output.unbind(1) if output.ndim == 3 else [output]
+        return sum(nn.functional.cross_entropy(head, target) for head in heads)
+
+
+def test_heads_that_only_help_the_training_are_left_alone():
+    clf = TorchClassifier(Heads, criterion=OfAllHeads, output="logits", max_epochs=3, batch_size=16, random_state=0)
+    clf.fit(X, Y, X_val=X, y_val=Y)
+    assert clf.history_["train_acc"].iloc[-1] == clf.score(X, Y)
+
+
+class ChangesLater(nn.Linear):
+    """Returns one column more from some call on, in one mode."""
+
+    calls = 0
+
+    def __init__(self, n_features, n_classes, mode, after, change):
+        super().__init__(n_features, n_classes)
+        self.mode, self.after, self.change = mode, after, change
+
+    def forward(self, X):
+        z = super().forward(X)
+        if self.training is not self.mode:
+            return z
+        self.calls += 1
+        return self.change(z) if self.calls > self.after else z
+
+
+CHANGES = {
+    "one column more": (lambda z: nn.functional.pad(z, (0, 1)), r"returned \(\d+, 4\)"),
+    "an axis more": (lambda z: z[:, None], r"returned \(\d+, 1, 3\)"),
+    "a tuple": (lambda z: (z, z), "returned a tuple"),
+}
+
+
+@pytest.mark.parametrize("optimizer", [torch.optim.AdamW, torch.optim.LBFGS])
+@pytest.mark.parametrize("train_accuracy", ["exact", None])
+@pytest.mark.parametrize("after", [1, 2, 4])
+@pytest.mark.parametrize("change", CHANGES)
+def test_outputs_of_another_shape_in_training_are_refused(change, after, train_accuracy, optimizer):
+    change, message = CHANGES[change]
+    module = {"module": ChangesLater, "module__mode": True, "module__after": after, "module__change": change}
+    clf = TorchClassifier(
+        **module, max_epochs=3, batch_size=16, optimizer=optimizer, train_accuracy=train_accuracy, random_state=0
+    )
+    with pytest.raises(
+        ModuleOutputError, match=rf"ACC-C8.*in training mode\) {message}.*shape \(n, 3\) before epoch 1"
+    ):
+        clf.fit(X, Y)
+
+
+class HearsBatches(Callback):
+    def on_batch_end(self, net, **kwargs):
+        pass
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_outputs_of_another_shape_are_refused_where_batches_are_heard(change):
+    change, message = CHANGES[change]
+    module = {"module": ChangesLater, "module__mode": True, "module__after": 2, "module__change": change}
+    clf = TorchClassifier(**module, max_epochs=3, batch_size=16, callbacks=[HearsBatches], random_state=0)
+    with pytest.raises(ModuleOutputError, match=rf"ACC-C8.*in training mode\) {message}"):
+        clf.fit(X, Y)
+
+
+@pytest.mark.parametrize("change", ["one column more", "an axis more"])
+@pytest.mark.parametrize("validated", [True, False])
+def test_outputs_of_another_shape_in_evaluation_are_refused(change, validated):
+    change, message = CHANGES[change]
+    module = {"module": ChangesLater, "module__mode": False, "module__after": 4, "module__change": change}
+    validation = (X, Y) if validated else (None, None)
+    clf = TorchClassifier(**module, max_epochs=9, train_accuracy=None if validated else "exact", random_state=0)
+    with pytest.raises(ModuleOutputError, match=rf"ACC-C8.*in evaluation mode\) {message}"):
+        clf.fit(X, Y, X_val=validation[0], y_val=validation[1])
+
+
+@pytest.mark.parametrize("method", ["predict", "predict_proba", "predict_log_proba", "decision_function"])
+def test_outputs_of_another_shape_are_refused_when_predicting(method):
+    clf = TorchClassifier(**net(), max_epochs=1).fit(X, Y)
+    clf.module_.change = lambda z: z[:, :2]
+    with pytest.raises(ModuleOutputError, match=r"ACC-C8.*shape \(40, 2\), which do not fit 3 classes"):
+        getattr(clf, method)(X)
+
+
+@pytest.mark.parametrize("settings", [{}, {"batch_size": 1}, {"early_stopping": True, "validation_fraction": 0.2}])
+@pytest.mark.parametrize("change", [lambda z: nn.functional.dropout(z, 0.5), lambda z: nn.Dropout(0.5)(z)])
+def test_random_outputs_in_evaluation_mode_are_reported_once(settings, change):
+    clf = TorchClassifier(**net(change), max_epochs=3, random_state=0, **settings)
+    with pytest.warns(AccuracyWarning) as caught:
+        clf.fit(X, Y)
+    assert [warning.message.code for warning in caught] == ["ACC-E11"]
+    with pytest.raises(SktorchAccError, match="ACC-E11"):
+        clf.set_params(diagnose="raise").fit(X, Y)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        clf.set_params(diagnose="off").fit(X, Y)
+        TorchClassifier(**net(change, mode=True), max_epochs=1).fit(X, Y)
+        TorchClassifier(**net(change), max_epochs=1).fit(X[:1], Y[:1])  # nothing to compare with
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_dropout_at_a_low_rate_is_noticed(seed):
+    clf = TorchClassifier(**net(lambda z: nn.functional.dropout(z, 0.05)), max_epochs=1, random_state=seed)
+    with pytest.warns(AccuracyWarning, match="ACC-E11"):
+        clf.fit(np.tile(X, (4, 1)), np.tile(Y, 4))
 
 
 def test_the_probe_leaves_no_flag_behind():

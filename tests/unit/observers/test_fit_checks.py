@@ -1,6 +1,7 @@
 """The checks of `fit`: each error built for real, reported once a fit, at the line of the user."""
 
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,6 +13,9 @@ from sklearn.preprocessing import StandardScaler
 from torch import nn
 
 from sktorch_acc import AccuracyWarning, SktorchAccError, TorchClassifier
+from sktorch_acc.engine.history import EpochRow
+from sktorch_acc.observers.fit_checks import FitChecks
+from tests.fits import examples, prepared
 from tests.modules import DropNorm, Sequences
 
 rng = np.random.default_rng(0)
@@ -140,3 +144,31 @@ def test_looking_changes_no_weight():
         warnings.simplefilter("ignore", AccuracyWarning)
         loud, quiet = (classifier(DropNorm, diagnose=level).fit(INCOME, Y) for level in ("warn", "off"))
     assert np.array_equal(loud.predict_proba(INCOME), quiet.predict_proba(INCOME))
+
+
+class Drops(nn.Linear):
+    """Random in evaluation mode, behind weights that are zero; counts its calls."""
+
+    def __init__(self, n_features, n_classes):
+        super().__init__(n_features, n_classes)
+        self.register_buffer("calls", torch.zeros(()))
+
+    def forward(self, X):
+        self.calls += 1
+        return super().forward(nn.functional.dropout(X, 0.5) + float(np.random.rand()))  # noqa: NPY002
+
+
+def test_the_passes_after_the_training_change_neither_module_nor_generators():
+    fit = prepared(Drops, examples(), max_epochs=1)
+    module = fit.model.module
+    fit.state.epoch, fit.state.best_epoch = 5, 5
+    fit.state.rows[:] = [EpochRow(epoch, {}, {}, {}) for epoch in range(1, 6)]
+    with torch.no_grad():
+        module.weight.fill_(1.0)
+    fit = replace(fit, first=replace(fit.first, samples=torch.zeros(3, 2), finding=None))
+    calls, drawn = module.calls.clone(), (torch.get_rng_state(), np.random.get_state()[1].tolist())  # noqa: NPY002
+    with pytest.warns(AccuracyWarning, match="ACC-E11"):
+        FitChecks("warn", None).result(fit)
+    assert torch.equal(module.calls, calls)
+    assert torch.equal(torch.get_rng_state(), drawn[0])
+    assert np.random.get_state()[1].tolist() == drawn[1]  # noqa: NPY002
