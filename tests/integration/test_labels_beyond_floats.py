@@ -123,9 +123,8 @@ def test_scorers_compare_labels_exactly(clf):
     with pytest.raises(ValueError, match="neither y nor the estimator has such a class"):
         per_class_accuracy_scorer(np.uint64(HIGH + 2))(clf, X, SIGNED)
     even = np.tile([LOW, LOW + 2], 10)
-    swaps = Swaps().fit(X, even)
     with pytest.raises(ValueError, match="neither y nor the estimator has such a class"):
-        per_class_accuracy_scorer(np.uint64(LOW + 5))(swaps, X, even + 4)
+        per_class_accuracy_scorer(np.uint64(LOW + 5))(Swaps().fit(X, even), X, even + 4)
 
 
 @pytest.mark.parametrize("y", [SIGNED, UNSIGNED])
@@ -142,9 +141,9 @@ def test_classes_of_partial_fit_are_compared_exactly():
     assert clf.partial_fit(X, SIGNED, classes=[LOW, HIGH]).classes_.tolist() == [LOW, HIGH]
     with pytest.raises(ValueError, match="not the same as on the last call"):
         clf.partial_fit(X, SIGNED, classes=[LOW - 1, LOW])
-    clf = TorchClassifier(random_state=0).partial_fit(X[:1], [HIGH], classes=[HIGH, LOW + 8])
+    other = TorchClassifier(random_state=0).partial_fit(X[:1], [HIGH], classes=[HIGH, LOW + 8])
     with pytest.raises(ValueError, match="not the same as on the last call"):
-        clf.partial_fit(X[:1], [HIGH], classes=np.array([LOW, LOW + 8], dtype=np.uint64))
+        other.partial_fit(X[:1], [HIGH], classes=np.array([LOW, LOW + 8], dtype=np.uint64))
     with pytest.raises(ValueError, match="1 label"):
         clf.partial_fit(X, SIGNED + np.tile([0, 1], 10))
 
