@@ -35,7 +35,7 @@ from sktorch_acc.engine.train import train
 from sktorch_acc.exceptions import NonFiniteLossError, warn
 from sktorch_acc.metrics._table import table_of_estimator
 from sktorch_acc.observers.epoch_table import EpochTable
-from sktorch_acc.observers.fit_checks import FitChecks
+from sktorch_acc.observers.fit_checks import FitChecks, NewModuleCheck
 from sktorch_acc.observers.sklearn_tasks import CallbackSupportMixin, SklearnTasks, has_callbacks
 from sktorch_acc.outputs import only_binary
 
@@ -492,6 +492,8 @@ class TorchClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         """
         device = resolve_device(self.device) if state is None else state.model.device
         seed = fit_seed(self.random_state) if state is None else state.seed
+        if state is None and self.diagnose != "off":
+            observers = [*observers, NewModuleCheck(self.diagnose)]
         skorch = self._skorch_observer(settings if state is None else state.built_from)
         if skorch is not None:
             observers = [skorch, *observers]

@@ -14,13 +14,14 @@ import torch
 from sktorch_acc._rates import rates
 from sktorch_acc.checks.data import check_majority, check_scales, column_scales, normalises_input
 from sktorch_acc.checks.duplicates import check_ceiling, repeated_rows
-from sktorch_acc.checks.evaluation import check_norm_statistics
+from sktorch_acc.checks.evaluation import check_new_module, check_norm_statistics
 from sktorch_acc.checks.learning import check_flat, long_enough
 from sktorch_acc.data import Examples, Rows
 from sktorch_acc.engine.history import EpochRow
 from sktorch_acc.engine.observer import Observer
 from sktorch_acc.engine.state import Fit
 from sktorch_acc.engine.steps import norm_layers
+from sktorch_acc.engine.trained import trained_names
 from sktorch_acc.exceptions import SktorchAccError, warn
 from sktorch_acc.findings import Finding
 
@@ -48,7 +49,7 @@ class FitChecks(Observer):
         """Check the scales of the features (D4), except for tokens and if the first layer normalises them."""
         rows = fit.fitted.rows
         if rows.dtype != torch.int64 and not normalises_input(fit.state.model.module):
-            self._report(check_scales(*column_scales(_on_host(rows), self._names)))
+            _report(check_scales(*column_scales(_on_host(rows), self._names)), self._level)
 
     def result(self, fit: Fit) -> None:
         """Check the epoch whose weights are kept: ceiling (D6), majority class (D7, F1), batch norm (E5)."""
@@ -65,10 +66,11 @@ class FitChecks(Observer):
         if not long_enough(epochs, steps):
             return
         labels = fit.state.model.labels.classes.tolist()
-        self._report(
+        _report(
             _lagging_norm(fit, row)
             or check_majority(correct, support, labels)
-            or check_flat(correct, support, epochs, steps, labels)
+            or check_flat(correct, support, epochs, steps, labels),
+            self._level,
         )
 
     def _ceiling(self, fitted: Examples, accuracy: float) -> None:
@@ -80,15 +82,35 @@ class FitChecks(Observer):
             return
         repeated = repeated_rows(_on_host(fitted.rows), fitted.targets.cpu().numpy())
         if accuracy >= repeated.ceiling - _NEAR:
-            self._report(check_ceiling(repeated))
+            _report(check_ceiling(repeated), self._level)
 
-    def _report(self, finding: Finding | None) -> None:
-        """Warn at the user's line, or raise an error; findings of severity "info" are left to `diagnose`."""
-        if finding is None or finding.severity == "info":
-            return
-        if self._level == "raise":
-            raise SktorchAccError(finding.text, finding.code)
-        warn(finding.text, finding.code)
+
+class NewModuleCheck(Observer):
+    """Report a module that was built for this fit and holds layers that an earlier fit has trained (E10).
+
+    Parameters
+    ----------
+    level : {"warn", "raise"}
+        How to report it.
+    """
+
+    foreign = False
+
+    def __init__(self, level: str) -> None:
+        self._level = level
+
+    def fit_begin(self, fit: Fit) -> None:
+        """Compare the module with what was trained in this process."""
+        _report(check_new_module(trained_names(fit.model.module)), self._level)
+
+
+def _report(finding: Finding | None, level: str) -> None:
+    """Warn at the user's line, or raise an error; findings of severity "info" are left to `diagnose`."""
+    if finding is None or finding.severity == "info":
+        return
+    if level == "raise":
+        raise SktorchAccError(finding.text, finding.code)
+    warn(finding.text, finding.code)
 
 
 def _lagging_norm(fit: Fit, row: EpochRow) -> Finding | None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 
 import torch
 from torch import nn
 from torch.nn.modules.lazy import LazyModuleMixin
 
+from sktorch_acc.engine.copying import copied
 from sktorch_acc.exceptions import ModelFileError
 from sktorch_acc.storage.tensors import Tensors
 
@@ -88,6 +90,9 @@ def build_and_fill(build: Callable[[], nn.Module], stored: Tensors, what: str, *
         module = build()
     except Exception as err:
         raise ModelFileError(f"{what} cannot be built from the parameters in the file: {err}") from err
+    if not own:  # a factory may return layers that another model has
+        with suppress(Exception):  # a class that cannot be copied
+            module = copied(module)
     fill(module, stored, what)
     return module
 
