@@ -60,7 +60,8 @@ class TorchClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         two-dimensional X); ``in_channels`` (axis 1 of four-dimensional X); ``n_classes``,
         ``num_classes`` (number of labels); ``out_features``, ``output_dim``, ``output_size``,
         ``n_outputs`` (number of labels, or 1 for BCELoss and BCEWithLogitsLoss). An instance keeps its
-        weights and is deep-copied. None: a plain MLP with one hidden layer of 64 units.
+        weights and is deep-copied, as are layers, tensors and arrays among the arguments of a class or a
+        ``functools.partial``. None: a plain MLP with one hidden layer of 64 units.
     criterion : nn.Module class, factory or instance, default=torch.nn.CrossEntropyLoss
         The loss. It says what the module must return: logits for CrossEntropyLoss and
         BCEWithLogitsLoss (one column, two classes), log-probabilities for NLLLoss, probabilities for
