@@ -125,22 +125,14 @@ def _parts(item: Any) -> Iterator[Any]:
     elif isinstance(item, dict):
         yield from dict.keys(item)
         yield from dict.values(item)
-    else:
-        for kind in (list, tuple, set, frozenset, deque):
-            if isinstance(item, kind):
-                yield from kind.__iter__(item)
+    elif isinstance(item, (list, tuple, set, frozenset, deque)):
+        yield from item
     yield from _attributes(item)
 
 
 def _attributes(item: Any) -> Iterator[Any]:
-    try:
-        yield from list(vars(item).values())
-    except TypeError:
-        pass  # it has none, or slots alone
+    yield from list(getattr(item, "__dict__", {}).values())
     for cls in type(item).__mro__:
-        for descriptor in vars(cls).values() if "__slots__" in vars(cls) else ():
+        for name, descriptor in list(vars(cls).items()) if "__slots__" in vars(cls) else ():
             if isinstance(descriptor, MemberDescriptorType):
-                try:
-                    yield descriptor.__get__(item)
-                except AttributeError:
-                    pass  # a slot that is not set
+                yield getattr(item, name, None)

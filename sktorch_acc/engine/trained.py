@@ -35,7 +35,7 @@ def noting_trained(*parts: nn.Module) -> Iterator[None]:
     try:
         yield
     finally:
-        moved = [p for p, version in parameters if p.grad is not None or _version(p) != version]
+        moved: list[torch.Tensor] = [p for p, version in parameters if p.grad is not None or _version(p) != version]
         for layer, versions in zip(layers, before, strict=True):
             moved += _moved_buffers(layer, versions)
         _note(moved)

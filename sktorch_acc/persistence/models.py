@@ -30,7 +30,8 @@ def save_model(clf: TorchClassifier, path: Source, *, with_optimizer: bool = Fal
         Fitted classifier. For a pipeline see "Save, load, ship" in the user guide.
     path : str, path-like or binary file
         Where to save. An existing file is replaced atomically: after a crash it is the old model or the new one.
-        A temporary file (``.<name>.<random>.tmp``) that a crash leaves in the same folder can be deleted.
+        A temporary file (``.<name>.<random>.tmp``) that a crash leaves in the same folder is deleted by the next save
+        to this path.
     with_optimizer : bool, default=False
         Whether to store the state of the optimizer, so that `partial_fit`, and `fit` with ``warm_start=True``,
         continue as without saving. The state of AdamW is twice as large as the weights.
