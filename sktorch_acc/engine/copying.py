@@ -59,6 +59,17 @@ def copied_value(value: Any, memo: dict[int, Any]) -> Any:
     return copy.deepcopy(value, memo)
 
 
+def double(module: nn.Module) -> tuple[nn.Module, bool]:
+    """Return a copy to run, as a forward pass may change flags and statistics, and whether it may share parts.
+
+    A module that cannot be copied runs itself.
+    """
+    try:
+        return copied(module), not is_plain(module)
+    except Exception:
+        return module, True
+
+
 def is_plain(module: nn.Module) -> bool:
     """Whether no class among the layers defines how it is copied: then a copy shares nothing with the module."""
     return all(_is_plain(type(part)) for part in module.modules())  # type: ignore[arg-type]
