@@ -16,11 +16,10 @@ from sktorch_acc._global_state import isolated
 from sktorch_acc.classifier import TorchClassifier
 from sktorch_acc.data import FeatureSchema, Labels
 from sktorch_acc.engine.build import build_criterion, build_optimizer
-from sktorch_acc.engine.copying import double
 from sktorch_acc.engine.model import Model
 from sktorch_acc.engine.settings import FitSettings
 from sktorch_acc.engine.state import TrainingState
-from sktorch_acc.exceptions import ModelFileError
+from sktorch_acc.exceptions import AccuracyWarning, ModelFileError
 from sktorch_acc.modules import MLP
 from sktorch_acc.outputs import output_spec
 from sktorch_acc.persistence.epochs import epochs_from_json
@@ -86,7 +85,7 @@ def rebuild(
         with isolated(device):
             state = _state(clf, manifest, tensors, reader, device)
         _set_requests(clf, manifest.requests)
-    except ModelFileError:
+    except (ModelFileError, AccuracyWarning):  # the latter where warnings are errors
         raise
     except Exception as err:
         raise ModelFileError(f"The estimator cannot be built from the parameters in the file: {err}") from err
@@ -163,8 +162,7 @@ def _check_probe(manifest: SimpleNamespace, settings: FitSettings, model: Model,
     if entry is None:
         return
     saved_in = replace(model, dtype=getattr(torch, manifest.training["dtype"]))
-    module, _ = double(model.module)
-    check_outputs(module, saved_in, entry, tensors, name_of_module(settings))
+    check_outputs(saved_in, entry, tensors, name_of_module(settings))
 
 
 def _training_state(

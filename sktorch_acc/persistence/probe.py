@@ -9,8 +9,8 @@ import hashlib
 import math
 import platform
 import warnings
-from collections.abc import Mapping
-from contextlib import nullcontext
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -46,11 +46,7 @@ def probe_of(model: Model) -> tuple[dict[str, Any], torch.Tensor] | None:
     That is so if the module fails on such rows, or gives other outputs at every call. The module and the generators
     are left as they are.
     """
-    module, may_share = double(model.module)
-    if module is model.module and model.device.type != "cpu":
-        return None
-    with untouched(model.module) if may_share else nullcontext():
-        module = module.to(_CPU)
+    with _to_run(model.module) as module:
         for values in _ranges(model.schema):
             n_rows = min(_MOST_ROWS, _MOST_VALUES // _elements(model.schema))
             entry = {"values": values, "rows": n_rows, "environment": _environment(model)}
@@ -60,10 +56,19 @@ def probe_of(model: Model) -> tuple[dict[str, Any], torch.Tensor] | None:
     return None
 
 
+@contextmanager
+def _to_run(module: nn.Module) -> Iterator[nn.Module]:
+    """Yield a copy of a module on the CPU; a module that cannot be copied is restored after it has run."""
+    copy, may_share = double(module)
+    with untouched(module) if may_share else nullcontext():
+        yield copy if copy is module else copy.to(_CPU)  # elsewhere than on the CPU it will fail
+
+
 def outputs_of(module: nn.Module, model: Model, entry: Mapping[str, Any]) -> torch.Tensor | None:
     """Return the outputs of a module on the CPU for the rows of an entry; None if they cannot be compared."""
     try:
-        with warnings.catch_warnings():
+        # One context for both runs: restoring the generators in between would repeat what is random.
+        with isolated(_CPU), thread_limit(_threads(model)), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of values that no data would have
             first, second = (_run(module, model, entry) for _ in range(2))
     except Exception:
@@ -72,8 +77,8 @@ def outputs_of(module: nn.Module, model: Model, entry: Mapping[str, Any]) -> tor
     return first if usable and torch.equal(first, second) else None
 
 
-def check_outputs(module: nn.Module, model: Model, entry: Mapping[str, Any], tensors: Tensors, name: str) -> None:
-    """Compare the outputs of a loaded module, on the CPU, with those stored.
+def check_outputs(model: Model, entry: Mapping[str, Any], tensors: Tensors, name: str) -> None:
+    """Compare the outputs of a loaded model with those stored; `name` is that of its module, for messages.
 
     Raises
     ------
@@ -81,7 +86,8 @@ def check_outputs(module: nn.Module, model: Model, entry: Mapping[str, Any], ten
         If they are those of another module, or the entry is invalid.
     """
     stored = _stored(model.schema, entry, tensors)
-    output = outputs_of(module, model, entry)
+    with _to_run(model.module) as module:
+        output = outputs_of(module, model, entry)
     if output is None or output.shape != stored.shape:
         raise ModelFileError(
             f"The module is not the one that was saved: for the rows whose outputs are in the file, {name} fails or "
@@ -137,8 +143,7 @@ def _run(module: nn.Module, model: Model, entry: Mapping[str, Any]) -> torch.Ten
     """Return the outputs in evaluation mode, as `predict` computes them on the CPU."""
     outputs: list[torch.Tensor] = []
     rows = _rows(model, entry)
-    with isolated(_CPU), thread_limit(_threads(model)):
-        each_output(module, rows, lambda start, stop, output: outputs.append(output.clone()))
+    each_output(module, rows, lambda start, stop, output: outputs.append(output.clone()))
     return torch.cat(outputs)
 
 

@@ -73,7 +73,8 @@ def _stored_alike(a: Any, b: Any) -> bool:
         same = bool(first.encode(a, "it") == second.encode(b, "it"))
     except ModelFileError:  # one of them cannot be stored
         return False
-    return same and all(map(torch.equal, first.tensors.values(), second.tensors.values()))
+    pairs = zip(first.tensors.values(), second.tensors.values(), strict=False)
+    return same and all(one.dtype == other.dtype and torch.equal(one, other) for one, other in pairs)
 
 
 def recorded_outputs(

@@ -128,7 +128,7 @@ def _set_buffer(module: nn.Module, name: str, tensor: torch.Tensor, what: str) -
     owner = dict(module.named_modules()).get(path)
     if owner is None or leaf not in owner._buffers:
         raise ModelFileError(f"The file holds a buffer {name!r} that {what} does not have.")
-    setattr(owner, leaf, tensor)
+    setattr(owner, leaf, tensor.clone())
 
 
 def _refuse(difference: str | None, what: str) -> None:
