@@ -29,16 +29,37 @@ def noting_trained(*parts: nn.Module) -> Iterator[None]:
     Buffers are those that were written to or replaced. Batch norm moves its statistics without a trace, but counts
     its batches in another buffer.
     """
-    parameters = [(p, _version(p)) for part in parts for p in part.parameters() if p.requires_grad]
-    layers = [layer for part in parts for layer in part.modules() if layer._buffers]
-    before = [_versions(layer) for layer in layers]
+    layers = [layer for part in parts for layer in part.modules()]
+    parameters = [(p, _version(p)) for layer in layers for p in layer._parameters.values() if _trains(p)]
+    before = [(layer, _versions(layer)) for layer in layers if layer._buffers]
     try:
         yield
     finally:
         moved: list[torch.Tensor] = [p for p, version in parameters if p.grad is not None or _version(p) != version]
-        for layer, versions in zip(layers, before, strict=True):
+        for layer, versions in before:
             moved += _moved_buffers(layer, versions)
         _note(moved)
+
+
+def trained_names(module: nn.Module) -> list[str]:
+    """Return the names of the parameters and buffers of a module that a fit has trained."""
+    if not _any_noted(module):  # names take longer
+        return []
+    named = (*module.named_parameters(), *module.named_buffers())
+    with _lock:
+        return [name for name, tensor in named if _moves(tensor) and _is_noted(tensor)]
+
+
+def _any_noted(module: nn.Module) -> bool:
+    for layer in module.modules():
+        for tensor in (*layer._parameters.values(), *layer._buffers.values()):
+            if tensor is not None and _address(tensor) in _memory:
+                return True
+    return False
+
+
+def _trains(parameter: nn.Parameter | None) -> bool:
+    return parameter is not None and parameter.requires_grad
 
 
 def _versions(layer: nn.Module) -> dict[str, tuple[int, int]]:
@@ -54,13 +75,6 @@ def _moved_buffers(layer: nn.Module, before: dict[str, tuple[int, int]]) -> list
     return [buffer for buffer in buffers if buffer is not None and buffer.is_floating_point()]
 
 
-def trained_names(module: nn.Module) -> list[str]:
-    """Return the names of the parameters and buffers of a module that a fit has trained."""
-    named = (*module.named_parameters(), *module.named_buffers())
-    with _lock:
-        return [name for name, tensor in named if _moves(tensor) and _is_noted(tensor)]
-
-
 def _moves(tensor: torch.Tensor) -> bool:
     """Whether a fit can move it: frozen parameters stay as they are."""
     return tensor.requires_grad or not isinstance(tensor, nn.Parameter)
@@ -71,8 +85,11 @@ def _version(tensor: torch.Tensor) -> int:
 
 
 def _address(tensor: torch.Tensor) -> int:
-    """Return where the first element is; 0 if there is none, or no memory of its own (sparse, meta)."""
-    return tensor.data_ptr() if tensor.layout is torch.strided and tensor.device.type != "meta" else 0
+    """Return where the first element is; 0 if there is none, or no memory of its own (sparse, meta, lazy)."""
+    try:
+        return tensor.data_ptr()
+    except (RuntimeError, ValueError):
+        return 0
 
 
 def _note(tensors: Iterable[torch.Tensor]) -> None:
@@ -89,7 +106,5 @@ def _note(tensors: Iterable[torch.Tensor]) -> None:
 
 
 def _is_noted(tensor: torch.Tensor) -> bool:
-    if nn.parameter.is_lazy(tensor):
-        return False
     storage = _memory.get(_address(tensor))
     return storage is not None and not storage.expired()

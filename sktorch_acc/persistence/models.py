@@ -135,8 +135,9 @@ def load_model(path: Source, module: Any = None, *, allow: Iterable[Any] = (), d
     Notes
     -----
     Files of format 1 and 2 can be loaded. Checksums, names, shapes and dtypes are verified before a tensor is used. The
-    module is then run on the CPU on the made-up rows whose outputs are in the file. Numbers in the file are passed to the constructor of a class: for a file from an untrusted source, pass an
-    instance. A `clone` of the loaded estimator trains the `module` that was passed.
+    module is then run on the CPU on the made-up rows whose outputs are in the file. Numbers in the file are passed to
+    the constructor of a class: for a file from an untrusted source, pass an instance. A `clone` of the loaded estimator
+    trains the `module` that was passed.
 
     Examples
     --------
