@@ -30,7 +30,8 @@ def noting_trained(*parts: nn.Module) -> Iterator[None]:
     its batches in another buffer.
     """
     layers = [layer for part in parts for layer in part.modules()]
-    parameters = [(p, _version(p)) for layer in layers for p in layer._parameters.values() if _trains(p)]
+    own = [p for layer in layers for p in layer._parameters.values()]
+    parameters = [(p, _version(p)) for p in own if p is not None and p.requires_grad]
     before = [(layer, _versions(layer)) for layer in layers if layer._buffers]
     try:
         yield
@@ -56,10 +57,6 @@ def _any_noted(module: nn.Module) -> bool:
             if tensor is not None and _address(tensor) in _memory:
                 return True
     return False
-
-
-def _trains(parameter: nn.Parameter | None) -> bool:
-    return parameter is not None and parameter.requires_grad
 
 
 def _versions(layer: nn.Module) -> dict[str, tuple[int, int]]:

@@ -295,7 +295,15 @@ def encoder_without_gradients():
     return lambda: Encoded(layers)
 
 
+def body_trained_before():
+    layers = nn.Sequential(nn.Linear(6, 8), nn.ReLU())
+    TorchClassifier(lambda: nn.Sequential(layers, nn.Linear(8, 2)), **SETTINGS).fit(X, y)
+    layers.requires_grad_(False)
+    return lambda: nn.Sequential(layers, nn.Linear(8, 2))
+
+
 RIGHT = {
+    "a body that was trained before and is frozen now": body_trained_before,
     "a template that is copied": copying_a_template,
     "weights that are loaded": loading_weights,
     "a frozen body": frozen_body,
