@@ -70,7 +70,6 @@ Some entries of the catalogue cannot be shown here, or are not detected yet:
 
 - **A9** as in old versions of torch (`/` between integers before 1.5): only `//` can be run today.
 - **B9**, float labels that a GPU backend accepts without an error: needs that backend.
-- **E10**, a module instance that was trained before: `TorchClassifier` copies instances, and a loop does not show it.
 - **H** (several processes): H1 is found from its value only; process groups are not examined.
 - **E8** and **G4** cannot happen with this library.
 """

@@ -36,7 +36,7 @@ from sktorch_acc.exceptions import NonFiniteLossError, warn
 from sktorch_acc.labels import same_labels
 from sktorch_acc.metrics._table import table_of_estimator
 from sktorch_acc.observers.epoch_table import EpochTable
-from sktorch_acc.observers.fit_checks import FitChecks
+from sktorch_acc.observers.fit_checks import FitChecks, ModuleChecks
 from sktorch_acc.observers.sklearn_tasks import CallbackSupportMixin, SklearnTasks, has_callbacks
 from sktorch_acc.outputs import Conversion, only_binary
 
@@ -61,7 +61,8 @@ class TorchClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         two-dimensional X); ``in_channels`` (axis 1 of four-dimensional X); ``n_classes``,
         ``num_classes`` (number of labels); ``out_features``, ``output_dim``, ``output_size``,
         ``n_outputs`` (number of labels, or 1 for BCELoss and BCEWithLogitsLoss). An instance keeps its
-        weights and is deep-copied. None: a plain MLP with one hidden layer of 64 units.
+        weights and is deep-copied, as are layers, tensors and arrays among the arguments of a class or a
+        ``functools.partial``. None: a plain MLP with one hidden layer of 64 units.
     criterion : nn.Module class, factory or instance, default=torch.nn.CrossEntropyLoss
         The loss. It says what the module must return: logits for CrossEntropyLoss and
         BCEWithLogitsLoss (one column, two classes), log-probabilities for NLLLoss, probabilities for
@@ -511,7 +512,10 @@ class TorchClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
                 device = resolve_device(self.device) if state is None else state.model.device
                 seed = fit_seed(self.random_state) if state is None else state.seed
                 skorch = self._skorch_observer(settings if state is None else state.built_from)
-                hearers = observers() if skorch is None else [skorch, *observers()]
+                hearers = [] if skorch is None else [skorch]
+                hearers += observers()
+                if state is None and self.diagnose != "off":
+                    hearers.append(ModuleChecks(self.diagnose))
                 with isolated(device):
                     with interrupts.interruptible() if state is None else nullcontext():
                         fit = prepare(settings, data, seed=seed, state=state, observers=hearers, interrupts=interrupts)

@@ -221,6 +221,41 @@ print(audit.diagnosis.codes)
 """,
     ),
     Page(
+        "E10",
+        "Layers that an earlier fit has trained",
+        "Cross-validation improves each time it is run, and the next fit starts with a high accuracy.",
+        "A factory refers to a layer outside of it, and puts the same one into every module that it makes. Each fit "
+        "trains it further: the scores are of samples that it has seen, and earlier estimators change.",
+        "Pass the layer as `module__<name>`, which is copied for each fit, or copy it in the factory.",
+        TABLE
+        + """
+body = nn.Sequential(nn.Linear(4, 32), nn.ReLU())
+
+
+class Net(nn.Module):
+    def __init__(self, body):
+        super().__init__()
+        self.body, self.head = body, nn.Linear(32, 3)
+
+    def forward(self, x):
+        return self.head(self.body(x))
+""",
+        """\
+clf = TorchClassifier(lambda: Net(body), **settings)
+before = body[0].weight.clone()
+clf.fit(X, y)
+print(torch.equal(body[0].weight, before))
+print(diagnose(TorchClassifier(lambda: Net(body), **settings), X, y).codes)
+""",
+        """\
+body = nn.Sequential(nn.Linear(4, 32), nn.ReLU())
+before = body[0].weight.clone()
+clf = TorchClassifier(Net, module__body=body, **settings).fit(X, y)
+print(torch.equal(body[0].weight, before))
+print(diagnose(TorchClassifier(Net, module__body=body, **settings), X, y).codes)
+""",
+    ),
+    Page(
         "E11",
         "Random in evaluation mode",
         "Another accuracy at each call, also after `model.eval()`; `fit` and `diagnose` name the code.",

@@ -100,6 +100,29 @@ def check_held_out(n_given: int, n_fitted: int, validation_fraction: float | Non
     )
 
 
+def check_new_module(trained: Sequence[str]) -> Finding | None:
+    """Report a newly built module that holds layers which an earlier fit has trained (E10).
+
+    Parameters
+    ----------
+    trained : sequence of str
+        Names of its parameters and buffers that share memory with those of an earlier fit.
+    """
+    if not trained:
+        return None
+    what = "a value" if len(trained) == 1 else f"{len(trained)} parameters and buffers"
+    return Finding(
+        "ACC-E10",
+        "warning",
+        f"The new module is not new: it holds {what} that an earlier fit in this process has trained "
+        f"({listed(trained)}). The factory or class that makes it uses layers that were made outside of it, the same "
+        "at every call: each fit starts where the last one ended and changes that estimator, and cross-validation "
+        "scores samples that were trained on.",
+        "Make the layers inside of it, copy them there with copy.deepcopy, or pass them as module__<name>, which fit "
+        "copies.",
+    )
+
+
 # ------------------------------------------------------------------ what a loop does while it runs
 
 

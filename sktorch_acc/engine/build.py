@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import fnmatch
 import functools
 import inspect
@@ -15,7 +14,7 @@ from torch import nn
 from sktorch_acc._params import accepted_names, check_names
 from sktorch_acc.checks.outputs import check_parameters
 from sktorch_acc.data import FeatureSchema, Labels, Rows
-from sktorch_acc.engine.copying import copied
+from sktorch_acc.engine.arguments import Copies
 from sktorch_acc.engine.device import computing_dtype, move
 from sktorch_acc.engine.model import Model
 from sktorch_acc.engine.optimizers import may_fuse, start_momentum
@@ -30,9 +29,14 @@ _OUTPUTS = ("out_features", "output_dim", "output_size", "n_outputs")
 
 
 def build_module(
-    module: Any, given: Mapping[str, Any], row_shape: tuple[int, ...], n_classes: int, one_column: bool
+    module: Any,
+    given: Mapping[str, Any],
+    row_shape: tuple[int, ...],
+    n_classes: int,
+    one_column: bool,
+    copies: Copies | None = None,
 ) -> nn.Module:
-    """Return a new module: built from a class or factory, or a deep copy of an instance.
+    """Return a new module: built from a class or factory and copies of arguments, or a deep copy of an instance.
 
     Parameters
     ----------
@@ -46,17 +50,21 @@ def build_module(
         Number of labels.
     one_column : bool
         Whether the criterion takes one column for two classes.
+    copies : Copies or None
+        Those of the build, which keep layers shared that the criterion has too; None: new ones.
     """
+    copies = copies or Copies()
     if isinstance(module, nn.Module):
         if given:
             raise ValueError(
                 f"module__{next(iter(given))} was set, but module is an instance of {type(module).__name__}, "
                 "which is built already. Pass the class instead, or drop the parameter."
             )
-        return copied(module)
+        return copies.module(module)
     name = getattr(module, "__name__", repr(module))
     check_names(given, module, "module", exclude=("self",))
-    arguments = {**_sizes(module, row_shape, n_classes, one_column), **given}
+    module = copies.factory(module)
+    arguments = {**_sizes(module, row_shape, n_classes, one_column), **copies.arguments(given)}
     try:
         built = module(**arguments)
     except TypeError:
@@ -94,19 +102,20 @@ def _sizes(module: Any, row_shape: tuple[int, ...], n_classes: int, one_column: 
     return {name: size for name, size in known.items() if name in names}
 
 
-def build_criterion(criterion: Any, given: Mapping[str, Any]) -> nn.Module:
-    """Return a new criterion: built from a class or factory, or a deep copy of an instance."""
+def build_criterion(criterion: Any, given: Mapping[str, Any], copies: Copies | None = None) -> nn.Module:
+    """Return a new criterion: built from a class or factory and copies of arguments, or a deep copy of an instance."""
+    copies = copies or Copies()
     if isinstance(criterion, nn.Module):
         if given:
             raise ValueError(
                 f"criterion__{next(iter(given))} was set, but criterion is an instance of "
                 f"{type(criterion).__name__}. Pass the class instead, or drop the parameter."
             )
-        return copy.deepcopy(criterion)
+        return copies.module(criterion)
     name = getattr(criterion, "__name__", repr(criterion))
     check_names(given, criterion, "criterion", exclude=("self",))
     try:
-        built = criterion(**given)
+        built = copies.factory(criterion)(**copies.arguments(given))
     except TypeError as err:
         raise TypeError(
             f"criterion={name} cannot be built from {sorted(given)}: {err}. Pass a class of torch.nn, an instance, "
@@ -140,18 +149,18 @@ def build_model(
     ModuleOutputError
         If the module has nothing to train.
     """
-    criterion = build_criterion(settings.criterion, settings.part("criterion"))
+    copies = Copies()
+    criterion = build_criterion(settings.criterion, settings.part("criterion"), copies)
     spec = output_spec(criterion, settings.output, len(labels.classes))
-    module, dtype = _built_module(settings, schema, spec, device, rows)
+    module = _built_module(settings, schema, spec, copies)
+    dtype = _settle(module, settings, schema, device, rows)
     refuse_untrainable(module)
     move(device, module, criterion.to(dtype))
     return Model(module, criterion, spec, schema, labels, device, dtype)
 
 
-def _built_module(
-    settings: FitSettings, schema: FeatureSchema, spec: OutputSpec, device: torch.device, rows: Rows
-) -> tuple[nn.Module, torch.dtype]:
-    """Return a module with shapes and dtype settled (still on the CPU), and its computing dtype."""
+def _built_module(settings: FitSettings, schema: FeatureSchema, spec: OutputSpec, copies: Copies) -> nn.Module:
+    """Return a new module, on the CPU."""
     bundled = settings.module is None
     if bundled and (len(schema.row_shape) != 1 or schema.integers):
         kind = "integer tensors" if schema.integers else f"rows of shape {schema.row_shape}"
@@ -159,14 +168,20 @@ def _built_module(
             f"module=None is a plain MLP for two-dimensional floating X, but X has {kind}. Pass an nn.Module "
             "that takes such rows."
         )
-    given = settings.part("module")
-    one_column = spec.one_column is True
-    module = build_module(MLP if bundled else settings.module, given, schema.row_shape, spec.n_classes, one_column)
+    chosen, given = MLP if bundled else settings.module, settings.part("module")
+    return build_module(chosen, given, schema.row_shape, spec.n_classes, spec.one_column is True, copies)
+
+
+def _settle(
+    module: nn.Module, settings: FitSettings, schema: FeatureSchema, device: torch.device, rows: Rows
+) -> torch.dtype:
+    """Settle shapes and dtype of a new module (still on the CPU); return its computing dtype."""
+    bundled = settings.module is None
     dtype = computing_dtype(module, schema.dtype if bundled else None, device)
     if bundled or device.type != "cpu":
         module.to(dtype)
     initialize_lazy_layers(module, rows.on(torch.device("cpu"), dtype))
-    return module, dtype
+    return dtype
 
 
 def refuse_untrainable(module: nn.Module) -> None:

@@ -14,21 +14,23 @@ _ATOMS = frozenset((bool, int, float, str, type(None)))
 _OF_TORCH = frozenset(vars(nn.Module()))
 
 
-def copied(module: nn.Module) -> nn.Module:
+def copied(module: nn.Module, memo: dict[int, Any] | None = None) -> nn.Module:
     """Return a deep copy; tensors with a graph that the module keeps (an auxiliary loss) are detached in it.
+
+    `memo` is that of deepcopy: what it holds already is not copied again, so that several modules can share parts.
 
     deepcopy spends most of its time on names and on the dozen empty dictionaries of hooks of every layer. Where
     a class does not define how it is copied, the attributes are copied here, to the same result.
     """
-    memo: dict[int, Any] = {}
-    parts = list(module.modules())
+    memo = {} if memo is None else memo
+    parts = [part for part in module.modules() if id(part) not in memo]
     plain = [part for part in parts if _is_plain(type(part))]  # type: ignore[arg-type]
     for part in plain:  # first: an attribute may refer to a module
         memo[id(part)] = object.__new__(type(part))
     for part in parts if len(plain) < len(parts) else ():
         for value in vars(part).values():
             if isinstance(value, torch.Tensor):
-                _copy_of(value, memo)
+                copied_value(value, memo)
     for part in plain:
         own = memo[id(part)].__dict__
         for name, value in vars(part).items():
@@ -37,11 +39,11 @@ def copied(module: nn.Module) -> nn.Module:
             elif name in _OF_TORCH and not value:  # the hooks of a layer, a dozen dictionaries
                 own[name] = type(value)()
             else:
-                own[name] = _copy_of(value, memo)
+                own[name] = copied_value(value, memo)
     return copy.deepcopy(module, memo)
 
 
-def _copy_of(value: Any, memo: dict[int, Any]) -> Any:
+def copied_value(value: Any, memo: dict[int, Any]) -> Any:
     """Return a deep copy of an attribute; a tensor with a graph is detached."""
     known = memo.get(id(value))
     if known is not None:
@@ -50,11 +52,22 @@ def _copy_of(value: Any, memo: dict[int, Any]) -> Any:
     if kind is dict or (kind is OrderedDict and not value and not value.__dict__):
         known = memo[id(value)] = kind()
         for key, item in value.items():
-            known[copy.deepcopy(key, memo)] = item if type(item) in _ATOMS else _copy_of(item, memo)
+            known[copy.deepcopy(key, memo)] = item if type(item) in _ATOMS else copied_value(item, memo)
         return known
     if isinstance(value, torch.Tensor) and not value.is_leaf:
         memo[id(value)] = value.detach().clone()
     return copy.deepcopy(value, memo)
+
+
+def double(module: nn.Module) -> tuple[nn.Module, bool]:
+    """Return a copy to run, as a forward pass may change flags and statistics, and whether it may share parts.
+
+    A module that cannot be copied runs itself.
+    """
+    try:
+        return copied(module), not is_plain(module)
+    except Exception:
+        return module, True
 
 
 def is_plain(module: nn.Module) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import cmath
 import math
 import time
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -20,6 +21,7 @@ from sktorch_acc.engine.observer import tell
 from sktorch_acc.engine.snapshot import Snapshot
 from sktorch_acc.engine.state import Fit
 from sktorch_acc.engine.steps import train_epoch
+from sktorch_acc.engine.trained import noting_trained
 from sktorch_acc.engine.validation import validate
 
 
@@ -51,7 +53,8 @@ def _run_epoch(fit: Fit, epoch: int, order: torch.Generator) -> bool:
     *shared, order_seed = epoch_seeds(state.seed, epoch)
     seed_generators((shared[0], shared[1], shared[2]), state.model.device)
     order.manual_seed(order_seed)
-    with fit.interrupts.interruptible():
+    noting = noting_trained(module, state.model.criterion) if epoch == fit.first_epoch else nullcontext()
+    with noting, fit.interrupts.interruptible():
         row = _measure(fit, epoch, order)
     _keep(fit, row)
     tell(fit, "epoch_recorded", row)

@@ -20,7 +20,7 @@ from sktorch_acc.checks.outputs import (
     output_findings,
 )
 from sktorch_acc.data import Examples
-from sktorch_acc.engine.copying import copied, is_plain
+from sktorch_acc.engine.copying import double
 from sktorch_acc.engine.loss import Loss, no_loss_of
 from sktorch_acc.engine.model import Model
 from sktorch_acc.engine.repeated import Seen, check_samples, seen_by, spread
@@ -70,7 +70,7 @@ def probe(model: Model, training: Examples, n_rows: int, *, count: bool = True) 
         With the catalogue code of the first finding.
     """
     batch = training.rows.chunk(0, n_rows)
-    module, may_share = _double(model.module)
+    module, may_share = double(model.module)
     subject = replace(model, module=module)
     with untouched(model.module) if may_share else nullcontext():
         with _counted(module, n_rows) if count else nullcontext([0.0]) as operations:
@@ -108,17 +108,6 @@ def _train(subject: Model, batch: torch.Tensor, loss: Loss, training: Examples) 
     if not _is_uncounted(loss, subject.spec, training, len(batch), value):
         _raise(check_loss(value, type(subject.criterion).__name__, subject.spec.kind))
     return output.detach(), without_norms
-
-
-def _double(module: nn.Module) -> tuple[nn.Module, bool]:
-    """Return a copy to run, as a forward pass may change flags and statistics, and whether it may share parts.
-
-    A module that cannot be copied runs itself.
-    """
-    try:
-        return copied(module), not is_plain(module)
-    except Exception:
-        return module, True
 
 
 def _targets(loss: Loss, training: Examples, n_rows: int) -> Any:

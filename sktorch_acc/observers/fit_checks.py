@@ -15,7 +15,7 @@ from sktorch_acc._global_state import guarded_generators
 from sktorch_acc._rates import rates
 from sktorch_acc.checks.data import check_majority, check_scales, column_scales, normalises_input
 from sktorch_acc.checks.duplicates import check_ceiling, repeated_rows
-from sktorch_acc.checks.evaluation import check_norm_statistics
+from sktorch_acc.checks.evaluation import check_new_module, check_norm_statistics
 from sktorch_acc.checks.learning import check_flat, long_enough
 from sktorch_acc.data import Examples, Rows
 from sktorch_acc.engine.history import EpochRow
@@ -23,6 +23,7 @@ from sktorch_acc.engine.observer import Observer
 from sktorch_acc.engine.repeated import check_samples, comparable, seen_by
 from sktorch_acc.engine.state import Fit
 from sktorch_acc.engine.steps import norm_layers
+from sktorch_acc.engine.trained import trained_names
 from sktorch_acc.engine.untouched import untouched
 from sktorch_acc.exceptions import SktorchAccError, warn
 from sktorch_acc.findings import Finding
@@ -51,14 +52,10 @@ class FitChecks(Observer):
         self._level, self._names = level, names
 
     def fit_begin(self, fit: Fit) -> None:
-        """Report what the probe found (E11), and check the scales of the features (D4).
-
-        Not those of tokens, nor if the first layer normalises them.
-        """
-        self._report(fit.first.finding)
+        """Check the scales of the features (D4), except for tokens and if the first layer normalises them."""
         rows = fit.fitted.rows
         if rows.dtype != torch.int64 and not normalises_input(fit.state.model.module):
-            self._report(check_scales(*column_scales(_on_host(rows), self._names)))
+            _report(check_scales(*column_scales(_on_host(rows), self._names)), self._level)
 
     def result(self, fit: Fit) -> None:
         """Check the epoch whose weights are kept: ceiling (D6), majority class (D7, F1), batch norm (E5).
@@ -71,7 +68,7 @@ class FitChecks(Observer):
             return
         epochs, steps = len(rows), len(rows) * fit.n_steps
         if fit.first.finding is None and _worth_a_pass(fit, epochs, steps):
-            self._report(_of_samples(fit))
+            _report(_of_samples(fit), self._level)
         counts = row.counts.get("train_acc") or row.counts.get("train_acc_running")
         if counts is None:
             return
@@ -80,10 +77,11 @@ class FitChecks(Observer):
         if not long_enough(epochs, steps):
             return
         labels = fit.state.model.labels.classes.tolist()
-        self._report(
+        _report(
             _lagging_norm(fit, row)
             or check_majority(correct, support, labels)
-            or check_flat(correct, support, epochs, steps, labels)
+            or check_flat(correct, support, epochs, steps, labels),
+            self._level,
         )
 
     def _ceiling(self, fitted: Examples, accuracy: float) -> None:
@@ -95,15 +93,36 @@ class FitChecks(Observer):
             return
         repeated = repeated_rows(_on_host(fitted.rows), fitted.targets.cpu().numpy())
         if accuracy >= repeated.ceiling - _NEAR:
-            self._report(check_ceiling(repeated))
+            _report(check_ceiling(repeated), self._level)
 
-    def _report(self, finding: Finding | None) -> None:
-        """Warn at the user's line, or raise an error; findings of severity "info" are left to `diagnose`."""
-        if finding is None or finding.severity == "info":
-            return
-        if self._level == "raise":
-            raise SktorchAccError(finding.text, finding.code)
-        warn(finding.text, finding.code)
+
+class ModuleChecks(Observer):
+    """Report the findings about a module that was built for this fit.
+
+    Parameters
+    ----------
+    level : {"warn", "raise"}
+        How to report them.
+    """
+
+    foreign = False
+
+    def __init__(self, level: str) -> None:
+        self._level = level
+
+    def fit_begin(self, fit: Fit) -> None:
+        """Report layers that an earlier fit has trained (E10), and outputs that are random in evaluation mode (E11)."""
+        _report(check_new_module(trained_names(fit.model.module)), self._level)
+        _report(fit.first.finding, self._level)
+
+
+def _report(finding: Finding | None, level: str) -> None:
+    """Warn at the user's line, or raise an error; findings of severity "info" are left to `diagnose`."""
+    if finding is None or finding.severity == "info":
+        return
+    if level == "raise":
+        raise SktorchAccError(finding.text, finding.code)
+    warn(finding.text, finding.code)
 
 
 def _worth_a_pass(fit: Fit, epochs: int, steps: int) -> bool:

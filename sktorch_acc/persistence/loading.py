@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,17 +15,19 @@ from torch import nn
 from sktorch_acc._global_state import isolated
 from sktorch_acc.classifier import TorchClassifier
 from sktorch_acc.data import FeatureSchema, Labels
-from sktorch_acc.engine.build import build_criterion, build_module, build_optimizer
+from sktorch_acc.engine.build import build_criterion, build_optimizer
 from sktorch_acc.engine.interrupts import Interrupts
 from sktorch_acc.engine.model import Model
 from sktorch_acc.engine.settings import FitSettings
 from sktorch_acc.engine.state import TrainingState
-from sktorch_acc.exceptions import ModelFileError
+from sktorch_acc.exceptions import AccuracyWarning, ModelFileError
 from sktorch_acc.modules import MLP
-from sktorch_acc.outputs import OutputSpec, output_spec
+from sktorch_acc.outputs import output_spec
 from sktorch_acc.persistence.epochs import epochs_from_json
 from sktorch_acc.persistence.labels import labels_from_json
-from sktorch_acc.persistence.weights import build_and_fill, fill, settle_lazy_layers
+from sktorch_acc.persistence.probe import check_outputs
+from sktorch_acc.persistence.rebuilding import name_of_module, rebuilt_module
+from sktorch_acc.persistence.weights import build_and_fill
 from sktorch_acc.storage.names import Names
 from sktorch_acc.storage.tensors import Tensors
 from sktorch_acc.storage.values import Reader, number
@@ -84,7 +86,7 @@ def rebuild(
         with Interrupts().watching() as interrupts, isolated(device), interrupts.interruptible():
             state = _state(clf, manifest, tensors, reader, device)
         _set_requests(clf, manifest.requests)
-    except ModelFileError:
+    except (ModelFileError, AccuracyWarning):  # the latter where warnings are errors
         raise
     except Exception as err:
         raise ModelFileError(f"The estimator cannot be built from the parameters in the file: {err}") from err
@@ -121,6 +123,7 @@ def _chosen_module(manifest: SimpleNamespace, module: Any, names: Names) -> Any:
 def _state(
     clf: TorchClassifier, manifest: SimpleNamespace, tensors: Tensors, reader: Reader, device: torch.device
 ) -> TrainingState:
+    _check_training(manifest)
     settings = FitSettings.of(clf.get_params(deep=False), clf._nested)
     schema, labels = _schema(manifest), Labels(labels_from_json(**manifest.classes))
     criterion = build_and_fill(
@@ -136,14 +139,31 @@ def _state(
             f"give {asdict(spec)}."
         )
     dtype = _computing_dtype(manifest, device)
-    module = _filled_module(settings, schema, spec, _part(tensors, "module."))
-    _restore_frozen(module, manifest.frozen)
-    settle_lazy_layers(module, schema.row_shape, torch.int64 if schema.integers else dtype)
+    module = rebuilt_module(settings, schema, spec, dtype, _part(tensors, "module."), manifest.frozen)
+    n_threads, cpu = manifest.training["n_threads"], torch.device("cpu")
+    model = Model(module, criterion.to(dtype), spec, schema, labels, cpu, dtype, n_threads)
+    _check_probe(manifest, settings, model, tensors)
     if device.type != "cpu":
         module.to(dtype)
-    n_threads, cpu = manifest.training["n_threads"], torch.device("cpu")
-    model = Model(module.eval(), criterion.to(dtype), spec, schema, labels, cpu, dtype, n_threads).to(device)
-    return _training_state(settings, model, manifest, tensors, reader)
+    return _training_state(settings, model.to(device), manifest, tensors, reader)
+
+
+def _check_training(manifest: SimpleNamespace) -> None:
+    n_threads, continued = manifest.training["n_threads"], manifest.training["continued"]
+    if n_threads < 1 or (continued and manifest.optimizer is None):
+        raise ModelFileError(
+            "manifest.json: training must not have n_threads below 1, nor continued=true with no optimizer, but has "
+            f"n_threads={n_threads}, continued={continued}."
+        )
+
+
+def _check_probe(manifest: SimpleNamespace, settings: FitSettings, model: Model, tensors: Tensors) -> None:
+    """Compare the outputs of the module with those saved, if the file has some."""
+    entry = manifest.extensions.get("probe")
+    if entry is None:
+        return
+    saved_in = replace(model, dtype=getattr(torch, manifest.training["dtype"]))
+    check_outputs(saved_in, entry, tensors, name_of_module(settings))
 
 
 def _training_state(
@@ -151,11 +171,6 @@ def _training_state(
 ) -> TrainingState:
     """Return the training state, with the state of the optimizer if it was stored."""
     training = manifest.training
-    if model.n_threads < 1 or (training["continued"] and manifest.optimizer is None):
-        raise ModelFileError(
-            "manifest.json: training must not have n_threads below 1, nor continued=true with no optimizer, but has "
-            f"n_threads={model.n_threads}, continued={training['continued']}."
-        )
     lr = number(training["lr"])
     optimizer = build_optimizer(settings, lr, model)
     if manifest.optimizer is not None:
@@ -202,32 +217,6 @@ def _computing_dtype(manifest: SimpleNamespace, device: torch.device) -> torch.d
         raise ModelFileError(f"manifest.json: dtype must be one of {_DTYPES}, but is {name[:20]!r}.")
     dtype: torch.dtype = torch.float32 if device.type != "cpu" else getattr(torch, name)
     return dtype
-
-
-def _filled_module(
-    settings: FitSettings, schema: FeatureSchema, spec: OutputSpec, stored: dict[str, torch.Tensor]
-) -> nn.Module:
-    given = settings.part("module")
-    bundled = settings.module is None
-    chosen = MLP if bundled else settings.module
-    if bundled and (len(schema.row_shape) != 1 or len(given.get("hidden_sizes", ())) > len(stored)):
-        raise ModelFileError("manifest.json: the parameters of the bundled MLP do not fit the stored tensors.")
-
-    def build() -> nn.Module:
-        return build_module(chosen, given, schema.row_shape, spec.n_classes, spec.one_column is True)
-
-    name = getattr(getattr(chosen, "func", chosen), "__name__", type(chosen).__name__)
-    if not isinstance(chosen, nn.Module):
-        return build_and_fill(build, stored, name, own=bundled)
-    module = build()
-    fill(module, stored, name)
-    return module
-
-
-def _restore_frozen(module: nn.Module, frozen: list[str]) -> None:
-    for name, parameter in module.named_parameters():
-        if parameter.is_floating_point():
-            parameter.requires_grad_(name not in frozen)
 
 
 def _check_optimizer_state(state: Any, optimizer: torch.optim.Optimizer) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from sktorch_acc.exceptions import ModelFileError
 from sktorch_acc.persistence.epochs import EPOCHS_SPEC
+from sktorch_acc.persistence.probe import PROBE_SPEC
 from sktorch_acc.persistence.version_1 import upgraded
 from sktorch_acc.storage.spec import check
 from sktorch_acc.storage.strict_json import parse, write
@@ -56,9 +57,10 @@ _SPECS: dict[int, dict[str, Any]] = {
         "training": _TRAINING,
         "epochs": EPOCHS_SPEC,
         "callback_record": "list or null",
-        "extensions": "object",  # for later versions: a file with an extension that is not known is refused
+        "extensions": "object",  # a file with an extension that is not known is refused
     },
 }
+_EXTENSIONS: dict[str, Any] = {"probe": PROBE_SPEC}
 
 
 def manifest_to_bytes(entries: dict[str, Any]) -> bytes:
@@ -87,10 +89,11 @@ def manifest_from_bytes(data: bytes) -> SimpleNamespace:
     check(entries, _SPECS[version], "manifest.json")
     if version == 1:
         entries = upgraded(entries)
-    if entries["extensions"]:
-        raise ModelFileError(
-            f"The file needs {sorted(entries['extensions'])[:5]}, which this version does not know. Update sktorch-acc."
-        )
+    unknown = sorted(set(entries["extensions"]) - set(_EXTENSIONS))
+    if unknown:
+        raise ModelFileError(f"The file needs {unknown[:5]}, which this version does not know. Update sktorch-acc.")
+    for name, entry in entries["extensions"].items():
+        check(entry, _EXTENSIONS[name], f"manifest.json: {name}")
     return SimpleNamespace(**entries, format_version=version)
 
 

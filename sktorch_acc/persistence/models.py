@@ -30,7 +30,8 @@ def save_model(clf: TorchClassifier, path: Source, *, with_optimizer: bool = Fal
         Fitted classifier. For a pipeline see "Save, load, ship" in the user guide.
     path : str, path-like or binary file
         Where to save. An existing file is replaced atomically: after a crash it is the old model or the new one.
-        A temporary file (``.<name>.<random>.tmp``) that a crash leaves in the same folder can be deleted.
+        A temporary file (``.<name>.<random>.tmp``) that a crash leaves in the same folder is deleted by the next save
+        to this path.
     with_optimizer : bool, default=False
         Whether to store the state of the optimizer, so that `partial_fit`, and `fit` with ``warm_start=True``,
         continue as without saving. The state of AdamW is twice as large as the weights.
@@ -39,7 +40,8 @@ def save_model(clf: TorchClassifier, path: Source, *, with_optimizer: bool = Fal
     ------
     ModelFileError
         If a part of the estimator cannot be stored (a lambda as `module`, a criterion object, a callback with a
-        state, parameters changed since `fit`). The message names the part and says what to do.
+        state, parameters changed since `fit`), or if `module_` was edited after `fit`. The message names the part and
+        says what to do.
     NotFittedError
         If `clf` is not fitted.
     OSError
@@ -56,7 +58,9 @@ def save_model(clf: TorchClassifier, path: Source, *, with_optimizer: bool = Fal
     -----
     The file is a zip archive of ``manifest.json`` (parameters, labels with their dtype, feature names, values of the
     epochs, versions, SHA-256 of the weights) and ``weights.safetensors`` (parameters and buffers, counts of the
-    epochs). Attributes of the module that are neither parameters nor buffers are not stored. After a `fit` without
+    epochs, outputs for at most 8 rows that are made from the shape and dtype of X and a fixed seed). Attributes of the
+    module that are neither parameters nor buffers are not stored: if its outputs depend on them, an error says so. The
+    module is built again and run on the CPU, to see that `load_model` will give the same outputs. After a `fit` without
     ``warm_start`` the next `partial_fit` starts with a new optimizer in any case: `with_optimizer` is of use after
     `partial_fit` and with ``warm_start=True``.
 
@@ -109,14 +113,19 @@ def load_model(path: Source, module: Any = None, *, allow: Iterable[Any] = (), d
     Raises
     ------
     ModelFileError
-        If the file is damaged or not a model file, if its entries contradict each other, or if it names a class
-        that was not passed.
+        If the file is damaged or not a model file, if its entries contradict each other, if it names a class
+        that was not passed, or if `module` gives other outputs than the one that was saved.
     OSError
         If the file cannot be read.
     TypeError
         If `allow` holds something other than classes and functions.
     ValueError
         If `device` is not available.
+
+    Warns
+    -----
+    AccuracyWarning
+        If the outputs of the module differ from those saved by more than rounding, and by at most 1% of the largest.
 
     See Also
     --------
@@ -125,9 +134,10 @@ def load_model(path: Source, module: Any = None, *, allow: Iterable[Any] = (), d
 
     Notes
     -----
-    Files of format 1 and 2 can be loaded. Checksums, names, shapes and dtypes are verified before a tensor is used.
-    Numbers in the file are passed to the constructor of a class: for a file from an untrusted source, pass an
-    instance. A `clone` of the loaded estimator trains the `module` that was passed.
+    Files of format 1 and 2 can be loaded. Checksums, names, shapes and dtypes are verified before a tensor is used. The
+    module is then run on the CPU on the made-up rows whose outputs are in the file. Numbers in the file are passed to
+    the constructor of a class: for a file from an untrusted source, pass an instance. A `clone` of the loaded estimator
+    trains the `module` that was passed.
 
     Examples
     --------

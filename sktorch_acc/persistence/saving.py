@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import platform
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -14,22 +14,16 @@ import sklearn
 import torch
 from torch import nn
 
-from sktorch_acc._global_state import isolated
 from sktorch_acc._pickling import own_version
 from sktorch_acc.classifier import TorchClassifier
-from sktorch_acc.engine.build import build_criterion, build_module, build_optimizer
-from sktorch_acc.engine.interrupts import Interrupts
-from sktorch_acc.engine.model import Model
-from sktorch_acc.engine.settings import FitSettings
 from sktorch_acc.engine.state import TrainingState
 from sktorch_acc.exceptions import ModelFileError
-from sktorch_acc.modules import MLP
 from sktorch_acc.observers.sklearn_tasks import has_callbacks
-from sktorch_acc.outputs import output_spec
 from sktorch_acc.persistence.epochs import epochs_to_json
 from sktorch_acc.persistence.labels import labels_to_json
 from sktorch_acc.persistence.manifest import manifest_to_bytes
-from sktorch_acc.persistence.weights import frozen_names, mismatch, tensors_of
+from sktorch_acc.persistence.trial import REFIT, built_again, recorded_outputs
+from sktorch_acc.persistence.weights import frozen_names, tensors_of
 from sktorch_acc.storage.names import is_named, name_of
 from sktorch_acc.storage.tensors import pack, table_of
 from sktorch_acc.storage.values import Writer
@@ -58,7 +52,9 @@ def contents(clf: TorchClassifier, with_optimizer: bool) -> tuple[bytes, bytes]:
     parameters = {name: writer.encode(value, name) for name, value in params.items()}
     epochs, counts = epochs_to_json(state.rows)
     tensors = {**tensors_of(model.module, "module."), **tensors_of(model.criterion, "criterion."), **counts}
-    again = _rebuilt(clf)
+    again = built_again(clf)
+    probe, outputs = recorded_outputs(clf, tensors)
+    tensors |= outputs
     optimizer = _optimizer_state(state, again, writer) if with_optimizer else None
     record = writer.encode(list(clf.net_.history), "net_.history") if params["callbacks"] and clf.callbacks_ else None
     tensors |= writer.tensors
@@ -76,7 +72,7 @@ def contents(clf: TorchClassifier, with_optimizer: bool) -> tuple[bytes, bytes]:
         tensors=table_of(tensors),
         frozen=frozen_names(model.module),
         weights={"size": len(weights), "sha256": hashlib.sha256(weights).hexdigest()},
-        extensions={},
+        extensions=probe,
     )
     return manifest_to_bytes(manifest), weights
 
@@ -138,7 +134,7 @@ def _optimizer_state(state: TrainingState, again: torch.optim.Optimizer, writer:
         )
     if type(state.optimizer) is not type(again):
         raise ModelFileError(
-            f"optimizer is no longer {type(state.optimizer).__name__}, whose state is to be stored. {_REFIT}"
+            f"optimizer is no longer {type(state.optimizer).__name__}, whose state is to be stored. {REFIT}"
         )
     encoded: dict[str, Any] = writer.encode(state.optimizer.state_dict(), "the state of the optimizer")
     return encoded
@@ -209,50 +205,3 @@ _WITHOUT = (
     "Predictions do not depend on callbacks: call clf.set_params(callbacks=None) before saving, and set them again "
     "after loading."
 )
-
-
-def _rebuilt(clf: TorchClassifier) -> torch.optim.Optimizer:
-    """Build what `load_model` will build, so that every file can be loaded; return the new optimizer.
-
-    The module is not built here: its parameters are compared in `_check_module`.
-    """
-    model, settings = clf._state.model, FitSettings.of(clf.get_params(deep=False), clf._nested)
-    try:
-        clf._validate_params()
-        with Interrupts().watching() as interrupts, isolated(model.device), interrupts.interruptible():
-            criterion = build_criterion(settings.criterion, settings.part("criterion"))
-            spec = output_spec(criterion, settings.output, model.spec.n_classes)
-            optimizer = build_optimizer(settings, settings.lr, replace(model, criterion=criterion))
-    except (TypeError, ValueError) as err:
-        raise ModelFileError(f"The estimator could not be built again from its parameters: {err} {_REFIT}") from err
-    if type(criterion) is not type(model.criterion) or spec != model.spec:
-        raise ModelFileError(f"criterion or output is not what the estimator was fitted with. {_REFIT}")
-    if not isinstance(settings.module, nn.Module):
-        _check_module(settings.module, settings.part("module"), model)
-    return optimizer
-
-
-def _check_module(module: Any, given: dict[str, Any], model: Model) -> None:
-    cls = getattr(MLP if module is None else module, "cls_to_become", None) or (MLP if module is None else module)
-    if isinstance(cls, type) and not isinstance(model.module, cls):
-        raise ModelFileError(
-            f"module_ is a {type(model.module).__name__}, but module is {cls.__name__}: it was wrapped or replaced "
-            f"after fit. {_REFIT}"
-        )
-    spec = model.spec
-    try:
-        with (
-            Interrupts().watching() as interrupts,
-            isolated(model.device),
-            torch.device("meta"),
-            interrupts.interruptible(),
-        ):
-            again = build_module(cls, given, model.schema.row_shape, spec.n_classes, spec.one_column is True)
-    except Exception:
-        return  # not every module can be built on the meta device; load_model builds it on the CPU
-    difference = mismatch(again, {name: tuple(value.shape) for name, value in model.module.state_dict().items()})
-    if difference:
-        raise ModelFileError(f"module and module__* do not build module_ again ({difference}). {_REFIT}")
-
-
-_REFIT = "Before saving, fit again with the current parameters, or restore those of the fit."

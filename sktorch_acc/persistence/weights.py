@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 
 import torch
 from torch import nn
 from torch.nn.modules.lazy import LazyModuleMixin
 
+from sktorch_acc.engine.copying import copied
 from sktorch_acc.exceptions import ModelFileError
 from sktorch_acc.storage.tensors import Tensors
 
@@ -88,6 +90,9 @@ def build_and_fill(build: Callable[[], nn.Module], stored: Tensors, what: str, *
         module = build()
     except Exception as err:
         raise ModelFileError(f"{what} cannot be built from the parameters in the file: {err}") from err
+    if not own:  # a factory may return layers that another model has
+        with suppress(Exception):  # a class that cannot be copied
+            module = copied(module)
     fill(module, stored, what)
     return module
 
@@ -123,7 +128,7 @@ def _set_buffer(module: nn.Module, name: str, tensor: torch.Tensor, what: str) -
     owner = dict(module.named_modules()).get(path)
     if owner is None or leaf not in owner._buffers:
         raise ModelFileError(f"The file holds a buffer {name!r} that {what} does not have.")
-    setattr(owner, leaf, tensor)
+    setattr(owner, leaf, tensor.clone())
 
 
 def _refuse(difference: str | None, what: str) -> None:

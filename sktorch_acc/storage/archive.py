@@ -8,18 +8,17 @@ with another entry, path, link or comment, or with a changed bit, is refused.
 from __future__ import annotations
 
 import os
-import secrets
-import shutil
 import stat
 import struct
 import zlib
-from collections.abc import Iterable, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
 from sktorch_acc.exceptions import ModelFileError
+from sktorch_acc.storage.temporary import replace_file
 
 NAMES = ("manifest.json", "weights.safetensors")
 MAX_MANIFEST = 64 * 2**20
@@ -94,37 +93,10 @@ def write_entries(target: Source, contents: Sequence[bytes]) -> None:
     headers, tail = _frame(entries)
     parts = [part for pair in zip(headers, contents, strict=True) for part in pair]
     if isinstance(target, (str, os.PathLike)):
-        _replace(Path(os.path.realpath(target)), [*parts, tail])
+        replace_file(Path(os.path.realpath(target)), [*parts, tail])
     else:
         for part in [*parts, tail]:
             target.write(part)
-
-
-def _replace(path: Path, parts: Iterable[bytes]) -> None:
-    """Write a temporary file in the folder of `path`, flush it to disk, and rename it to `path`."""
-    new = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
-    try:
-        with open(new, "xb") as file:
-            file.writelines(parts)
-            file.flush()
-            os.fsync(file.fileno())
-        with suppress(FileNotFoundError):
-            shutil.copymode(path, new)
-        os.replace(new, path)
-    except BaseException:
-        new.unlink(missing_ok=True)
-        raise
-    _sync_folder(path.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Flush a rename to disk, on systems where a folder can be opened."""
-    with suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 # ------------------------------------------------------------ reading

@@ -92,17 +92,20 @@ def test_a_kill_at_a_hundred_moments_leaves_the_old_model_or_the_new_one(tmp_pat
             save_model(models[first], path)
             save_model(models[1 - first], path)
 
-    moments, found = random.Random(0), []
+    moments, found, abandoned = random.Random(0), [], 0
     for i in range(100):
         child = _fork(lambda first=i % 2: save_for_ever(first))
         time.sleep(moments.uniform(0, 6 * statistics.median(durations)))
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
+        abandoned += len(list(tmp_path.glob(".model.sktorch.*.tmp")))
         proba = load_model(path, TwoLayers).predict_proba(X)
         found.append([np.array_equal(proba, wanted) for wanted in expected])
     assert all(sum(which) == 1 for which in found)
     assert {which[0] for which in found} == {True, False}
-    assert list(tmp_path.glob(".model.sktorch.*.tmp")), "no kill came while a file was being written"
+    assert abandoned, "no kill came while a file was being written"
+    save_model(models[0], path)
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_files_of_format_1_can_be_loaded():

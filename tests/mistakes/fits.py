@@ -85,6 +85,22 @@ def stopped_early():
     return diagnose(clf.fit(X, Y, X_val=X[:60], y_val=noise_labels()[:60]), X, Y)
 
 
+def closing_over(layer):
+    """Return a factory that puts the same layer into every module."""
+    return lambda: nn.Sequential(layer, nn.ReLU(), nn.Linear(8, 3))
+
+
+def of_a_trained_layer():
+    clf = TorchClassifier(closing_over(nn.Linear(6, 8)), max_epochs=1, random_state=0).fit(X, Y)
+    return diagnose(TorchClassifier(clf.module), X, Y)
+
+
+def of_a_copied_layer():
+    layer = nn.Linear(6, 8)
+    clf = TorchClassifier(lambda: closing_over(copy.deepcopy(layer))(), max_epochs=1, random_state=0).fit(X, Y)
+    return diagnose(TorchClassifier(clf.module), X, Y)
+
+
 ESTIMATORS = {
     "a class without samples": ("ACC-D8", with_an_absent_class),
     "labels not seen in fit": ("ACC-D8", lambda: of_fitted(examined=(X, torch.where(Y == 2, 7, Y)))),
@@ -105,6 +121,7 @@ ESTIMATORS = {
     "a running accuracy": ("ACC-E2", lambda: of_fitted(max_epochs=1, train_accuracy="running", lr=0.02)),
     "slow batch norm": ("ACC-E5", lambda: of_fitted(module=slow_norm, X=X * 3 + 40)),
     "best weights restored": ("ACC-E6", stopped_early),
+    "a layer that an earlier fit has trained": ("ACC-E10", of_a_trained_layer),
     "a validation split inside fit": ("ACC-E7", lambda: of_fitted(validation_fraction=0.25)),
     "noise and a linear module": ("ACC-F1", lambda: of_fitted(y=noise_labels(), module=nn.Linear(6, 3), lr=1e-3)),
     "lr too high": ("ACC-F3", lambda: of_fitted(optimizer=SGD, lr=50.0, max_epochs=4, batch_size=240)),
@@ -119,6 +136,7 @@ def rare_class():
 
 CLEAN_ESTIMATORS = {
     "not fitted": lambda: diagnose(TorchClassifier(), X, Y),
+    "a layer that the factory copies": of_a_copied_layer,
     "a module class, not fitted": lambda: diagnose(TorchClassifier(DropNorm), X, Y),
     "fitted": of_fitted,
     "text labels": lambda: of_fitted(y=np.array(["fox", "cat", "dog"])[Y.numpy()]),

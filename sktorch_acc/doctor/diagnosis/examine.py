@@ -18,6 +18,7 @@ from sktorch_acc.doctor.diagnosis import measure
 from sktorch_acc.doctor.diagnosis.subject import PROBE_SAMPLES, Subject
 from sktorch_acc.engine.evaluate import nan_rows
 from sktorch_acc.engine.repeated import Seen, check_samples, spread
+from sktorch_acc.engine.trained import trained_names
 from sktorch_acc.findings import Finding
 
 Ints = npt.NDArray[np.int64]
@@ -48,6 +49,8 @@ def _present(findings: Iterable[Finding | None]) -> Iterator[Finding]:
 def _before_the_run(subject: Subject) -> Iterator[Finding | None]:
     """Check data, loader, optimizer and the output for one small batch."""
     yield subject.unseen
+    if subject.training is None:  # built as `fit` would build it
+        yield evaluation.check_new_module(trained_names(subject.module))
     yield from _of_the_loader(subject)
     # A module without parameters may hold layers in a list, which is the cause: it comes first.
     registered = learning.check_registered(subject.module)

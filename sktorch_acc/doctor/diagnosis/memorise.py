@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -70,8 +71,9 @@ def _train_copy(
 ) -> int:
     """Return the most correct predictions of a copy of the module while it is trained on this batch."""
     torch.default_generator.manual_seed(0)
-    module, criterion = copied(subject.module), copy.deepcopy(subject.criterion)
-    assert criterion is not None
+    assert subject.criterion is not None
+    memo: dict[int, Any] = {}  # one for both: they may share layers
+    module, criterion = copied(subject.module, memo), copy.deepcopy(subject.criterion, memo)
     optimizer = torch.optim.Adam([p for p in module.parameters() if p.requires_grad], lr=lr)
     module.train()
     for layer in module.modules():

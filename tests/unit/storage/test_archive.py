@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from sktorch_acc import ModelFileError, inspect_model, load_model, save_model
-from sktorch_acc.storage import archive
+from sktorch_acc.storage import archive, temporary
 from sktorch_acc.storage.archive import NAMES, read_entries, write_entries
 from tests.saved import loaded, parts, saved, small
 
@@ -200,7 +200,7 @@ def test_a_failure_while_writing_leaves_the_old_file_and_nothing_else(tmp_path, 
         raise OSError("disk full")
 
     with monkeypatch.context() as patched:
-        patched.setattr(archive.os, broken, full)
+        patched.setattr(temporary.os, broken, full)
         with pytest.raises(OSError, match="disk full"):
             save_model(small(random_state=1), path)
     assert path.read_bytes() == before

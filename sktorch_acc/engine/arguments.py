@@ -1,0 +1,138 @@
+"""Copies of the arguments of a module and a criterion: training must not change what the caller handed in."""
+
+from __future__ import annotations
+
+import functools
+from collections import OrderedDict, defaultdict, deque
+from collections.abc import Callable, Iterator, Mapping
+from types import BuiltinFunctionType, FunctionType, MemberDescriptorType, MethodType, ModuleType
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from sktorch_acc.engine.copying import copied, copied_value
+
+_VALUES = (nn.Module, torch.Tensor, np.ndarray)
+_ATOMS = frozenset((bool, int, float, complex, str, bytes, type(None)))
+# Never looked into: they are names of something, and deepcopy keeps most of them as they are.
+_NAMES = (type, FunctionType, BuiltinFunctionType, ModuleType, torch.dtype, torch.device, np.generic)
+_SEQUENCES: dict[type, Callable[[Iterator[Any]], Any]] = {tuple: tuple, set: set, frozenset: frozenset}
+_MOST_OBJECTS = 100_000  # looked at in one argument
+
+
+class Copies:
+    """Deep copies for one build, with one memo: layers that several arguments share stay shared.
+
+    Only what holds a module, a tensor or an array is copied; all else is passed on as it is, so that an argument may
+    be compared by identity. Containers are copied element by element: one that cannot be copied does not keep the
+    others from it. An object that deepcopy refuses is passed on.
+    """
+
+    def __init__(self) -> None:
+        self._memo: dict[int, Any] = {}
+
+    def module(self, module: nn.Module) -> nn.Module:
+        """Return a deep copy of a module; errors of its own ``__deepcopy__`` are raised."""
+        known: nn.Module | None = self._memo.get(id(module))
+        return copied(module, self._memo) if known is None else known
+
+    def arguments(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Return named arguments, each copied where that is needed."""
+        return {name: self.of(value) for name, value in given.items()}
+
+    def factory(self, make: Any) -> Any:
+        """Return a class or factory; of a ``functools.partial`` with copies of its arguments."""
+        return self._partial(make) if type(make) is functools.partial and _holds(make) else make
+
+    def of(self, value: Any) -> Any:
+        """Return a copy of an argument, or the argument itself if nothing in it can be trained."""
+        if type(value) in _ATOMS or not _holds(value):
+            return value
+        known = self._memo.get(id(value))
+        if known is None:
+            known = self._new(value)
+            self._memo[id(value)] = known
+        return known
+
+    def _new(self, value: Any) -> Any:
+        kind = type(value)
+        if kind in (dict, OrderedDict):
+            return self._filled(value, kind())
+        if kind is defaultdict:
+            return self._filled(value, defaultdict(value.default_factory))
+        if kind is list or kind is deque:
+            new = self._memo[id(value)] = [] if kind is list else deque(maxlen=value.maxlen)
+            new.extend(self.of(item) for item in value)
+            return new
+        if kind is functools.partial:
+            return self._partial(value)
+        make = _SEQUENCES.get(kind) or (getattr(kind, "_make", None) if isinstance(value, tuple) else None)
+        if make is None:
+            return self._attempt(value)
+        new = make(self.of(item) for item in value)
+        return self._memo.get(id(value), new)  # a list in the tuple may hold the tuple
+
+    def _filled(self, value: Any, new: Any) -> Any:
+        self._memo[id(value)] = new
+        for key, item in value.items():
+            new[self.of(key)] = self.of(item)
+        return new
+
+    def _partial(self, value: functools.partial[Any]) -> functools.partial[Any]:
+        new = functools.partial(self.of(value.func), *map(self.of, value.args), **self.arguments(value.keywords))
+        vars(new).update(vars(value))
+        return new
+
+    def _attempt(self, value: Any) -> Any:
+        """Return a deep copy; the value itself, and the memo as it was before, if there can be none."""
+        before = dict(self._memo)
+        try:
+            return copied(value, self._memo) if isinstance(value, nn.Module) else copied_value(value, self._memo)
+        except Exception:
+            self._memo.clear()
+            self._memo.update(before)
+            return value
+
+
+def _holds(value: Any) -> bool:
+    """Whether a module, a tensor or an array can be reached from a value, through containers and attributes."""
+    waiting, seen = [value], {id(value)}
+    while waiting:
+        item = waiting.pop()
+        if isinstance(item, _VALUES):
+            return True
+        for part in _parts(item):
+            if type(part) not in _ATOMS and id(part) not in seen:
+                seen.add(id(part))
+                waiting.append(part)
+        if len(seen) > _MOST_OBJECTS:
+            return False
+    return False
+
+
+def _parts(item: Any) -> Iterator[Any]:
+    """Yield what an object holds directly, without running its code where that can be avoided."""
+    if isinstance(item, _NAMES):
+        return
+    if isinstance(item, MethodType):  # one of a module is copied with it; others are passed on
+        if isinstance(item.__self__, nn.Module):
+            yield item.__self__
+        return
+    if isinstance(item, functools.partial):
+        yield from (item.func, *item.args, *item.keywords.values())
+    elif isinstance(item, dict):
+        yield from dict.keys(item)
+        yield from dict.values(item)
+    elif isinstance(item, (list, tuple, set, frozenset, deque)):
+        yield from item
+    yield from _attributes(item)
+
+
+def _attributes(item: Any) -> Iterator[Any]:
+    yield from list(getattr(item, "__dict__", {}).values())
+    for cls in type(item).__mro__:
+        for name, descriptor in list(vars(cls).items()) if "__slots__" in vars(cls) else ():
+            if isinstance(descriptor, MemberDescriptorType):
+                yield getattr(item, name, None)
