@@ -137,7 +137,7 @@ def draw(seed: int) -> Configuration:
         _scheduler(chance, parameters, flow, n_samples),
         _stopping(chance, parameters, validation, labels),
     )
-    weights = _weights(chance, rng, indices, criterion.uncounted(n_classes))
+    weights = _weights(chance, rng, indices)
     return Configuration(
         X,
         labels[indices],
@@ -181,17 +181,18 @@ def _labels(chance: random.Random, n_classes: int) -> npt.NDArray[Any]:
 
 
 def _criterion(chance: random.Random, kind: str, n_classes: int) -> Criterion:
-    weight = None
+    weight, smoothing = None, chance.choice([0.0, 0.0, 0.1]) if kind == "ce" else 0.0
     if kind in ("ce", "nll") and chance.random() < 0.5:
         weight = [round(chance.uniform(0.2, 3), 2) for _ in range(n_classes)]
-        if n_classes > 2 and chance.random() < 0.3:
+        # With smoothing, a batch of such samples alone has an infinite loss.
+        if n_classes > 2 and not smoothing and chance.random() < 0.3:
             weight[chance.randrange(n_classes)] = 0.0
     ignores = kind in ("ce", "nll") and n_classes > 3 and chance.random() < 0.3
     return Criterion(
         kind,
         weight,
         chance.choice([None, 2.5]) if kind == "bce_logits" else None,
-        chance.choice([0.0, 0.0, 0.1]) if kind == "ce" else 0.0,
+        smoothing,
         chance.randrange(n_classes) if ignores else None,
         chance.choice(["mean", "mean", "mean", "sum"]),
     )
@@ -321,9 +322,9 @@ def _stopping(
 
 
 def _weights(
-    chance: random.Random, rng: np.random.Generator, indices: npt.NDArray[np.int64], uncounted: list[int]
+    chance: random.Random, rng: np.random.Generator, indices: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.float64] | None:
-    """Return weights of the samples, some of them 0, or None; every class that counts keeps a positive one."""
+    """Return weights of the samples, some of them 0, or None; every class keeps a positive one."""
     if chance.random() < 0.6:
         return None
     weights = rng.uniform(0.1, 4, len(indices)).round(2)

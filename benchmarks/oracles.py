@@ -54,18 +54,17 @@ class Criterion:
     ignored: int | None = None
     reduction: str = "mean"
 
-    def uncounted(self, n_classes: int) -> list[int]:
-        """Return the classes whose samples have neither a loss nor a share in the divisor."""
-        weight = self.weight or [1.0] * n_classes
-        zero = [c for c in range(n_classes) if weight[c] == 0 and self.smoothing == 0]
-        return zero + ([self.ignored] if self.ignored is not None and self.ignored not in zero else [])
-
     def loss(self, output: torch.Tensor, target: torch.Tensor, weights: torch.Tensor | None) -> torch.Tensor:
-        """Return the loss of a batch; NaN if nothing in it counts."""
+        """Return the loss of samples; NaN if none of them counts."""
         losses, share = self._losses(output, target)
         if weights is not None:
             losses, share = losses * weights, share * weights
         return losses.sum() if self.reduction == "sum" else losses.sum() / share.sum()
+
+    def divisor(self, output: torch.Tensor, target: torch.Tensor, weights: torch.Tensor | None) -> float:
+        """Return by what a mean over samples divides."""
+        share = self._losses(output, target)[1]
+        return float(share.sum() if weights is None else share @ weights)
 
     def _losses(self, output: torch.Tensor, target: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the loss of each sample, and its share in the divisor."""
@@ -227,13 +226,8 @@ class Reference:
         return output
 
     def _trained_on(self, samples: Samples) -> Samples:
-        """Return the samples that have a share in the loss."""
-        counted = torch.ones(len(samples.X), dtype=torch.bool)
-        for c in self.recipe.criterion.uncounted(self.recipe.n_classes):
-            counted &= samples.targets != c
-        if samples.weights is not None:
-            counted &= samples.weights > 0
-        return samples.take(counted.nonzero()[:, 0])
+        """Return the samples with a positive weight."""
+        return samples if samples.weights is None else samples.take((samples.weights > 0).nonzero()[:, 0])
 
     def _followed(self, validation: Samples | None) -> str:
         return "train_loss" if validation is None else "valid_loss"
@@ -254,24 +248,32 @@ class Reference:
         return accuracies(f"{phase}_acc", predicted, samples.targets.tolist(), self.recipe.n_classes)
 
     def _train_epoch(self, training: Samples, scheduler: Any) -> dict[str, float]:
-        """Take one step per batch; return the mean of the batch losses and the running accuracies."""
-        losses, shares, predicted, targets = [], [], [], []
+        """Take one step per batch in which a sample counts; return the loss and the running accuracies.
+
+        The loss is the mean of the batch losses, weighted by their divisors; for ``reduction="sum"`` their sum.
+        """
+        losses, divisors, predicted, targets = [], [], [], []
         criterion = self.recipe.criterion
         self.module.train()
         for batch in self._batches(training):
             self.optimizer.zero_grad(set_to_none=True)
             output = self.module(batch.X)
+            predicted += predictions(criterion.kind, output.detach())
+            targets += batch.targets.tolist()
+            divisor = criterion.divisor(output.detach(), batch.targets, batch.weights)
+            if divisor == 0 and criterion.reduction == "mean":
+                continue
             loss = criterion.loss(output, batch.targets, batch.weights)
             loss.backward()  # type: ignore[no-untyped-call]
             self.optimizer.step()
             if isinstance(scheduler, _PER_STEP):
                 scheduler.step()
             losses.append(loss.item())
-            shares.append(len(batch.X) if batch.weights is None else float(batch.weights.sum()))
-            predicted += predictions(criterion.kind, output.detach())
-            targets += batch.targets.tolist()
-        mean = sum(a * b for a, b in zip(losses, shares, strict=True)) / sum(shares)
-        return {"train_loss": mean} | accuracies("train_acc_running", predicted, targets, self.recipe.n_classes)
+            divisors.append(divisor)
+        total = sum(losses)
+        if criterion.reduction == "mean":
+            total = float(np.average(losses, weights=divisors))
+        return {"train_loss": total} | accuracies("train_acc_running", predicted, targets, self.recipe.n_classes)
 
     def _batches(self, training: Samples) -> Iterator[Samples]:
         torch_seed, _, _, order_seed = epoch_seeds(self.seed, self.epoch)

@@ -90,7 +90,7 @@ class Loss:
     @property
     def summed(self) -> bool:
         """Whether the loss is a sum, which is divided by nothing."""
-        return self.reduction == "sum" and (self.weighted or self.additive)
+        return bool(self.reduction == "sum")
 
     @property
     def by_class(self) -> bool:
