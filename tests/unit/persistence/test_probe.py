@@ -273,7 +273,7 @@ def test_rows_are_taken_that_the_module_takes():
     assert values_of(small(Flags, tokens % 2, diagnose="off")) == "flags"
     assert values_of(small(Fails, np.clip(FLOAT32, -2, 2))) is None
     assert values_of(small(Random, FLOAT32, diagnose="off")) is None
-    assert values_of(small(Drops, FLOAT32)) is None
+    assert values_of(small(Drops, FLOAT32, diagnose="off")) is None
 
 
 def test_large_samples_have_fewer_rows_and_still_larger_ones_none(monkeypatch):
