@@ -218,10 +218,16 @@ def fit_seed(random_state: Any) -> int:
     if random_state is None:
         return secrets.randbits(62)
     if isinstance(random_state, Integral):
-        with _SEEDING:
-            _SEEDED.seed(int(random_state))
-            return _two_draws(_SEEDED)
+        return _seed_of(int(random_state))
     return _two_draws(check_random_state(random_state))
+
+
+@functools.lru_cache(maxsize=64)
+def _seed_of(random_state: int) -> int:
+    # Remembered: all folds of a cross-validation have the same.
+    with _SEEDING:
+        _SEEDED.seed(random_state)
+        return _two_draws(_SEEDED)
 
 
 def _two_draws(generator: np.random.RandomState) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
@@ -16,7 +17,7 @@ import pandas as pd
 import torch
 from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
 from sklearn.utils import check_consistent_length
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import Interval, StrOptions, validate_parameter_constraints
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
@@ -324,6 +325,13 @@ class TorchClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             return
         valid = [*super()._get_param_names(), *(f"{prefix}__<name>" for prefix in PREFIXES)]
         raise error(f"{type(self).__name__} has no parameter {name!r}. {nearest(name, valid)}")
+
+    def _validate_params(self) -> None:
+        """Check the parameters that are not the defaults, which are most of them."""
+        params, constraints = super().get_params(deep=False), self._parameter_constraints
+        if constraints is TorchClassifier._parameter_constraints:
+            params = {name: value for name, value in params.items() if value is not _DEFAULTS[name].default}
+        validate_parameter_constraints(constraints, params, caller_name=type(self).__name__)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -752,6 +760,10 @@ class TorchClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         state = dict(state)
         warn_of_other_versions(type(self).__name__, state.pop("_versions", {}))
         super().__setstate__(state)
+
+
+# The defaults are valid, so that they need no check.
+_DEFAULTS = inspect.signature(TorchClassifier.__init__).parameters
 
 
 def _indices_of(labels: Labels, y: npt.NDArray[Any], prefix: str = "") -> npt.NDArray[np.int64]:

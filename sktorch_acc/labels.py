@@ -200,7 +200,9 @@ def _read(y: Any, name: str, *, warn: bool = False) -> npt.NDArray[Any]:
         raise ValueError(f"{name} must hold one label per sample. Got records of dtype {values.dtype}.")
     if values.dtype.kind == "f" and values.dtype.itemsize > 8:
         raise ValueError(f"{name} holds labels of dtype {values.dtype} that float64 cannot hold. Pass strings.")
-    missing = pd.isna(values) | _masked(y).reshape(-1)
+    missing = pd.isna(values) if values.dtype.kind not in "biu" else np.zeros(1, dtype=bool)
+    if isinstance(y, np.ma.MaskedArray):
+        missing = missing | np.ma.getmaskarray(y).reshape(-1)
     if missing.any():
         raise ValueError(
             f"Input {name} contains NaN or None: {int(missing.sum())} of {len(values)} labels are missing, the first "

@@ -54,6 +54,8 @@ def copied_value(value: Any, memo: dict[int, Any]) -> Any:
         for key, item in value.items():
             known[copy.deepcopy(key, memo)] = item if type(item) in _ATOMS else copied_value(item, memo)
         return known
+    if kind is nn.Parameter:
+        return value.__deepcopy__(memo)  # all that deepcopy would do, for an object that the caller keeps
     if isinstance(value, torch.Tensor) and not value.is_leaf:
         memo[id(value)] = value.detach().clone()
     return copy.deepcopy(value, memo)

@@ -155,9 +155,9 @@ def _keep(fit: Fit, row: EpochRow) -> None:
 
 
 def _may_be_undone(fit: Fit, epoch: int) -> bool:
-    """Whether anything can move the weights after this epoch: another epoch, or an observer."""
+    """Whether anything can move the weights after this epoch: another epoch, or foreign code."""
     last = fit.first_epoch + fit.settings.max_epochs - 1
-    return epoch < last or bool(fit.observers)
+    return epoch < last or any(observer.foreign for observer in fit.observers)
 
 
 def _monitored(fit: Fit, row: EpochRow) -> float:

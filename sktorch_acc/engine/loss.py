@@ -87,12 +87,12 @@ class Loss:
         """Whether the loss of all samples follows from the losses of parts of them and from their `shares`."""
         return _computes_as(self.criterion, (*_BY_CLASS, *_BY_SAMPLE))
 
-    @property
+    @functools.cached_property
     def summed(self) -> bool:
         """Whether the loss is a sum, which is divided by nothing."""
         return bool(self.reduction == "sum")
 
-    @property
+    @functools.cached_property
     def by_class(self) -> bool:
         """Whether the share of a sample depends on its class; a class may have none."""
         if self.single or self.summed:

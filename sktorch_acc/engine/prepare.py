@@ -86,7 +86,7 @@ def prepare(
         interrupts=interrupts or Interrupts(),
     )
     _refuse_uncounted(fit)
-    operations = step_operations(state.model.module, found.row_operations, sizes[0])
+    operations = step_operations(state.model.module, found.row_operations, sizes[0]) if to_choose else 0
     n_threads = resolve_threads(settings.n_threads, operations, state.model.device)
     state.model = replace(state.model, n_threads=n_threads)
     _set_deciders(fit)

@@ -76,11 +76,11 @@ def probe(model: Model, training: Examples, n_rows: int, *, count: bool = True) 
         with _counted(module, n_rows) if count else nullcontext([0.0]) as operations:
             loss, seen = _evaluate(subject, batch, training.weights is not None)
         finding = _again(subject, seen, training)
-        output, without_norms = _train(subject, batch, loss, training)
+        form, n_values, without_norms = _train(subject, batch, loss, training)
     return Probe(
         loss=loss,
-        first=FirstOutputs(OutputForm.of(output), OutputForm.of(seen.outputs), finding, seen.outputs),
-        elements_per_sample=max(output.numel(), batch.numel()) // len(batch),
+        first=FirstOutputs(form, OutputForm.of(seen.outputs), finding, seen.outputs),
+        elements_per_sample=max(n_values, batch.numel()) // len(batch),
         row_operations=operations[0],
         eval_layers=tuple(norm_layers(model.module)) if without_norms else (),
     )
@@ -96,8 +96,8 @@ def _evaluate(subject: Model, batch: torch.Tensor, weighted: bool) -> tuple[Loss
     return loss, Seen(batch, spread(output.detach()).clone())
 
 
-def _train(subject: Model, batch: torch.Tensor, loss: Loss, training: Examples) -> tuple[torch.Tensor, bool]:
-    """Check outputs and loss in training mode; return the outputs, and whether batch norm cannot train."""
+def _train(subject: Model, batch: torch.Tensor, loss: Loss, training: Examples) -> tuple[OutputForm, int, bool]:
+    """Check outputs and loss in training mode; return their form and size, and whether batch norm cannot train."""
     subject.module.train()
     output, without_norms = _training_forward(subject.module, batch)
     _refuse(_facts(subject, output, len(batch), "training"))
@@ -107,7 +107,7 @@ def _train(subject: Model, batch: torch.Tensor, loss: Loss, training: Examples) 
     value = _loss(loss, output, _targets(loss, training, len(batch)))
     if not _is_uncounted(loss, subject.spec, training, len(batch), value):
         _raise(check_loss(value, type(subject.criterion).__name__, subject.spec.kind))
-    return output.detach(), without_norms
+    return OutputForm.of(output), output.numel(), without_norms
 
 
 def _targets(loss: Loss, training: Examples, n_rows: int) -> Any:

@@ -30,8 +30,8 @@ def noting_trained(*parts: nn.Module) -> Iterator[None]:
     its batches in another buffer.
     """
     layers = [layer for part in parts for layer in part.modules()]
-    own = [p for layer in layers for p in layer._parameters.values()]
-    parameters = [(p, _version(p)) for p in own if p is not None and p.requires_grad]
+    own = [p for layer in layers if layer._parameters for p in layer._parameters.values() if p is not None]
+    parameters = [(p, _version(p)) for p in own if p.requires_grad]
     before = [(layer, _versions(layer)) for layer in layers if layer._buffers]
     try:
         yield
@@ -52,9 +52,12 @@ def trained_names(module: nn.Module) -> list[str]:
 
 
 def _any_noted(module: nn.Module) -> bool:
+    if not _memory:
+        return False
     for layer in module.modules():
-        for tensor in (*layer._parameters.values(), *layer._buffers.values()):
-            if tensor is not None and _address(tensor) in _memory:
+        for table in (layer._parameters, layer._buffers):
+            # A freed tensor may have been at the same address.
+            if table and any(tensor is not None and _is_noted(tensor) for tensor in table.values()):
                 return True
     return False
 

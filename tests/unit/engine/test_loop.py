@@ -162,7 +162,7 @@ def test_epochs_of_a_fit_that_continues_are_those_of_a_longer_one():
 class Sees(Observer):
     """What the state says when an epoch is recorded and when it ends."""
 
-    foreign = False
+    foreign = True
 
     def __init__(self):
         self.seen = []
