@@ -57,6 +57,18 @@ def _names(target: Callable[..., Any]) -> tuple[set[str], bool]:
     return names, any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters)
 
 
+MISSING = object()
+
+
+def default_of(target: Any, name: str) -> Any:
+    """Return the default of an argument of `target`, `MISSING` if there is none."""
+    try:
+        parameter = inspect.signature(target).parameters.get(name)
+    except (TypeError, ValueError):  # no signature, or nothing that is called
+        return MISSING
+    return MISSING if parameter is None or parameter.default is inspect.Parameter.empty else parameter.default
+
+
 def check_names(
     given: Iterable[str],
     target: Callable[..., Any],

@@ -64,7 +64,7 @@ def build_module(
     name = getattr(module, "__name__", repr(module))
     check_names(given, module, "module", exclude=("self",))
     module = copies.factory(module)
-    arguments = {**_sizes(module, row_shape, n_classes, one_column), **copies.arguments(given)}
+    arguments = {**sizes_from_data(module, row_shape, n_classes, one_column), **copies.arguments(given)}
     try:
         built = module(**arguments)
     except TypeError:
@@ -88,7 +88,7 @@ def _check_arguments(module: Any, name: str, arguments: Mapping[str, Any]) -> No
         pass  # no signature to check against
 
 
-def _sizes(module: Any, row_shape: tuple[int, ...], n_classes: int, one_column: bool) -> dict[str, int]:
+def sizes_from_data(module: Any, row_shape: tuple[int, ...], n_classes: int, one_column: bool) -> dict[str, int]:
     """Return the sizes that follow from the data, for the names that the constructor has."""
     names, _ = accepted_names(module)
     if isinstance(module, functools.partial):

@@ -142,9 +142,12 @@ class Loss:
             part.train(mode)
 
     def targets(self, indices: torch.Tensor) -> torch.Tensor:
-        """Return class indices as the criterion wants them: int64, or floats shaped as one column."""
+        """Return class indices as the criterion wants them: int64, or floats shaped as one column.
+
+        They have memory of their own, as the criterion may write to its target.
+        """
         if not self.single:
-            return indices
+            return indices.clone()
         # expand: with one class in y the module may have any number of columns
         shape = [1] * len(self.column_shape)
         return indices.to(self.dtype).reshape(-1, *shape).expand(-1, *self.column_shape)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from sktorch_acc._params import split_nested
+from sktorch_acc._params import default_of, split_nested
 
 # Only building looks at these; a fit that continues keeps what was built.
 _USED_BY_BUILD = ("module", "criterion", "output", "optimizer", "callbacks", "device")
@@ -47,10 +47,18 @@ class FitSettings:
         return split_nested(self.nested, prefix) if self.nested else {}
 
     def ignored_changes(self, built_from: FitSettings) -> list[str]:
-        """Return the parameters that differ from those of `built_from` and have no effect on a fit that continues."""
+        """Return the parameters that differ from those of `built_from` and have no effect on a fit that continues.
+
+        A nested parameter that is not set is what the constructor has as default.
+        """
         now, then = self._used_by_build(), built_from._used_by_build()
-        missing = object()
-        return sorted(n for n in now.keys() | then.keys() if not _same(now.get(n, missing), then.get(n, missing)))
+        return sorted(n for n in now.keys() | then.keys() if not _same(self._value(n, now), built_from._value(n, then)))
+
+    def _value(self, name: str, given: Mapping[str, Any]) -> Any:
+        if name in given:
+            return given[name]
+        prefix, _, rest = name.partition("__")
+        return default_of(getattr(self, prefix, None), rest)
 
     def _used_by_build(self) -> dict[str, Any]:
         nested = {name: value for name, value in self.nested.items() if not name.startswith("lr_scheduler__")}

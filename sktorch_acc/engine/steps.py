@@ -87,8 +87,8 @@ def _first_bad(fit: Fit, permutation: torch.Tensor, losses: torch.Tensor) -> tor
 
 
 def _block_classes(spec: OutputSpec, kept: tuple[torch.Tensor, ...]) -> torch.Tensor:
-    """Return the class indices of a block: at once, but for batches of which only the classes are kept."""
-    if all(part.is_floating_point() for part in kept):
+    """Return the class indices of a block: at once, unless only classes are kept or the number of members changes."""
+    if all(part.is_floating_point() and part.shape[1:] == kept[0].shape[1:] for part in kept):
         return spec.classes(torch.cat(kept))
     return torch.cat([spec.classes(part) if part.is_floating_point() else part for part in kept])
 

@@ -38,7 +38,7 @@ def validate(fit: Fit, examples: Examples, counter: AccuracyCounter | None) -> t
         heard = output.clone() if told else output  # the criterion may write to it
         loss = total.add(output, start, stop)
         if told:
-            batch = (examples.rows.chunk(start, stop), examples.targets[start:stop])
+            batch = (examples.rows.chunk(start, stop), examples.targets[start:stop].clone())
             tell(fit, "batch_begin", batch, False)
             tell(fit, "batch_end", batch, (loss, heard), False)
 

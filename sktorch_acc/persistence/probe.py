@@ -176,6 +176,8 @@ def _environment(model: Model) -> str:
         platform.node(),
         torch.backends.cpu.get_cpu_capability(),
         torch.get_float32_matmul_precision(),
+        torch.backends.mkldnn.enabled,
+        torch.are_deterministic_algorithms_enabled(),
         _threads(model),
     )
     return hashlib.sha256(repr(facts).encode()).hexdigest()[:16]

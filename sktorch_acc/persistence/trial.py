@@ -10,7 +10,7 @@ from torch import nn
 
 from sktorch_acc._global_state import isolated
 from sktorch_acc.classifier import TorchClassifier
-from sktorch_acc.engine.build import build_criterion, build_module, build_optimizer
+from sktorch_acc.engine.build import build_criterion, build_module, build_optimizer, sizes_from_data
 from sktorch_acc.engine.interrupts import Interrupts
 from sktorch_acc.engine.model import Model
 from sktorch_acc.engine.settings import FitSettings
@@ -48,7 +48,7 @@ def built_again(clf: TorchClassifier) -> torch.optim.Optimizer:
         raise ModelFileError(f"criterion or output is not what the estimator was fitted with. {REFIT}")
     if not isinstance(settings.module, nn.Module):
         _check_module(settings.module, settings.part("module"), model)
-    changed = _changed(settings, clf._state.built_from)
+    changed = _changed(settings, clf._state.built_from, model)
     if changed:
         raise ModelFileError(
             f"{', '.join(changed)} changed since fit: with the stored weights, load_model would build something else "
@@ -57,14 +57,24 @@ def built_again(clf: TorchClassifier) -> torch.optim.Optimizer:
     return optimizer
 
 
-_OF_THE_MODEL = ("module", "criterion", "output")  # without optimizer and callbacks, which predictions do not need
+# Without optimizer and callbacks, which predictions do not need. What `output` leads to has been compared.
+_OF_THE_MODEL = ("module", "criterion")
 
 
-def _changed(settings: FitSettings, built_from: FitSettings) -> list[str]:
+def _changed(settings: FitSettings, built_from: FitSettings, model: Model) -> list[str]:
     """Return the parameters of module and criterion that are not those of the fit, nor equal to them."""
-    now, then = ({**vars(each), **each.nested} for each in (settings, built_from))
+    now, then = ({**_sizes(each, model), **vars(each), **each.nested} for each in (settings, built_from))
     names = [name for name in settings.ignored_changes(built_from) if name.startswith(_OF_THE_MODEL)]
     return [name for name in names if not (name in now and name in then and _stored_alike(now[name], then[name]))]
+
+
+def _sizes(settings: FitSettings, model: Model) -> dict[str, Any]:
+    """Return the parameters of the module that are filled in from the data."""
+    if isinstance(settings.module, nn.Module):
+        return {}
+    module = MLP if settings.module is None else settings.module
+    sizes = sizes_from_data(module, model.schema.row_shape, model.spec.n_classes, model.spec.one_column is True)
+    return {f"module__{name}": size for name, size in sizes.items()}
 
 
 def _stored_alike(a: Any, b: Any) -> bool:

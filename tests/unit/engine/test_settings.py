@@ -68,6 +68,10 @@ def test_integers_of_numpy_are_converted(name):
         ({"optimizer__momentum": 0.9}, {"optimizer__momentum": 0.8}, ["optimizer__momentum"]),
         ({"optimizer__betas": (0.9, 0.99)}, {"optimizer__betas": (0.9, 0.99)}, []),
         ({"callbacks__a__b": 1}, {"callbacks__a__b": 2}, ["callbacks__a__b"]),
+        ({"module": nn.Linear}, {"module": nn.Linear, "module__bias": True}, []),
+        ({"module": nn.Linear, "module__bias": True}, {"module": nn.Linear}, []),
+        ({"module": nn.Linear}, {"module": nn.Linear, "module__bias": False}, ["module__bias"]),
+        ({}, {"criterion__label_smoothing": 0.0, "criterion__weight": None}, []),
     ],
 )
 def test_a_fit_that_continues_ignores_changes_of_what_was_built(before, after, names):

@@ -72,6 +72,15 @@ def test_arguments_that_are_set_to_what_they_were_are_not_refused():
     assert np.array_equal(loaded(saved(clf), Acts).predict_proba(FLOAT32), clf.predict_proba(FLOAT32))
 
 
+@pytest.mark.parametrize(
+    "params",
+    [{"module__act": "relu"}, {"module__n_features": FLOAT32.shape[1]}, {"module__n_classes": 3}, {"output": "logits"}],
+)
+def test_arguments_that_are_set_to_what_was_built_are_not_refused(params):
+    clf = small(Acts, FLOAT32).set_params(**params)
+    assert np.array_equal(loaded(saved(clf), Acts).predict_proba(FLOAT32), clf.predict_proba(FLOAT32))
+
+
 def replace_activation(module):
     module.act = nn.Tanh()
 
