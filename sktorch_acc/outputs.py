@@ -163,7 +163,7 @@ class OutputSpec:
             return _first_highest(self.probabilities(output))
         if self.is_single(output):
             threshold = {"logits": 0.0, "probabilities": 0.5, "log_probabilities": _LOG_HALF}[self.kind]
-            return (output.reshape(-1) > threshold).to(torch.int64)
+            return (_at_least_float32(output).reshape(-1) > threshold).to(torch.int64)
         return _first_highest(output)
 
     def probabilities(self, output: torch.Tensor) -> torch.Tensor:

@@ -16,7 +16,8 @@ from torch import nn
 from sktorch_acc.findings import Finding
 from sktorch_acc.outputs import OutputSpec
 
-_TOLERANCE = 1e-3  # of sums of float32 probabilities over up to thousands of classes
+_TOLERANCE = 0.05  # of sums of probabilities: a floor under each of a thousand classes makes them larger than 1
+_ABOVE = 1e-3  # 0, of one log-probability
 _ROUNDING = 1e-5  # of one probability
 
 
@@ -238,12 +239,12 @@ def _last_layer(module: nn.Module) -> nn.Module | None:
 
 
 def check_log_probabilities(facts: OutputFacts) -> Finding | None:
-    """Report anything but log-probabilities where these are assumed (C2, C10)."""
+    """Report anything but log-probabilities where these are assumed (C2); -inf masks a class."""
     if facts.spec.kind != "log_probabilities" or facts.spec.n_classes == 1:
         return None
     z = facts.per_member
     if z.shape[1] == 1:
-        above = facts.samples_with(z > max(_TOLERANCE, facts.rounding))
+        above = facts.samples_with(z > max(_ABOVE, facts.rounding))
         if not above:
             return None
         return _error(
@@ -251,12 +252,6 @@ def check_log_probabilities(facts: OutputFacts) -> Finding | None:
             f"{facts.criterion} needs log-probabilities, which are at most 0; {facts.who} returned values up to "
             f"{float(z.max()):.3f}, above 0 for {above}.",
             "End the module in LogSigmoid, or pass output='logits'.",
-        )
-    if bool((z == -math.inf).any()):
-        return _error(
-            "ACC-C10",
-            f"{facts.who} returned -inf log-probabilities: the logarithm of a softmax that underflowed.",
-            "Use log_softmax, or return logits and use CrossEntropyLoss.",
         )
     total = torch.logsumexp(z, dim=1)
     worst = float(total[total.abs().argmax()])
@@ -270,6 +265,31 @@ def check_log_probabilities(facts: OutputFacts) -> Finding | None:
         f"rows with {worst:.3f}, which look like {what}, for {facts.samples_with((total.abs() > tolerance)[:, None])}.",
         "Use CrossEntropyLoss on logits, or end the module in LogSoftmax(dim=1).",
     )
+
+
+def check_underflow(output: torch.Tensor, module: nn.Module, kind: str) -> Finding | None:
+    """Report log-probabilities of -inf that are the logarithm of a softmax (C10), for an output with its graph.
+
+    The gradient of such a logarithm is 0 times infinity. Classes that are masked before log_softmax are -inf too, and
+    right.
+    """
+    if kind != "log_probabilities" or not bool((output == -math.inf).any()) or not _is_logarithm(output.grad_fn):
+        return None
+    return _error(
+        "ACC-C10",
+        f"{type(module).__name__}.forward returned -inf log-probabilities: the logarithm of a softmax that "
+        "underflowed.",
+        "Use log_softmax, or return logits and use CrossEntropyLoss.",
+    )
+
+
+def _is_logarithm(node: Any, depth: int = 5) -> bool:
+    """Whether the last operations of a graph take a logarithm, but not that of log_softmax."""
+    if node is None or depth == 0 or "LogSoftmax" in node.name():
+        return False
+    if node.name().startswith("LogBackward"):
+        return True
+    return any(_is_logarithm(following, depth - 1) for following, _ in node.next_functions)
 
 
 def check_probabilities(facts: OutputFacts) -> Finding | None:

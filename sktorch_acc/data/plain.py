@@ -28,7 +28,7 @@ def plain(X: Any) -> Any:
     if scipy.sparse.issparse(X):
         return _plain_sparse(X)
     if isinstance(X, (list, tuple)):
-        X = np.ma.stack(X) if any(isinstance(row, np.ma.MaskedArray) for row in X) else np.asarray(X)
+        X = _stacked(X) if _holds_masked(X) else np.asarray(X)
     if isinstance(X, np.ma.MaskedArray):
         _refuse_masked(X)
         X = X.data
@@ -50,6 +50,20 @@ def numbers(X: Any) -> npt.NDArray[Any]:
         return np.where(pd.isna(values), np.nan, values).astype(np.float64)
     except (TypeError, ValueError) as err:
         raise ValueError(f"X must hold numbers, but its dtype is object: {err}.") from err
+
+
+def _holds_masked(values: Any) -> bool:
+    """Whether nested lists hold a masked array."""
+    kinds = set(map(type, values))
+    if any(issubclass(kind, np.ma.MaskedArray) for kind in kinds):
+        return True
+    return not kinds.isdisjoint((list, tuple)) and any(
+        _holds_masked(value) for value in values if isinstance(value, (list, tuple))
+    )
+
+
+def _stacked(values: Any) -> Any:
+    return np.ma.stack([_stacked(value) if isinstance(value, (list, tuple)) else value for value in values])
 
 
 def _plain_values(values: npt.NDArray[Any]) -> npt.NDArray[Any]:

@@ -56,6 +56,8 @@ class FeatureSchema:
         ValueError
             If X has another shape or another kind of dtype than in `fit`, or is invalid for the same reasons as there.
         """
+        if isinstance(X, (list, tuple)):
+            X = plain(X)
         shape = tuple(getattr(X, "shape", ()))
         if len(self.row_shape) > 1 and shape[1:] != self.row_shape:
             raise ValueError(

@@ -17,6 +17,7 @@ from sktorch_acc.checks.outputs import (
     check_loss,
     check_modes,
     check_rows,
+    check_underflow,
     output_findings,
 )
 from sktorch_acc.data import Examples
@@ -102,6 +103,7 @@ def _train(subject: Model, batch: torch.Tensor, loss: Loss, training: Examples) 
     output, without_norms = _training_forward(subject.module, batch)
     _refuse(_facts(subject, output, len(batch), "training"))
     _raise(check_gradients(subject.module, output))
+    _raise(check_underflow(output, subject.module, subject.spec.kind))
     if subject.spec.n_classes > 1:
         _raise(check_modes(_facts(subject, output, len(batch), "training"), loss.single, loss.column_shape))
     value = _loss(loss, output, _targets(loss, training, len(batch)))

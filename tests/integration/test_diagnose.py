@@ -219,8 +219,21 @@ def test_what_cannot_be_examined_raises(call, error, message):
         call()
 
 
+class Wraps(nn.Module):
+    """A criterion of one's own, which does not say that it ignores a class."""
+
+    weight = None
+
+    def __init__(self):
+        super().__init__()
+        self.inner = nn.CrossEntropyLoss(torch.tensor([0.0, 1.0, 2.0]))
+
+    def forward(self, output, target):
+        return self.inner(output, target)
+
+
 @pytest.mark.parametrize(
-    "criterion", [nn.CrossEntropyLoss(ignore_index=0), nn.CrossEntropyLoss(torch.tensor([0.0, 1.0, 2.0]))]
+    "criterion", [nn.CrossEntropyLoss(ignore_index=0), nn.CrossEntropyLoss(torch.tensor([0.0, 1.0, 2.0])), Wraps()]
 )
 def test_samples_that_the_criterion_does_not_count_are_no_fault(criterion):
     """The first samples are all of the class without weight: their loss is 0 / 0, and they cannot be learnt."""

@@ -21,7 +21,7 @@ from torch import nn
 from torch.nn import functional as F  # noqa: N812
 from torch.nn.utils import parametrizations
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
-from torch.utils.data import DataLoader, RandomSampler, TensorDataset, WeightedRandomSampler
+from torch.utils.data import BatchSampler, DataLoader, RandomSampler, TensorDataset, WeightedRandomSampler
 
 from sktorch_acc import TorchClassifier, diagnose, overfit_check
 from tests.mistakes.common import trained
@@ -133,6 +133,22 @@ class Impossible(Net):
         z = super().forward(x)
         never = torch.stack([torch.zeros(len(x)), torch.zeros(len(x)), (x[:, 0] > x[:, 2] + 2).float()], dim=1) > 0
         return z.masked_fill(never, -math.inf)
+
+
+class ImpossibleLog(Impossible):
+    def forward(self, x):
+        return super().forward(x).log_softmax(dim=1)
+
+
+class Wrapped(nn.Module):
+    """Cross-entropy in which class 2 has no weight, within a criterion of one's own."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner = nn.CrossEntropyLoss(torch.tensor([1.0, 1.0, 0.0]))
+
+    def forward(self, output, target):
+        return self.inner(output, target)
 
 
 class Mixup(Net):
@@ -367,6 +383,10 @@ CASES = {
     "one column of probabilities": lambda: fitted(OneProbability, y=TWO, criterion=nn.BCELoss),
     "probabilities": lambda: fitted(Softmax, criterion=LogOfProbabilities, output="probabilities"),
     "log-probabilities": lambda: fitted(LogProbabilities, criterion=nn.NLLLoss),
+    "masked log-probabilities": lambda: fitted(ImpossibleLog, criterion=nn.NLLLoss),
+    "a class without weight in a criterion of one's own": lambda: fitted(
+        X=X[np.argsort(-Y)], y=np.sort(Y)[::-1].copy(), criterion=Wrapped, output="logits"
+    ),
     "impossible classes": lambda: fitted(Impossible, y=np.where((Y == 2) & (X[:, 0] > X[:, 2] + 2), 0, Y)),
     "label smoothing": lambda: fitted(criterion__label_smoothing=0.1),
     "focal loss": lambda: fitted(criterion=Focal, output="logits"),
@@ -448,6 +468,10 @@ LOADERS = {
     "a weighted sampler, and drop_last": {"sampler": WeightedRandomSampler(torch.ones(120), 120), "drop_last": True},
     "a bootstrap": {"sampler": RandomSampler(range(120), replacement=True)},
     "in order": {},
+    "whole batches from the sampler": {
+        "batch_size": None,
+        "sampler": BatchSampler(RandomSampler(range(120)), 30, drop_last=True),
+    },
 }
 
 

@@ -162,6 +162,11 @@ def test_an_infinite_logit_of_one_column_is_certain():
     assert spec.probabilities(output).tolist() == [[0.0, 1.0], [1.0, 0.0]]
 
 
+def test_a_log_probability_in_bfloat16_has_the_class_that_is_more_likely():
+    spec, output = OutputSpec("log_probabilities", True, 2), torch.tensor([-0.6914, -0.6953], dtype=torch.bfloat16)
+    assert torch.equal(spec.classes(output), spec.probabilities(output).argmax(1))
+
+
 def test_with_one_class_every_number_is_usable():
     assert OutputSpec("probabilities", None, 1).unusable(torch.tensor([[7.0], [-INF]])) is None
     assert OutputSpec("logits", None, 1).unusable(torch.tensor([[7.0], [NAN]])).tolist() == [False, True]

@@ -180,7 +180,9 @@ def _of_the_gradients(subject: Subject, rows: Rows, targets: Ints) -> Iterator[F
     detached = outputs.check_gradients(subject.module, output)
     yield detached
     if detached is None:
-        yield outputs.check_loss(loss, type(subject.criterion).__name__, subject.spec.kind)
+        kind = subject.spec.kind
+        underflow = outputs.check_underflow(output, subject.module, kind)
+        yield underflow or outputs.check_loss(loss, type(subject.criterion).__name__, kind)
         yield learning.check_gradient_flow(without, sum(p.requires_grad for p in subject.module.parameters()))
 
 

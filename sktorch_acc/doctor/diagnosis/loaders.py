@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from torch.utils.data import (
+    BatchSampler,
     DataLoader,
     Dataset,
     IterableDataset,
@@ -34,6 +35,8 @@ def read_loader(loader: Any) -> LoaderFacts | None:
     if isinstance(loader.dataset, IterableDataset):
         return None
     batches: Any = loader.batch_sampler
+    if batches is None and isinstance(loader.sampler, BatchSampler):  # whose batches the data set takes whole
+        batches = loader.sampler
     sampler = loader.sampler if loader.batch_size is not None else getattr(batches, "sampler", loader.sampler)
     return LoaderFacts(
         n_samples=len(loader.dataset),  # type: ignore[arg-type]

@@ -15,7 +15,7 @@ from sktorch_acc.checks.learning import is_constant
 from sktorch_acc.data import Rows
 from sktorch_acc.doctor.diagnosis.subject import Refused, Subject
 from sktorch_acc.engine.evaluate import each_output
-from sktorch_acc.engine.loss import Loss
+from sktorch_acc.engine.loss import Loss, no_loss_of
 from sktorch_acc.engine.steps import norm_layers
 
 Ints = npt.NDArray[np.int64]
@@ -190,7 +190,13 @@ def counted(subject: Subject, targets: Ints) -> Ints:
         return np.arange(len(targets))
     output = torch.zeros((1, 1 if subject.spec.one_column else subject.spec.n_classes), dtype=torch.float64)
     loss = Loss.for_output(subject.criterion, subject.spec, output, weighted=False)
-    positions = np.flatnonzero(loss.shares(torch.from_numpy(targets).to(subject.rows.device)).cpu().numpy())
+    device = subject.rows.device
+    counts = loss.shares(torch.from_numpy(targets).to(device)).cpu().numpy() > 0
+    if not loss.additive:  # a criterion of one's own does not say which classes it ignores
+        alone = {c: torch.full((2,), c, device=device) for c in np.unique(targets).tolist()}
+        without = [c for c, indices in alone.items() if no_loss_of(loss, subject.spec, indices)]
+        counts &= ~np.isin(targets, without)
+    positions = np.flatnonzero(counts)
     return positions if len(positions) else np.arange(len(targets))
 
 

@@ -24,6 +24,11 @@ def read_problem(outputs: Any, targets: Any, batch_size: Any, shuffled: Any) -> 
 def _to_tensor(values: Any, name: str) -> torch.Tensor:
     if isinstance(values, torch.Tensor):
         return values.detach().cpu()
+    if isinstance(values, np.ma.MaskedArray) and np.ma.getmaskarray(values).any():
+        raise InputError(
+            f"{name!r} is masked in {int(np.ma.getmaskarray(values).sum())} places. Pass the samples that count, of "
+            "the outputs and of the targets."
+        )
     try:
         if isinstance(values, (list, tuple)) and any(isinstance(v, torch.Tensor) for v in values):
             return torch.stack([torch.as_tensor(v).detach().cpu() for v in values])

@@ -62,6 +62,10 @@ REFUSED = {
     "a date among objects": (np.c_[VALUES.astype(object), [datetime.date(2026, 1, 1)] * 20], "X holds dates"),
     "a NumPy date among objects": (np.c_[VALUES.astype(object), list(days()[:, 0])], "X holds dates"),
     "a list of dates": (list(map(list, days())), "X holds dates or durations"),
+    "masked arrays in nested lists": (
+        [[np.ma.array(row, mask=hidden), np.ma.array(row)] for row, hidden in zip(VALUES, MASK, strict=True)],
+        f"X is masked: {int(MASK.sum())} values are missing",
+    ),
     "sparse durations": (sparse_of("m8[s]"), "X holds dates or durations"),
     "strings of variable width": (VALUES.astype(str).astype(np.dtypes.StringDType()), "Input X holds strings"),
     "nullable NA": (
@@ -132,6 +136,12 @@ def test_a_module_alone_is_not_examined_on_them(case):
 def test_masked_targets_of_a_module_are_refused():
     with pytest.raises(ValueError, match="y is masked in 1 samples"):
         diagnose(nn.Linear(3, 2), VALUES, np.ma.masked_array(LABELS, np.arange(20) == 3))
+
+
+def test_nested_lists_are_read_alike_in_fit_and_in_predict():
+    X = VALUES.reshape(20, 3, 1)
+    clf = TorchClassifier(nn.Sequential(nn.Flatten(), nn.Linear(3, 2)), max_epochs=1).fit(X.tolist(), LABELS)
+    assert np.array_equal(clf.predict_proba(X.tolist()), clf.predict_proba(X))
 
 
 def test_missing_objects_are_missing_numbers():

@@ -95,6 +95,7 @@ def test_a_batch_larger_than_the_data_is_one_batch():
         (SCORES, np.eye(4)[:, :3], r"ACC-B3.*\(4, 3\).*argmax"),
         (SCORES, ["a", "b", "c", "d"], "'targets' must be a tensor"),
         (SCORES, None, "'targets' must be a tensor"),
+        (SCORES, np.ma.array([0, 2, 1, 1], mask=[0, 1, 0, 1]), "'targets' is masked in 2 places"),
     ],
 )
 def test_invalid_outputs_and_targets_are_refused_with_the_values_found(outputs, targets, match):
