@@ -121,10 +121,10 @@ class TorchClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         What `fit` does when one of its checks finds something: an AccuracyWarning with its catalogue code, an
         error, or nothing. Before epoch 1: of a new module, outputs that are random in evaluation mode (E11);
         features of very different scales (D4). After epoch 1: of a new module, layers that an earlier fit has
-        trained and this one trains further (E10). After the last: E11 again, or samples that influence each other (B4), if weights that were zero hid that; the
-        accuracy has reached the upper bound set by identical samples with different labels (D6); and, from 5
-        epochs and 50 steps on, only the majority class is predicted (D7), nothing was learned (F1), the
-        statistics of batch norm lag behind (E5). All other checks are in
+        trained and this one trains further (E10). After the last: E11 again, or samples that influence each
+        other (B4), if weights that were zero hid that; the accuracy has reached the upper bound set by identical
+        samples with different labels (D6); and, from 5 epochs and 50 steps on, only the majority class is
+        predicted (D7), nothing was learned (F1), the statistics of batch norm lag behind (E5). All other checks are in
         :func:`sktorch_acc.diagnose`.
     **nested
         Parameters under ``module__``, ``criterion__``, ``optimizer__``, ``lr_scheduler__`` and ``callbacks__``.

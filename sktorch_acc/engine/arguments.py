@@ -30,11 +30,11 @@ _ATOMS = frozenset((bool, int, float, complex, str, bytes, type(None)))
 # Never looked into: they are names of something, and deepcopy keeps most of them as they are.
 _NAMES = (type, FunctionType, BuiltinFunctionType, ModuleType, torch.dtype, torch.device, np.generic)
 _SEQUENCES: dict[type, Callable[[Iterator[Any]], Any]] = {tuple: tuple, set: set, frozenset: frozenset}
-_VIEWS: dict[type, str] = {
-    type(getattr(mapping, name)()): name for mapping in ({}, OrderedDict()) for name in ("keys", "values", "items")
-}
-_ITERATORS = (
-    *(type(iter(several)) for several in ([], (), set(), {}, {}.values(), {}.items())),
+_EMPTY: tuple[dict[Any, Any], ...] = ({}, OrderedDict())
+_VIEWS: dict[type, str] = {type(getattr(d, name)()): name for d in _EMPTY for name in ("keys", "values", "items")}
+_ITERABLE: tuple[Any, ...] = ([], (), set(), {}, {}.values(), {}.items())
+_ITERATORS: tuple[type, ...] = (
+    *(type(iter(several)) for several in _ITERABLE),
     *(zip, map, filter, enumerate, reversed, type(reversed([]))),
 )
 _MOST_OBJECTS = 100_000  # looked at in one argument
@@ -115,7 +115,8 @@ class Copies:
         if kind is MappingProxyType:
             return MappingProxyType(self._filled(value, {}))
         if kind in _VIEWS:
-            return getattr(self._filled(value.mapping, {}), _VIEWS[kind])()
+            mapping: dict[Any, Any] = OrderedDict() if kind.__name__.startswith("odict") else {}
+            return getattr(self._filled(value.mapping, mapping), _VIEWS[kind])()
         if kind is pd.Series and value.dtype == object:
             return pd.Series([self.of(item) for item in value], value.index, dtype=object, name=value.name)
         make = _SEQUENCES.get(kind) or (getattr(kind, "_make", None) if isinstance(value, tuple) else None)

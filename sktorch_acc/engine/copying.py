@@ -150,7 +150,7 @@ def _is_plain(cls: type[nn.Module]) -> bool:
 @functools.lru_cache(maxsize=256)
 def _is_of_torch(cls: type[nn.Module]) -> bool:
     """Whether a class is plain, or is copied as torch defines it for its layers: without a look at a child layer."""
-    return _is_plain(cls) or (
+    return _is_plain(cls) or (  # type: ignore[arg-type]
         not hasattr(cls, "__deepcopy__")
         and cls.__new__ is object.__new__
         and not hasattr(cls, "__slots__")
