@@ -321,7 +321,7 @@ class TorchClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         memo: dict[int, Any] = {}
         stand_in = object.__new__(type(self))
         state = {**self.__dict__, "_nested": {name: Cloned.of(v, memo) for name, v in self._nested.items()}}
-        state |= {name: Cloned.of(getattr(self, name), memo) for name in super()._get_param_names()}
+        state |= {name: Cloned.of(getattr(self, name), memo) for name in self._get_param_names()}
         stand_in.__dict__.update(state)
         return _clone_parametrized(stand_in)  # type: ignore[no-any-return]
 

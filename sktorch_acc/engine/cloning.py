@@ -12,7 +12,7 @@ from torch import nn
 from sktorch_acc.engine.copying import copied
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Cloned:
     """A parameter that is cloned already, in the place of the one that scikit-learn would clone."""
 
@@ -22,6 +22,9 @@ class Cloned:
     def of(cls, value: Any, memo: dict[int, Any]) -> Cloned:
         """Return a clone of a parameter; `memo` is that of deepcopy."""
         return cls(_cloned(value, memo))
+
+    def __repr__(self) -> str:
+        return repr(self.value)
 
     def __sklearn_clone__(self) -> Any:
         return self.value

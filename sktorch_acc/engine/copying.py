@@ -75,14 +75,14 @@ def copied_value(value: Any, memo: dict[int, Any]) -> Any:
 
 def _copy_tensors(value: Any, memo: dict[int, Any]) -> None:
     """Copy what deepcopy refuses or copies wrongly: tensors with a graph, and modules of TorchScript."""
-    waiting, seen = [value], set(memo)
+    waiting, seen = [value], set()
     while waiting:
         item = waiting.pop()
-        if id(item) in seen:
+        if id(item) in seen or id(item) in memo:
             continue
         seen.add(id(item))
         if isinstance(item, torch.Tensor):
-            if not item.is_leaf and id(item) not in memo:
+            if not item.is_leaf:
                 view = _same_view(item, memo)
                 memo[id(item)] = item.detach().clone() if view is None else view
         elif isinstance(item, torch.jit.ScriptModule):

@@ -199,6 +199,22 @@ def test_two_fits_with_a_view_or_an_iterator_are_equal_and_the_layers_stay(sever
     assert all(torch.equal(a, b) for a, b in zip(tensors(layers), before, strict=True))
 
 
+def test_a_class_or_instance_with_a_compiled_layer_is_fitted_and_diagnosed():
+    def make():
+        return nn.Sequential(torch.compile(nn.Linear(6, 2), backend="eager"))
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", AccuracyWarning)
+        a = TorchClassifier(make, **SETTINGS).fit(X, y)
+        TorchClassifier(make(), **SETTINGS).fit(X, y)
+    b = TorchClassifier(lambda: nn.Sequential(nn.Linear(6, 2)), **SETTINGS).fit(X, y)
+    assert np.array_equal(a.predict_proba(X), b.predict_proba(X))
+    assert diagnose(a, X, y).codes == diagnose(b, X, y).codes
+    criterion = nn.CrossEntropyLoss()
+    codes = diagnose(make(), torch.from_numpy(X), torch.from_numpy(y), criterion=criterion).codes
+    assert "ACC-C1" not in codes
+
+
 # ------------------------------------------------------------------ clones
 
 
@@ -214,8 +230,8 @@ class Two(nn.Module):
 class Needing(TorchClassifier):
     """With a parameter that is an estimator, and one of its own."""
 
-    def __init__(self, module=None, *, inner=None, layers=(), **nested):
-        super().__init__(module, **nested)
+    def __init__(self, module=None, *, inner=None, layers=(), random_state=None, **nested):
+        super().__init__(module, random_state=random_state, **nested)
         self.inner, self.layers = inner, layers
 
 
