@@ -12,7 +12,8 @@ from torch import nn
 
 _ATOMS = frozenset((bool, int, float, str, type(None)))
 _OF_TORCH = frozenset(vars(nn.Module()))
-_COPYING = ("__reduce_ex__", "__reduce__", "__getstate__", "__setstate__")
+_MAY_HOLD_TENSORS = (torch.Tensor, list, tuple, dict, torch.jit.ScriptModule)
+_COPYING = ("__deepcopy__", "__reduce_ex__", "__reduce__", "__getstate__", "__setstate__")
 
 
 def copied(module: nn.Module, memo: dict[int, Any] | None = None) -> nn.Module:
@@ -25,10 +26,11 @@ def copied(module: nn.Module, memo: dict[int, Any] | None = None) -> nn.Module:
     no class defines how it is copied, the attributes are copied here, to the same result.
     """
     memo = {} if memo is None else memo
-    if all(_is_of_torch(type(part)) for part in module.modules()):  # type: ignore[arg-type]
+    parts = list(module.modules())
+    if all(_is_of_torch(type(part)) for part in parts):  # type: ignore[arg-type]
         before = dict(memo)
         try:
-            return _copied_by_parts(module, memo)
+            return _copied_by_parts(module, [part for part in parts if id(part) not in memo], memo)
         except Exception:  # an attribute's way to be copied may look at a layer that is not filled yet
             memo.clear()
             memo.update(before)
@@ -36,14 +38,15 @@ def copied(module: nn.Module, memo: dict[int, Any] | None = None) -> nn.Module:
     return copy.deepcopy(module, memo)
 
 
-def _copied_by_parts(module: nn.Module, memo: dict[int, Any]) -> nn.Module:
-    parts = [part for part in module.modules() if id(part) not in memo]
+def _copied_by_parts(module: nn.Module, parts: list[nn.Module], memo: dict[int, Any]) -> nn.Module:
+    """Copy the attributes of those layers that are plain; the others are deepcopy's, after the tensors in them."""
     plain = [part for part in parts if _is_plain(type(part))]  # type: ignore[arg-type]
     for part in plain:  # first: an attribute may refer to a module
         memo[id(part)] = object.__new__(type(part))
     for part in parts if len(plain) < len(parts) else ():
-        for value in vars(part).values():
-            _copy_tensors(value, memo)
+        for name, value in vars(part).items():
+            if isinstance(value, _MAY_HOLD_TENSORS) and (name not in _OF_TORCH or (name == "_buffers" and value)):
+                _copy_tensors(value, memo)
     for part in plain:
         own = memo[id(part)].__dict__
         for name, value in vars(part).items():
@@ -69,7 +72,8 @@ def copied_value(value: Any, memo: dict[int, Any]) -> Any:
         return known
     if kind is nn.Parameter:
         return value.__deepcopy__(memo)  # all that deepcopy would do, for an object that the caller keeps
-    _copy_tensors(value, memo)
+    if isinstance(value, _MAY_HOLD_TENSORS):
+        _copy_tensors(value, memo)
     return copy.deepcopy(value, memo)
 
 
@@ -151,13 +155,12 @@ def _is_plain(cls: type[nn.Module]) -> bool:
 def _is_of_torch(cls: type[nn.Module]) -> bool:
     """Whether a class is plain, or is copied as torch defines it for its layers: without a look at a child layer."""
     return _is_plain(cls) or (  # type: ignore[arg-type]
-        not hasattr(cls, "__deepcopy__")
-        and cls.__new__ is object.__new__
+        cls.__new__ is object.__new__
         and not hasattr(cls, "__slots__")
         and all(_defined_by_torch(cls, name) for name in _COPYING)
     )
 
 
 def _defined_by_torch(cls: type[nn.Module], name: str) -> bool:
-    method = getattr(cls, name)
-    return method is getattr(object, name, None) or method.__module__.startswith("torch.nn.modules.")
+    method = getattr(cls, name, None)
+    return method is getattr(object, name, None) or getattr(method, "__module__", "").startswith("torch.nn.")

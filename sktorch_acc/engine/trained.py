@@ -7,7 +7,7 @@ call: the next fit begins with weights that are trained already. Nothing can be 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 
 import torch
@@ -54,9 +54,13 @@ def trained_further(module: nn.Module, criterion: nn.Module) -> Callable[[], lis
     return names
 
 
-def trained_names(module: nn.Module) -> list[str]:
-    """Return the names of what a fit has trained and another one can move: frozen layers stay as they are."""
-    return [name for name, _, trainable in _noted(module) if trainable]
+def trained_names(module: nn.Module, fixed: Collection[str] = ()) -> list[str]:
+    """Return the names of what a fit has trained and another one can move.
+
+    Frozen parameters stay as they are, and so do those named in `fixed`, which get no gradient; the buffers of a layer
+    without other parameters are taken to stay, too.
+    """
+    return [name for name, _, trainable in _noted(module, fixed) if trainable]
 
 
 def _moving(parts: Iterable[nn.Module]) -> Callable[[], list[torch.Tensor]]:
@@ -75,19 +79,23 @@ def _moving(parts: Iterable[nn.Module]) -> Callable[[], list[torch.Tensor]]:
     return moved
 
 
-def _noted(module: nn.Module) -> list[tuple[str, torch.Tensor, bool]]:
+def _noted(module: nn.Module, fixed: Collection[str] = ()) -> list[tuple[str, torch.Tensor, bool]]:
     """Return names and tensors that an earlier fit has trained, and whether they, or their layer, can be trained."""
     if not _any_noted(module):  # names take longer
         return []
     found: dict[int, tuple[str, torch.Tensor, bool]] = {}
     with _lock:
         for prefix, layer in module.named_modules():
-            trainable = any(p is not None and p.requires_grad for p in layer._parameters.values())
-            for table in (layer._parameters, layer._buffers):
-                for name, tensor in table.items():
-                    if tensor is not None and id(tensor) not in found and _is_noted(tensor):
-                        moves = trainable if table is layer._buffers else tensor.requires_grad
-                        found[id(tensor)] = (f"{prefix}.{name}" if prefix else name, tensor, moves)
+            start = f"{prefix}." if prefix else ""
+            trainable = {
+                name
+                for name, p in layer._parameters.items()
+                if p is not None and p.requires_grad and start + name not in fixed
+            }
+            for name, tensor in (*layer._parameters.items(), *layer._buffers.items()):
+                if tensor is not None and id(tensor) not in found and _is_noted(tensor):
+                    moves = name in trainable if name in layer._parameters else bool(trainable)
+                    found[id(tensor)] = (start + name, tensor, moves)
     return list(found.values())
 
 

@@ -577,6 +577,13 @@ RIGHT = {
     "a body that was trained before and is frozen now": body_trained_before,
     "a template that is copied": copying_a_template,
     "weights that are loaded": loading_weights,
+    "a trained body with batch norm, without gradients, in evaluation mode by train()": norm_trained_before(
+        "train", frozen=False
+    ),
+    "a trained body with batch norm, without gradients, in evaluation mode by forward()": norm_trained_before(
+        "forward", frozen=False
+    ),
+    "a trained encoder without gradients": trained_encoder_without_gradients,
     "a frozen body": frozen_body,
     "an encoder without gradients": encoder_without_gradients,
     "a buffer of the class": lambda: Counted,
@@ -590,20 +597,6 @@ def test_what_is_right_is_not_accused(make):
     for _ in range(2):
         assert found_in(lambda: TorchClassifier(module, **SETTINGS).fit(X, y)) == []
         assert "ACC-E10" not in diagnose(TorchClassifier(module, **SETTINGS), X, y).codes
-
-
-@pytest.mark.parametrize(
-    "make",
-    [
-        norm_trained_before("train", frozen=False),
-        norm_trained_before("forward", frozen=False),
-        trained_encoder_without_gradients,
-    ],
-)
-def test_a_trained_body_that_runs_without_gradients_is_not_accused_by_fit(make):
-    module = make()
-    for _ in range(2):
-        assert found_in(lambda: TorchClassifier(module, **SETTINGS).fit(X, y)) == []
 
 
 @pytest.mark.parametrize("warm", [False, True])
