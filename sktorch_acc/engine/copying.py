@@ -45,7 +45,7 @@ def _copied_by_parts(module: nn.Module, parts: list[nn.Module], memo: dict[int, 
         memo[id(part)] = object.__new__(type(part))
     for part in parts if len(plain) < len(parts) else ():
         for name, value in vars(part).items():
-            if isinstance(value, _MAY_HOLD_TENSORS) and (name not in _OF_TORCH or (name == "_buffers" and value)):
+            if (name not in _OF_TORCH or name == "_buffers") and isinstance(value, _MAY_HOLD_TENSORS):
                 _copy_tensors(value, memo)
     for part in plain:
         own = memo[id(part)].__dict__
@@ -72,7 +72,7 @@ def copied_value(value: Any, memo: dict[int, Any]) -> Any:
         return known
     if kind is nn.Parameter:
         return value.__deepcopy__(memo)  # all that deepcopy would do, for an object that the caller keeps
-    if isinstance(value, _MAY_HOLD_TENSORS):
+    if kind not in _ATOMS and isinstance(value, _MAY_HOLD_TENSORS):
         _copy_tensors(value, memo)
     return copy.deepcopy(value, memo)
 
