@@ -199,6 +199,16 @@ def test_two_fits_with_a_view_or_an_iterator_are_equal_and_the_layers_stay(sever
     assert all(torch.equal(a, b) for a, b in zip(tensors(layers), before, strict=True))
 
 
+def test_a_deep_copy_of_a_fitted_estimator_goes_on_with_its_view():
+    clf = TorchClassifier(lambda: Net(Transposed()), warm_start=True, **SETTINGS).fit(X, y)
+    twin = copy.deepcopy(clf)
+    assert np.array_equal(twin.predict_proba(X), clf.predict_proba(X))
+    assert np.array_equal(twin.fit(X, y).predict_proba(X), clf.fit(X, y).predict_proba(X))
+    body, other = twin.module_.body, clf.module_.body
+    assert torch.equal(body.view, body.weight.t())
+    assert body.weight.data_ptr() != other.weight.data_ptr()
+
+
 def test_a_class_or_instance_with_a_compiled_layer_is_fitted_and_diagnosed():
     def make():
         return nn.Sequential(torch.compile(nn.Linear(6, 2), backend="eager"))
