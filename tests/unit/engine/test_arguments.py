@@ -240,6 +240,14 @@ def test_layers_in_views_and_iterators_are_copied_and_these_are_not_consumed(mak
     assert first(given) is layer  # the iterator stands where it stood
 
 
+def test_a_layer_in_the_second_of_two_iterators_is_found():
+    layer = nn.Linear(1, 1)
+    # What is left of an iterator is a new list each time: its address may be that of the one before.
+    given = [iter({"a": layer}.values()), *(iter({"b": 1}.values()) for _ in range(9))]
+    assert next(Copies().of(given)[0]) is not layer
+    assert next(given[0]) is layer
+
+
 def test_memory_of_arrays_and_frames_is_not_shared():
     array, frame, text = np.ones(3, "float32"), pd.DataFrame(np.ones((2, 2))), bytearray(8)
     parameter, copies = nn.Parameter(torch.from_numpy(array)), Copies()
