@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import torch
-from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
+from sklearn.base import BaseEstimator, ClassifierMixin, _clone_parametrized, _fit_context
 from sklearn.utils import check_consistent_length
 from sklearn.utils._param_validation import Interval, StrOptions, validate_parameter_constraints
 from sklearn.utils.validation import check_is_fitted
@@ -25,6 +25,7 @@ from sktorch_acc._global_state import fit_seed, isolated, without_inference_mode
 from sktorch_acc._params import PREFIXES, is_nested, nearest
 from sktorch_acc._pickling import pickled_versions, warn_of_other_versions
 from sktorch_acc.data import Examples, FeatureSchema, Labels, check_labels, check_weights, class_factors, row_weights
+from sktorch_acc.engine.cloning import Cloned
 from sktorch_acc.engine.device import resolve_device
 from sktorch_acc.engine.history import history_frame
 from sktorch_acc.engine.interrupts import Interrupts
@@ -118,12 +119,12 @@ class TorchClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         1 prints a line per epoch.
     diagnose : {"warn", "raise", "off"}, default="warn"
         What `fit` does when one of its checks finds something: an AccuracyWarning with its catalogue code, an
-        error, or nothing. Before epoch 1: of a new module, layers that an earlier fit has trained (E10) and
-        outputs that are random in evaluation mode (E11); features of very different scales (D4). After the
-        last: E11 again, or samples that influence each other (B4), if weights that were zero hid that; the
-        accuracy has reached the upper bound set by identical samples with different labels (D6); and, from 5
-        epochs and 50 steps on, only the majority class is predicted (D7), nothing was learned (F1), the
-        statistics of batch norm lag behind (E5). All other checks are in
+        error, or nothing. Before epoch 1: of a new module, outputs that are random in evaluation mode (E11);
+        features of very different scales (D4). After epoch 1: of a new module, layers that an earlier fit has
+        trained and this one trains further (E10). After the last: E11 again, or samples that influence each
+        other (B4), if weights that were zero hid that; the accuracy has reached the upper bound set by identical
+        samples with different labels (D6); and, from 5 epochs and 50 steps on, only the majority class is
+        predicted (D7), nothing was learned (F1), the statistics of batch norm lag behind (E5). All other checks are in
         :func:`sktorch_acc.diagnose`.
     **nested
         Parameters under ``module__``, ``criterion__``, ``optimizer__``, ``lr_scheduler__`` and ``callbacks__``.
@@ -314,6 +315,15 @@ class TorchClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         self._nested = {**self._nested, **{n: v for n, v in params.items() if n not in plain}}
         super().set_params(**{n: v for n, v in params.items() if n in plain})
         return self
+
+    def __sklearn_clone__(self) -> Self:
+        """Return an unfitted copy with copies of the parameters, as of scikit-learn; what they share stays shared."""
+        memo: dict[int, Any] = {}
+        stand_in = object.__new__(type(self))
+        state = {**self.__dict__, "_nested": {name: Cloned.of(v, memo) for name, v in self._nested.items()}}
+        state |= {name: Cloned.of(getattr(self, name), memo) for name in self._get_param_names()}
+        stand_in.__dict__.update(state)
+        return _clone_parametrized(stand_in)  # type: ignore[no-any-return]
 
     def _refuse_unknown(self, name: str, error: type[Exception]) -> None:
         """Raise for a name that is neither a parameter nor nested under a known prefix.

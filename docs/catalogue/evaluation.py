@@ -225,8 +225,10 @@ print(audit.diagnosis.codes)
         "Layers that an earlier fit has trained",
         "Cross-validation improves each time it is run, and the next fit starts with a high accuracy.",
         "A factory refers to a layer outside of it, and puts the same one into every module that it makes. Each fit "
-        "trains it further: the scores are of samples that it has seen, and earlier estimators change.",
-        "Pass the layer as `module__<name>`, which is copied for each fit, or copy it in the factory.",
+        "trains it further: the scores are of samples that it has seen, and earlier estimators change. `fit` reports "
+        "it after its first epoch, and only what that epoch moved: a frozen layer may be shared.",
+        "Pass the layer as `module__<name>`, which is copied for each fit, or copy it in the factory. If it is to stay "
+        "as it is, freeze it: `requires_grad_(False)`, and batch norm in evaluation mode.",
         TABLE
         + """
 body = nn.Sequential(nn.Linear(4, 32), nn.ReLU())

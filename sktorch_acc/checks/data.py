@@ -13,6 +13,7 @@ from torch import nn
 
 from sktorch_acc._rates import rates
 from sktorch_acc._text import listed
+from sktorch_acc.checks.layers import leaf_layers
 from sktorch_acc.findings import Finding
 
 Ints = npt.NDArray[np.int64]
@@ -56,7 +57,7 @@ def column_scales(X: Any, names: Sequence[str] | None = None) -> tuple[Floats, S
 def normalises_input(module: nn.Module) -> bool:
     """Whether the first layer of a module normalises, so that the scale of X does not matter."""
     kinds = (nn.modules.batchnorm._BatchNorm, nn.LayerNorm, nn.modules.instancenorm._InstanceNorm, nn.Embedding)
-    first = next((layer for layer in module.modules() if not any(layer.children())), None)
+    first = next(leaf_layers(module), None)
     return isinstance(first, kinds)
 
 

@@ -118,8 +118,8 @@ def check_new_module(trained: Sequence[str]) -> Finding | None:
         f"({listed(trained)}). The factory or class that makes it uses layers that were made outside of it, the same "
         "at every call: each fit starts where the last one ended and changes that estimator, and cross-validation "
         "scores samples that were trained on.",
-        "Make the layers inside of it, copy them there with copy.deepcopy, or pass them as module__<name>, which fit "
-        "copies.",
+        "Make the layers inside of it, copy them there with copy.deepcopy, or pass them as module__<name> (also in a "
+        "list or dict), which fit copies.",
     )
 
 

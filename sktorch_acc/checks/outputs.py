@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from sktorch_acc.checks.layers import leaf_layers
 from sktorch_acc.findings import Finding
 from sktorch_acc.outputs import OutputSpec
 
@@ -234,7 +235,7 @@ def check_softmax_twice(facts: OutputFacts) -> Finding | None:
 
 
 def _last_layer(module: nn.Module) -> nn.Module | None:
-    leaves = [layer for layer in module.modules() if not any(layer.children())]
+    leaves = list(leaf_layers(module))
     return leaves[-1] if leaves else None
 
 

@@ -72,6 +72,7 @@ def build_module(
         raise
     if not isinstance(built, nn.Module):
         raise TypeError(f"module={name} must make a torch.nn.Module, but made a {type(built).__name__}.")
+    copies.refuse_shared(built, "module", given)
     return built
 
 
@@ -123,6 +124,7 @@ def build_criterion(criterion: Any, given: Mapping[str, Any], copies: Copies | N
         ) from err
     if not isinstance(built, nn.Module):
         raise TypeError(f"criterion={name} must make a torch.nn.Module, but made a {type(built).__name__}.")
+    copies.refuse_shared(built, "criterion", given)
     return built
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from copy import deepcopy
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -95,6 +96,15 @@ class Model:
             interrupts.interruptible(),
         ):
             return replace(self, module=copied(self.module).eval())
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Model:
+        """Copy module and criterion as `copied` does: they may keep tensors that deepcopy refuses."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        for name, value in values.items():
+            new_module = isinstance(value, nn.Module) and id(value) not in memo
+            values[name] = copied(value, memo) if new_module else deepcopy(value, memo)
+        new = memo[id(self)] = Model(**values)
+        return new
 
     def to(self, device: torch.device) -> Model:
         """Move module and criterion in place; return the model on the device."""

@@ -6,7 +6,7 @@ on their sample alone takes two more passes over some samples, in long fits.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -23,7 +23,7 @@ from sktorch_acc.engine.observer import Observer
 from sktorch_acc.engine.repeated import check_samples, comparable, seen_by
 from sktorch_acc.engine.state import Fit
 from sktorch_acc.engine.steps import norm_layers
-from sktorch_acc.engine.trained import trained_names
+from sktorch_acc.engine.trained import trained_further
 from sktorch_acc.engine.untouched import untouched
 from sktorch_acc.exceptions import SktorchAccError, warn
 from sktorch_acc.findings import Finding
@@ -109,11 +109,18 @@ class ModuleChecks(Observer):
 
     def __init__(self, level: str) -> None:
         self._level = level
+        self._trained_further: Callable[[], list[str]] = list
 
     def fit_begin(self, fit: Fit) -> None:
-        """Report layers that an earlier fit has trained (E10), and outputs that are random in evaluation mode (E11)."""
-        _report(check_new_module(trained_names(fit.model.module)), self._level)
+        """Report outputs that are random in evaluation mode (E11)."""
+        self._trained_further = trained_further(fit.model.module, fit.model.criterion)
         _report(fit.first.finding, self._level)
+
+    def epoch_recorded(self, fit: Fit, row: EpochRow) -> None:
+        """Report layers that an earlier fit has trained and this one has trained further (E10)."""
+        finding = check_new_module(self._trained_further())
+        self._trained_further = list  # the others are the same in every epoch
+        _report(finding, self._level)
 
 
 def _report(finding: Finding | None, level: str) -> None:

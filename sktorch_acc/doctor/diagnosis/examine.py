@@ -49,8 +49,6 @@ def _present(findings: Iterable[Finding | None]) -> Iterator[Finding]:
 def _before_the_run(subject: Subject) -> Iterator[Finding | None]:
     """Check data, loader, optimizer and the output for one small batch."""
     yield subject.unseen
-    if subject.training is None:  # built as `fit` would build it
-        yield evaluation.check_new_module(trained_names(subject.module))
     yield from _of_the_loader(subject)
     # A module without parameters may hold layers in a list, which is the cause: it comes first.
     registered = learning.check_registered(subject.module)
@@ -183,6 +181,8 @@ def _of_the_gradients(subject: Subject, rows: Rows, targets: Ints) -> Iterator[F
         kind = subject.spec.kind
         underflow = outputs.check_underflow(output, subject.module, kind)
         yield underflow or outputs.check_loss(loss, type(subject.criterion).__name__, kind)
+        if subject.training is None:  # built as `fit` would build it
+            yield evaluation.check_new_module(trained_names(subject.module, without))
         yield learning.check_gradient_flow(without, sum(p.requires_grad for p in subject.module.parameters()))
 
 

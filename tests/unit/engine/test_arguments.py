@@ -5,13 +5,16 @@ import dataclasses
 import functools
 import threading
 from collections import OrderedDict, defaultdict, deque, namedtuple
+from types import GeneratorType, MappingProxyType
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch import nn
 
 from sktorch_acc.engine.arguments import Copies
+from sktorch_acc.engine.build import build_criterion, build_module
 
 
 class Named(dict):
@@ -25,6 +28,13 @@ class Layers(list):
 
 
 Pair = namedtuple("Pair", "first second")
+
+
+def built_module(module, given):
+    return build_module(module, given, (1,), 2, False)
+
+
+built_criterion = build_criterion
 
 
 @dataclasses.dataclass
@@ -201,3 +211,121 @@ def test_a_class_or_a_factory_is_kept_and_a_partial_keeps_its_attributes():
     holding = functools.partial(Config, nn.Linear(1, 1))
     holding.note = "x"
     assert copies.factory(holding).note == "x"
+
+
+VIEWED = {
+    "values": (lambda d: d.values(), lambda v: next(iter(v))),
+    "items": (lambda d: d.items(), lambda v: next(iter(v))[1]),
+    "keys": (lambda d: {d["a"]: 1}.keys(), lambda v: next(iter(v))),
+    "ordered values": (lambda d: OrderedDict(d).values(), lambda v: next(iter(v))),
+    "a proxy": (MappingProxyType, lambda v: v["a"]),
+    "a proxy's values": (lambda d: MappingProxyType(d).values(), lambda v: next(iter(v))),
+    "an iterator": (lambda d: iter([d["a"]]), next),
+    "an iterator of a tuple": (lambda d: iter((d["a"],)), next),
+    "an iterator of values": (lambda d: iter(d.values()), next),
+    "zip": (lambda d: zip([d["a"]], [1], strict=True), lambda v: next(v)[0]),
+    "a series": (lambda d: pd.Series([d["a"]], index=["i"], name="n", dtype=object), lambda v: v["i"]),
+}
+
+
+@pytest.mark.parametrize(("make", "first"), VIEWED.values(), ids=VIEWED)
+def test_layers_in_views_and_iterators_are_copied_and_these_are_not_consumed(make, first):
+    layer, copies = nn.Linear(2, 2), Copies()
+    given = make({"a": layer})
+    alone = copies.of(layer)
+    new = copies.of(given)
+    if not isinstance(given, type(iter({}.values()))):  # its copy goes over a list
+        assert type(new) is type(given)
+    assert first(new) is alone is not layer
+    assert first(given) is layer  # the iterator stands where it stood
+
+
+def test_a_layer_in_the_second_of_two_iterators_is_found():
+    layer = nn.Linear(1, 1)
+    # What is left of an iterator is a new list each time: its address may be that of the one before.
+    given = [iter({"a": layer}.values()), *(iter({"b": 1}.values()) for _ in range(9))]
+    assert next(Copies().of(given)[0]) is not layer
+    assert next(given[0]) is layer
+
+
+def test_memory_of_arrays_and_frames_is_not_shared():
+    array, frame, text = np.ones(3, "float32"), pd.DataFrame(np.ones((2, 2))), bytearray(8)
+    parameter, copies = nn.Parameter(torch.from_numpy(array)), Copies()
+    with torch.no_grad():
+        copies.of(parameter).zero_()
+        copies.of(torch.from_numpy(array)).zero_()
+        torch.frombuffer(copies.of(text), dtype=torch.float32).add_(1)
+    new = copies.of(frame)
+    new.iloc[0, 0] = 0
+    assert array.tolist() == [1, 1, 1]
+    assert frame.to_numpy().tolist() == [[1, 1], [1, 1]]
+    assert text == bytearray(8)
+    series = Copies().of(pd.Series(["x", nn.Linear(1, 1)], index=[3, 4], name="n"))
+    assert (series.index.tolist(), series.name, series[3]) == ([3, 4], "n", "x")
+    assert Copies().of(frame).equals(frame)
+
+
+class Takes(nn.Module):
+    def __init__(self, body):
+        super().__init__()
+        body = body.layer if isinstance(body, Stubborn) else body
+        self.body = nn.Sequential(*body) if isinstance(body, GeneratorType) else body
+
+
+class Locked(nn.Module):
+    """A layer that cannot be copied."""
+
+    def __init__(self, layer):
+        super().__init__()
+        self.layer, self.lock = layer, threading.Lock()
+
+
+def generator(layer):
+    yield layer
+
+
+REFUSED = {
+    "a layer": (Locked, "Locked"),
+    "a layer in a module": (lambda layer: nn.Sequential(nn.ReLU(), Locked(layer)), "Locked"),
+    "a layer whose sublayer is copied": (lambda layer: Locked(nn.Sequential(layer)), "Locked"),
+    "an object": (Stubborn, "Stubborn"),
+    "a generator": (lambda layer: (part for part in [layer]), "generator"),
+    "a generator function": (generator, "generator"),
+    "children": (lambda layer: nn.Sequential(layer).children(), "generator"),
+}
+
+
+@pytest.mark.parametrize(("make", "kind"), REFUSED.values(), ids=REFUSED)
+@pytest.mark.parametrize(("build", "part"), [(built_module, "module"), (built_criterion, "criterion")])
+def test_what_cannot_be_copied_is_refused_if_it_would_be_trained(make, kind, build, part):
+    layer = nn.Linear(1, 1)
+    with pytest.raises(
+        ValueError, match=rf"^{part}__body holds an object of type {kind} that cannot be copied \(cannot"
+    ):
+        build(Takes, {"body": make(layer)})
+    with pytest.raises(ValueError, match=f"^An argument of {part} holds an object of type {kind}"):
+        build(functools.partial(Takes, make(layer)), {})
+    frozen = make(layer.requires_grad_(False))
+    assert next(build(Takes, {"body": frozen}).parameters()) is layer.weight
+
+
+def test_what_cannot_be_copied_is_passed_on_if_it_is_beside_the_module():
+    stubborn = Stubborn(nn.Linear(1, 1))
+
+    class Beside(nn.Module):
+        def __init__(self, teacher):
+            super().__init__()
+            self.teacher, self.layer = teacher, nn.Linear(1, 1)
+
+    assert built_module(Beside, {"teacher": stubborn}).teacher is stubborn
+
+
+def test_a_parameter_over_memory_that_cannot_be_copied_is_refused():
+    class Over(nn.Module):
+        def __init__(self, table):
+            super().__init__()
+            self.weight = nn.Parameter(torch.as_tensor(table.layer))
+
+    for table in (np.ones(2, "float32"), torch.ones(2)):
+        with pytest.raises(ValueError, match=r"^module__table holds an object of type Stubborn"):
+            built_module(Over, {"table": Stubborn(table)})

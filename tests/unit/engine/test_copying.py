@@ -161,3 +161,165 @@ def test_a_graph_in_a_part_that_says_how_it_is_copied_is_detached():
 )
 def test_which_modules_share_nothing_with_their_copies(make, plain):
     assert is_plain(make()) is plain
+
+
+class LooksAtLayer(nn.Module):
+    """Holds a layer, and rebuilds what follows from it."""
+
+    def __init__(self, layer=None):
+        super().__init__()
+        self.layer = layer or nn.Linear(2, 3)
+        self.width = self.layer.out_features
+
+    def forward(self, x):
+        return self.layer(x) / self.width
+
+
+class BySetState(LooksAtLayer):
+    def __setstate__(self, state):
+        super().__setstate__(state)
+        self.width = self.layer.out_features
+
+
+class ByDeepcopy(LooksAtLayer):
+    def __deepcopy__(self, memo):
+        new = memo[id(self)] = ByDeepcopy(copy.deepcopy(self.layer, memo))
+        return new
+
+
+class ByReduce(LooksAtLayer):
+    def __reduce__(self):
+        return ByReduce, (self.layer,)
+
+
+class Scale:
+    """No module; is rebuilt from the layer that it belongs to."""
+
+    def __init__(self, layer):
+        self.layer, self.width = layer, layer.out_features
+
+    def __reduce__(self):
+        return Scale, (self.layer,)
+
+
+COPIED_BY_THEIR_CLASS = {
+    "__setstate__": BySetState,
+    "__deepcopy__": ByDeepcopy,
+    "__reduce__": ByReduce,
+    "a compiled layer": lambda: torch.compile(nn.Linear(2, 3), backend="eager"),
+}
+
+
+@pytest.mark.parametrize("make", COPIED_BY_THEIR_CLASS.values(), ids=COPIED_BY_THEIR_CLASS)
+@pytest.mark.parametrize("outer", [lambda part: part, nn.Sequential, lambda part: nn.Sequential(nn.Linear(2, 2), part)])
+def test_a_class_that_looks_into_a_layer_when_it_is_copied(make, outer):
+    module = outer(make())
+    twin, x = copied(module), torch.ones(1, 2)
+    assert [type(part) for part in twin.modules()] == [type(part) for part in module.modules()]
+    for a, b in zip(twin.parameters(), module.parameters(), strict=True):
+        assert torch.equal(a, b)
+        assert a.data_ptr() != b.data_ptr()
+        assert a.is_leaf
+    with torch.no_grad():
+        assert torch.equal(twin(x), module(x))
+
+
+def test_an_object_that_looks_into_a_layer_when_it_is_copied():
+    layer = nn.Linear(2, 3)
+    layer.scale = Scale(nn.Linear(3, 4))
+    module = nn.Sequential(layer, layer.scale.layer)
+    twin = copied(module)
+    assert twin[0].scale.layer is twin[1] is not module[1]
+    assert twin[0].scale.width == 4
+
+
+def test_a_failed_attempt_leaves_the_memo_as_it_was():
+    layer, shared, memo = nn.Linear(2, 3), nn.Linear(1, 1), {}
+    layer.scale = Scale(nn.Linear(3, 4))
+    given = copied(shared, memo)
+    twin = copied(nn.Sequential(layer, layer.scale.layer, shared), memo)
+    assert twin[2] is given
+    assert twin[0].scale.layer is twin[1]
+
+
+def test_graphs_are_detached_in_classes_that_copy_themselves_and_in_lists():
+    module = nn.Sequential(BySetState())
+    module[0].layer.kept = [nn.Linear(2, 2)(torch.ones(1, 2)), {"a": (torch.ones(1, requires_grad=True) * 2,)}]
+    for part in (module, module[0].layer):
+        kept = list(copied(part).modules())[-1].kept
+        assert torch.equal(kept[0], module[0].layer.kept[0])
+        assert not kept[0].requires_grad
+        assert not kept[1]["a"][0].requires_grad
+
+
+def transposed(w):
+    return w.t()
+
+
+VIEWS = {
+    "transposed": transposed,
+    "a slice": lambda w: w[1:, :2],
+    "a row": lambda w: w[2],
+    "reshaped": lambda w: w.view(-1)[3:],
+    "a view of a view": lambda w: w[1:].t()[0],
+}
+
+
+@pytest.mark.parametrize("view", VIEWS.values(), ids=VIEWS)
+@pytest.mark.parametrize("other", [nn.Identity, CopiesItself])
+def test_a_view_of_a_parameter_is_a_view_of_its_copy(view, other):
+    module = nn.Sequential(nn.Linear(3, 4), other())
+    module[0].view = view(module[0].weight)
+    module[0].options = {"view": module[0].view}
+    with torch.no_grad():
+        twin = copied(module)
+    new, weight = twin[0].view, twin[0].weight
+    assert torch.equal(new, module[0].view)
+    assert twin[0].options["view"] is new
+    with torch.no_grad():
+        weight.copy_(torch.arange(12.0).reshape(4, 3))
+    assert torch.equal(new, view(weight))
+    (new * new).sum().backward()
+    gradient = weight.grad
+    weight.grad = None
+    view(weight).square().sum().backward()
+    assert torch.equal(gradient, weight.grad)
+    assert module[0].weight.grad is None
+
+
+def test_a_view_whose_parameter_is_laid_out_anew_is_detached():
+    layer = nn.Linear(3, 4)
+    layer.weight = nn.Parameter(torch.ones(4, 6)[:, ::2])
+    layer.view = layer.weight.t()
+    view = copied(layer).view
+    assert torch.equal(view, layer.view)
+    assert not view.requires_grad
+
+
+class Frozen(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a, self.b, self.norm = nn.Linear(3, 3), nn.Linear(3, 3), nn.BatchNorm1d(3)
+        self.b.weight = self.a.weight
+        self.a.bias.requires_grad_(False)
+
+    def forward(self, x):
+        return self.norm(self.b(self.a(x)))
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+@pytest.mark.parametrize("outer", [lambda part: part, nn.Sequential, lambda part: nn.Sequential(BySetState(), part)])
+def test_a_module_of_torchscript_has_leaf_parameters_in_its_copy(outer):
+    script = torch.jit.script(Frozen())
+    script.norm.eval()
+    script.a.bias.requires_grad_(False)
+    module = outer(script)
+    twin = copied(module)
+    assert [type(part) for part in twin.modules()] == [type(part) for part in module.modules()]
+    assert [part.training for part in twin.modules()] == [part.training for part in module.modules()]
+    pairs = list(zip(twin.named_parameters(), module.named_parameters(), strict=True))
+    assert all(a.is_leaf and a.requires_grad is b.requires_grad for (_, a), (_, b) in pairs)
+    assert [name for (name, p), _ in pairs if not p.requires_grad] != []
+    for a, b in zip(twin.state_dict().values(), module.state_dict().values(), strict=True):
+        assert torch.equal(a, b)
+        assert a.data_ptr() != b.data_ptr()
