@@ -429,7 +429,7 @@ class TorchClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         if state is None and classes is None:
             raise ValueError("classes must be passed on the first call to partial_fit.")
         settings = replace(self._settings(), max_epochs=1, validation_fraction=None, warm_start=True)
-        read = functools.partial(self._read, state, X, y, sample_weight, classes=classes)
+        read = functools.partial(self._read, state, X, y, sample_weight, classes=classes, part=True)
         return self._fit(settings, read, state, lambda: [EpochTable()] if self.verbose else [])
 
     def _settings(self) -> FitSettings:
@@ -446,6 +446,7 @@ class TorchClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         *,
         classes: Any = None,
         valid: tuple[Any, Any] = (None, None),
+        part: bool = False,
     ) -> FitData:
         """Check X, y and weights; learn schema and labels, or compare with those of an earlier fit."""
         y = check_labels(y, self)
@@ -460,7 +461,7 @@ class TorchClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             if validation is not None and self.class_weight is not None:
                 factors = torch.from_numpy(class_factors(labels, indices, weights, self.class_weight))
                 validation = validation.weighing(factors[validation.targets])
-        return FitData(schema, labels, given, validation)
+        return FitData(schema, labels, given, validation, part)
 
     def _known(self, state: TrainingState, X: Any) -> tuple[FeatureSchema, Any]:
         schema = state.model.schema

@@ -190,7 +190,7 @@ def counted(subject: Subject, targets: Ints) -> Ints:
         return np.arange(len(targets))
     output = torch.zeros((1, 1 if subject.spec.one_column else subject.spec.n_classes), dtype=torch.float64)
     loss = Loss.for_output(subject.criterion, subject.spec, output, weighted=False)
-    positions = np.flatnonzero(loss.shares(torch.from_numpy(targets).to(subject.rows.device)).cpu().numpy())
+    positions = np.flatnonzero(loss.counted(torch.from_numpy(targets).to(subject.rows.device)).cpu().numpy())
     return positions if len(positions) else np.arange(len(targets))
 
 
@@ -205,7 +205,7 @@ def loss_and_gradients(subject: Subject, rows: Rows, targets: Ints) -> tuple[tor
     output = subject.module(rows.take(chosen).chunk(0, len(chosen)))
     loss_of = Loss.for_output(subject.criterion, subject.spec, output, weighted=False)
     indices = torch.from_numpy(targets[chosen]).to(subject.rows.device)
-    loss = loss_of.plain(output, loss_of.targets(indices))
+    loss = loss_of(output, loss_of.targets(indices))
     trained = [(name, p) for name, p in subject.module.named_parameters() if p.requires_grad]
     if not output.requires_grad or not isinstance(loss, torch.Tensor) or loss.ndim:
         return output, loss, []
