@@ -22,19 +22,19 @@ _ORDINARY = 1e6  # size of outputs and losses, above which it is likely the weig
 
 @dataclass(frozen=True)
 class BadBatch:
-    """The first batch whose loss is not finite.
+    """The first batch whose loss, or output in evaluation mode, is not finite.
 
     Parameters
     ----------
-    indices : Tensor of shape (n,)
-        Class indices of its samples.
+    indices : Tensor of shape (n,) or None
+        Class indices of its samples, where a loss was computed.
     output : Tensor of shape (n, ...) or None
-        What the module returned for them; None if it was not kept.
+        What the module returned for them; None if it was not kept, or if the weights are to blame.
     before : Tensor of shape (n_batches,)
         The losses of the batches before it, in the same epoch.
     """
 
-    indices: torch.Tensor
+    indices: torch.Tensor | None
     output: torch.Tensor | None = None
     before: torch.Tensor = field(default_factory=lambda: torch.zeros(0))
 
@@ -42,7 +42,7 @@ class BadBatch:
 def nonfinite(fit: Fit, what: str, bad: BadBatch | None = None, *, epoch: int | None = None) -> NonFiniteLossError:
     """Return the error, with the likely cause; the epoch is the one that runs, if it is not given."""
     epoch, code = fit.state.epoch + 1 if epoch is None else epoch, "ACC-F3"
-    if bad is not None and no_loss_of(fit.loss, fit.model.spec, bad.indices):
+    if bad is not None and bad.indices is not None and no_loss_of(fit.loss, fit.model.spec, bad.indices):
         labels = fit.model.labels.classes[bad.indices.unique().cpu().numpy()]
         cause = (
             f"A batch holds only samples of {listed(labels)}, of which {type(fit.loss.criterion).__name__} is not a "
@@ -85,7 +85,7 @@ def _of_outputs(fit: Fit, bad: BadBatch) -> tuple[str, str] | None:
     if unusable is not None:
         found = check_unusable(spec, output[unusable], f"{n_bad} of the {len(output)} samples of a batch")
         return f"{found.message} {found.advice}", str(found.code)
-    return _of_masks(fit, output, bad.indices)
+    return None if bad.indices is None else _of_masks(fit, output, bad.indices)
 
 
 def _of_masks(fit: Fit, output: torch.Tensor, indices: torch.Tensor) -> tuple[str, str] | None:
@@ -106,7 +106,8 @@ def refuse_unusable(fit: Fit, output: torch.Tensor) -> int:
     if bad is None:
         return 0
     if nan_rows(output):
-        raise nonfinite(fit, "The module returns NaN")
+        grown = any(not float(p.detach().abs().max()) < _ORDINARY for p in fit.model.module.parameters() if p.numel())
+        raise nonfinite(fit, "The module returns NaN", BadBatch(None, None if grown else output))
     return int(bad.sum())
 
 

@@ -94,6 +94,8 @@ def _first_bad(
     output = kept[position] if position >= 0 else None
     if output is not None and not output.is_floating_point():
         output = None
+    if fit.model.spec.kind == "probabilities" and (first or fit.state.epoch):
+        output = None  # which does not show whether the weights have grown
     return BadBatch(fit.training.targets[chosen.to(fit.model.device)], output, losses[:first])
 
 
