@@ -16,7 +16,6 @@ from sktorch_acc.engine.loss import no_loss_of
 from sktorch_acc.engine.state import Fit
 from sktorch_acc.exceptions import ModuleOutputError, NonFiniteLossError
 
-
 _ORDINARY = 1e6  # size of outputs and losses, above which it is likely the weights that grow
 
 

@@ -119,6 +119,11 @@ class Loss:
     def _class_weights(self) -> torch.Tensor | None:
         return self.criterion.weight  # type: ignore[return-value]
 
+    @property
+    def smooths(self) -> bool:
+        """Whether samples of a class have a loss for the other classes too."""
+        return bool(getattr(self.criterion, "label_smoothing", False))
+
     def shares(self, indices: torch.Tensor, weights: torch.Tensor | None = None) -> torch.Tensor:
         """Return what each sample adds to the number that a mean is divided by, float64 of shape (n,).
 
@@ -145,7 +150,7 @@ class Loss:
         counted = counted & (indices != self._ignored)
         by_class = self._class_weights
         # Smoothing gives a sample of a class of weight 0 a loss, which a mean would divide by 0.
-        if by_class is None or (not self.by_class and getattr(self.criterion, "label_smoothing", 0.0)):
+        if by_class is None or (not self.by_class and self.smooths):
             return counted
         return counted & (by_class[indices] != 0)
 

@@ -135,7 +135,7 @@ def _moves_others(state: TrainingState) -> bool:
 
 
 def _weighed(data: FitData, summed: bool) -> FitData:
-    """Return the data with weights on both sides, or on none if they say nothing: a fit then has the bits of one without.
+    """Return the data with weights on both sides, or on none if they say nothing: the bits are those without then.
 
     A mean depends on the ratios of the weights only, a sum on the weights themselves.
     """

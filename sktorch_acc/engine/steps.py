@@ -99,7 +99,7 @@ def _first_bad(
     return BadBatch(fit.training.targets[chosen.to(fit.model.device)], output, losses[:first])
 
 
-def _block_classes(spec: OutputSpec, kept: tuple[torch.Tensor, ...]) -> torch.Tensor:
+def _block_classes(spec: OutputSpec, kept: tuple[Any, ...]) -> torch.Tensor:
     """Return the class indices of a block: at once, unless only classes are kept or the number of members changes."""
     if all(part.is_floating_point() and part.shape[1:] == kept[0].shape[1:] for part in kept):
         return spec.classes(torch.cat(kept))

@@ -78,7 +78,6 @@ class _Sums:
     def __init__(self, fit: Fit, examples: Examples) -> None:
         self._fit, self._examples = fit, examples
         self._counted = examples.weights is not None or fit.loss.by_class
-        self._smoothed = bool(getattr(fit.loss.criterion, "label_smoothing", 0.0))
         self._losses: list[torch.Tensor] = []
         self._weights: list[float] = []
         self._of_no_share = 0.0
@@ -91,7 +90,7 @@ class _Sums:
         elif self._counted:
             weight = float(loss.shares(indices, weights).sum())
         if weight == 0:
-            if self._smoothed and loss.additive:  # samples of a class of weight 0 add to the numerator
+            if loss.additive and loss.smooths:  # samples of a class of weight 0 add to the numerator
                 self._of_no_share += float(loss.numerator(output, indices, weights))
             return output.new_zeros(())
         if loss.additive and output.dtype in _COARSE:
