@@ -105,9 +105,14 @@ def refuse_unusable(fit: Fit, output: torch.Tensor) -> int:
     if bad is None:
         return 0
     if nan_rows(output):
-        grown = any(not float(p.detach().abs().max()) < _ORDINARY for p in fit.model.module.parameters() if p.numel())
-        raise nonfinite(fit, "The module returns NaN", BadBatch(None, None if grown else output))
+        early = fit.state.epoch + 1 == fit.first_epoch and not _have_grown(fit.model.module)
+        raise nonfinite(fit, "The module returns NaN", BadBatch(None, output if early else None))
     return int(bad.sum())
+
+
+def _have_grown(module: nn.Module) -> bool:
+    """Whether weights are so large, or not finite, that they are the cause."""
+    return any(not float(p.detach().abs().max()) < _ORDINARY for p in module.parameters() if p.numel())
 
 
 def with_cause(fit: Fit, loss_of: Any) -> Any:

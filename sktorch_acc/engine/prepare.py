@@ -65,10 +65,7 @@ def prepare(
     else:
         _continue(state, settings)
     state.continued = settings.warm_start
-    summed = getattr(state.model.criterion, "reduction", None) == "sum"
-    fitted, validation, kept = _split(settings, _weighed(data, summed), state.seed)
-    if not summed:
-        fitted, validation = _relative(fitted), validation and _relative(validation)
+    fitted, validation, kept = _weighed_split(settings, data, state)
     weighing = _with_weight(fitted)
     where = (state.model.device, state.model.dtype)
     training, validation = weighing.on(*where), validation and validation.on(*where)
@@ -134,6 +131,16 @@ def _moves_others(state: TrainingState) -> bool:
     return any(id(p) not in own for group in state.optimizer.param_groups for p in group["params"])
 
 
+_Sides = tuple[Examples, Examples | None, npt.NDArray[np.int64] | None]
+
+
+def _weighed_split(settings: FitSettings, data: FitData, state: TrainingState) -> _Sides:
+    """Return the samples of `_split`, with the weights by which they count in the loss."""
+    summed = getattr(state.model.criterion, "reduction", None) == "sum"
+    fitted, validation, kept = _split(settings, _weighed(data, summed), state.seed)
+    return (fitted, validation, kept) if summed else (_relative(fitted), validation and _relative(validation), kept)
+
+
 def _weighed(data: FitData, summed: bool) -> FitData:
     """Return the data with weights on both sides, or on none if they say nothing: the bits are those without then.
 
@@ -157,9 +164,7 @@ def _relative(examples: Examples) -> Examples:
     return examples.weighing(torch.from_numpy(relative_weights(examples.weights.numpy())))
 
 
-def _split(
-    settings: FitSettings, data: FitData, seed: int
-) -> tuple[Examples, Examples | None, npt.NDArray[np.int64] | None]:
+def _split(settings: FitSettings, data: FitData, seed: int) -> _Sides:
     """Return the fitted samples, those to validate on, and which of the given samples are the fitted ones."""
     given, validation = data.given, data.validation
     if validation is not None:
