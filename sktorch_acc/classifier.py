@@ -153,8 +153,9 @@ class TorchClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     history_ : DataFrame
         One row per epoch (index ``epoch``, from 1). Columns, as far as recorded: ``train_loss`` (mean of
         the batch losses in training mode, weighted by what the criterion divides each by; the sum if it
-        sums; NaN after a `partial_fit` of samples that it does not count), ``train_acc``, ``train_acc_running``, ``valid_loss`` (the criterion on all validation samples;
-        NaN if it counts none of them), ``valid_acc``, ``lr`` (at the epoch's start), ``seconds``; then
+        sums; NaN after a `partial_fit` of samples that it does not count), ``train_acc``,
+        ``train_acc_running``, ``valid_loss`` (the criterion on all validation samples; NaN if it counts
+        none of them), ``valid_acc``, ``lr`` (at the epoch's start), ``seconds``; then
         ``train_acc[<label>]``, ``train_acc_running[<label>]`` and ``valid_acc[<label>]`` for every label.
     loss_curve_ : list of float
         The ``train_loss`` column.
