@@ -64,6 +64,17 @@ class FocalLoss(nn.Module):
         return {"mean": losses.mean, "sum": losses.sum, "none": lambda: losses}[self.reduction]()
 
 
+class Members(nn.Module):
+    """An ensemble of modules of one form."""
+
+    def __init__(self, members: list[nn.Module]) -> None:
+        super().__init__()
+        self.members = nn.ModuleList(members)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.stack([member(x) for member in self.members], dim=1)
+
+
 class Branch(nn.Module):
     """A residual layer that half of the training steps leave out: its weights then get no gradient."""
 
@@ -120,7 +131,7 @@ def draw(seed: int) -> Configuration:
     parameters: dict[str, Any] = {
         "batch_size": chance.choice([1, 2, 5, 7, 16, 32, 128]),
         "max_epochs": 1 if flow == "stream" else chance.randint(1, 5),
-        "class_weight": chance.choice([None, None, None, "balanced"]),
+        "class_weight": _class_weight(chance, labels),
         "train_accuracy": "exact",
     }
     module = _module(chance, kind, n_features, n_classes, parameters["batch_size"])
@@ -180,6 +191,15 @@ def _labels(chance: random.Random, n_classes: int) -> npt.NDArray[Any]:
     return chance.choice(kinds)
 
 
+def _class_weight(chance: random.Random, labels: npt.NDArray[Any]) -> Any:
+    """Return weights of the classes, of any size; only their ratios count in a mean."""
+    choice = chance.choice([None, None, None, "balanced", "dict"])
+    if choice != "dict":
+        return choice
+    scale = chance.choice([1.0, 1.0, 2.0, 0.5])
+    return {label: scale * chance.choice([1.0, 1.0, 3.0]) for label in labels}
+
+
 def _criterion(chance: random.Random, kind: str, n_classes: int) -> Criterion:
     weight, smoothing = None, chance.choice([0.0, 0.0, 0.1]) if kind == "ce" else 0.0
     if kind in ("ce", "nll") and chance.random() < 0.5:
@@ -194,7 +214,7 @@ def _criterion(chance: random.Random, kind: str, n_classes: int) -> Criterion:
         chance.choice([None, 2.5]) if kind == "bce_logits" else None,
         smoothing,
         chance.randrange(n_classes) if ignores else None,
-        chance.choice(["mean", "mean", "mean", "sum"]),
+        chance.choice(["mean", "mean", "mean", "sum", "none"]),
     )
 
 
@@ -232,7 +252,13 @@ def _module(chance: random.Random, kind: str, n_features: int, n_classes: int, b
     }
     last = nn.Linear(n_features if hidden == "none" else width, 1 if kind.startswith("bce") else n_classes)
     end: dict[str, list[nn.Module]] = {"nll": [nn.LogSoftmax(dim=1)], "bce": [nn.Sigmoid()]}
-    return nn.Sequential(*middle.get(hidden, []), last, *end.get(kind, [])).double()
+    module = nn.Sequential(*middle.get(hidden, []), last, *end.get(kind, [])).double()
+    if hidden not in ("none", "tanh") or chance.random() < 0.7:
+        return module
+    other = copy.deepcopy(module)
+    for parameter in other.parameters():
+        nn.init.uniform_(parameter, -0.5, 0.5)
+    return Members([module, other])
 
 
 def _optimizer(chance: random.Random, parameters: dict[str, Any], criterion: Criterion) -> Any:
@@ -381,9 +407,13 @@ def _trained(configuration: Configuration) -> TorchClassifier:
 
 
 def _parts(configuration: Configuration) -> list[npt.NDArray[np.int64]]:
-    """Return the parts of a stream: the whole, then every other sample."""
+    """Return the parts of a stream: the whole, every other sample, those of a class that does not count, the whole."""
     n_samples = len(configuration.y)
-    return [np.arange(n_samples), np.arange(0, n_samples, 2), np.arange(n_samples)]
+    criterion = configuration.recipe.criterion
+    uncounted = [c for c, weight in enumerate(criterion.weight or []) if weight == 0]
+    uncounted += [] if criterion.ignored is None else [criterion.ignored]
+    of_one = np.flatnonzero(_indices(configuration, configuration.y) == [*uncounted, 0][0])
+    return [np.arange(n_samples), np.arange(0, n_samples, 2), of_one, np.arange(n_samples)]
 
 
 def _expected(configuration: Configuration) -> Reference:
@@ -423,12 +453,21 @@ def _samples(configuration: Configuration, part: npt.NDArray[np.int64]) -> Sampl
     if configuration.parameters["class_weight"] is not None:
         weights = weights * _class_factors(configuration, part)[_indices(configuration, y)]
     targets = torch.from_numpy(_indices(configuration, y))
-    alike = bool((weights == weights[0]).all())
+    alike = _alike(configuration, weights)
     return Samples(torch.from_numpy(configuration.X[part]), targets, None if alike else torch.from_numpy(weights))
+
+
+def _alike(configuration: Configuration, weights: npt.NDArray[np.float64]) -> bool:
+    """Return whether the weights are as good as none: a mean depends on their ratios, a sum on themselves."""
+    summed = configuration.recipe.criterion.reduction == "sum"
+    return bool((weights == (1.0 if summed else weights[0])).all())
 
 
 def _class_factors(configuration: Configuration, part: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
     """Return n / (k * n_c) of weighted counts; 1 for a class without samples."""
+    given = configuration.parameters["class_weight"]
+    if isinstance(given, dict):
+        return np.array([given[label] for label in np.unique(configuration.y)])
     indices, weight = _indices(configuration, configuration.y[part]), configuration.sample_weight
     weights = np.ones(len(part)) if weight is None else weight[part]
     counts = np.bincount(indices, weights, configuration.recipe.n_classes)
@@ -442,7 +481,7 @@ def _others(configuration: Configuration) -> Samples:
     X, y = configuration.validation
     everything = np.arange(len(configuration.y))
     weights = None
-    if _samples(configuration, everything).weights is not None:
+    if configuration.sample_weight is not None or configuration.parameters["class_weight"] is not None:
         weights = torch.ones(len(y), dtype=torch.float64)
         if configuration.parameters["class_weight"] is not None:
             weights = torch.from_numpy(_class_factors(configuration, everything)[_indices(configuration, y)])
@@ -526,7 +565,7 @@ def _equal(what: str, value: Any, expected: Any) -> None:
 
 
 def _close(what: str, value: Any, expected: Any) -> None:
-    if not np.allclose(value, expected, rtol=TOLERANCE, atol=TOLERANCE):
+    if not np.allclose(value, expected, rtol=TOLERANCE, atol=TOLERANCE, equal_nan=True):
         raise WrongNumberError(f"{what}: {value!s:.200} instead of {expected!s:.200}")
 
 

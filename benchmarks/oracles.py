@@ -43,8 +43,8 @@ class Criterion:
         Label smoothing (``"ce"``).
     ignored : int or None
         Class without a loss.
-    reduction : {"mean", "sum"}
-        How the losses of a batch are put together.
+    reduction : {"mean", "sum", "none"}
+        How the losses of a batch are put together; "none" leaves it to the library: the mean over samples.
     """
 
     kind: str
@@ -58,7 +58,7 @@ class Criterion:
         """Return the loss of samples; NaN if none of them counts."""
         losses, share = self._losses(output, target)
         if weights is not None:
-            losses, share = losses * weights, share * weights
+            losses, share = torch.where(weights > 0, losses * weights, 0), share * weights
         return losses.sum() if self.reduction == "sum" else losses.sum() / share.sum()
 
     def divisor(self, output: torch.Tensor, target: torch.Tensor, weights: torch.Tensor | None) -> float:
@@ -66,8 +66,20 @@ class Criterion:
         share = self._losses(output, target)[1]
         return float(share.sum() if weights is None else share @ weights)
 
+    def counts(self, target: torch.Tensor, weights: torch.Tensor | None) -> bool:
+        """Return whether any sample has a weight and a class that counts."""
+        counted = torch.ones_like(target, dtype=torch.bool) if weights is None else weights > 0
+        if self.ignored is not None:
+            counted = counted & (target != self.ignored)
+        if self.weight is not None and (self.reduction == "mean" or not self.smoothing):
+            counted = counted & (torch.tensor(self.weight)[target] > 0)
+        return bool(counted.any())
+
     def _losses(self, output: torch.Tensor, target: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the loss of each sample, and its share in the divisor."""
+        if output.ndim == 3:  # the mean over the members
+            parts = [self._losses(output[:, member], target) for member in range(output.shape[1])]
+            return torch.stack([losses for losses, _ in parts]).mean(dim=0), parts[0][1]
         if self.kind == "bce":
             p, t = output.reshape(-1), target.to(output.dtype)
             return -(t * p.log() + (1 - t) * (1 - p).log()), torch.ones_like(p)
@@ -86,7 +98,7 @@ class Criterion:
         losses, share = (1 - self.smoothing) * own + self.smoothing * spread, weight[target]
         if self.ignored is not None:
             losses, share = losses * (target != self.ignored), share * (target != self.ignored)
-        return losses, share
+        return losses, torch.ones_like(own) if self.reduction == "none" else share
 
 
 @dataclass(frozen=True)
@@ -142,6 +154,8 @@ def sizes_of(n_samples: int, batch_size: int) -> list[int]:
 
 def predictions(kind: str, output: torch.Tensor) -> list[int]:
     """Return the class index of each sample, compared value by value."""
+    if output.ndim == 3:
+        return [row.index(max(row)) for row in probabilities(kind, output).tolist()]
     rows = output.tolist()
     if kind == "bce":
         return [int(np.ravel(row)[0] > 0.5) for row in rows]
@@ -162,6 +176,8 @@ def accuracies(name: str, predicted: list[int], targets: list[int], n_classes: i
 
 def probabilities(kind: str, output: torch.Tensor) -> npt.NDArray[Any]:
     """Return the probability of each class."""
+    if output.ndim == 3:
+        return np.mean([probabilities(kind, output[:, member]) for member in range(output.shape[1])], axis=0)
     values = output.numpy()
     if kind in ("bce", "bce_logits"):
         p = values.reshape(-1) if kind == "bce" else 1 / (1 + np.exp(-values.reshape(-1)))
@@ -238,9 +254,9 @@ class Reference:
         row |= self._evaluated("train", samples.without_weights())
         if validation is not None:
             row |= self._evaluated("valid", validation)
-            row["valid_loss"] = float(
-                self.recipe.criterion.loss(self.output(validation.X), validation.targets, validation.weights)
-            )
+            criterion, weights = self.recipe.criterion, validation.weights
+            loss = float(criterion.loss(self.output(validation.X), validation.targets, weights))
+            row["valid_loss"] = loss if criterion.counts(validation.targets, weights) else math.nan
         return row
 
     def _evaluated(self, phase: str, samples: Samples) -> dict[str, float]:
@@ -271,8 +287,8 @@ class Reference:
             losses.append(loss.item())
             divisors.append(divisor)
         total = sum(losses)
-        if criterion.reduction == "mean":
-            total = float(np.average(losses, weights=divisors))
+        if criterion.reduction != "sum":
+            total = float(np.average(losses, weights=divisors)) if losses else math.nan
         return {"train_loss": total} | accuracies("train_acc_running", predicted, targets, self.recipe.n_classes)
 
     def _batches(self, training: Samples) -> Iterator[Samples]:

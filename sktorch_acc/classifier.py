@@ -154,8 +154,9 @@ class TorchClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     history_ : DataFrame
         One row per epoch (index ``epoch``, from 1). Columns, as far as recorded: ``train_loss`` (mean of
         the batch losses in training mode, weighted by what the criterion divides each by; the sum if it
-        sums), ``train_acc``, ``train_acc_running``, ``valid_loss`` (the criterion on all validation samples;
-        NaN if it counts none of them), ``valid_acc``, ``lr`` (at the epoch's start), ``seconds``; then
+        sums; NaN after a `partial_fit` of samples that it does not count), ``train_acc``,
+        ``train_acc_running``, ``valid_loss`` (the criterion on all validation samples; NaN if it counts
+        none of them), ``valid_acc``, ``lr`` (at the epoch's start), ``seconds``; then
         ``train_acc[<label>]``, ``train_acc_running[<label>]`` and ``valid_acc[<label>]`` for every label.
     loss_curve_ : list of float
         The ``train_loss`` column.
@@ -439,7 +440,7 @@ class TorchClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         if state is None and classes is None:
             raise ValueError("classes must be passed on the first call to partial_fit.")
         settings = replace(self._settings(), max_epochs=1, validation_fraction=None, warm_start=True)
-        read = functools.partial(self._read, state, X, y, sample_weight, classes=classes)
+        read = functools.partial(self._read, state, X, y, sample_weight, classes=classes, part=True)
         return self._fit(settings, read, state, lambda: [EpochTable()] if self.verbose else [])
 
     def _settings(self) -> FitSettings:
@@ -456,6 +457,7 @@ class TorchClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         *,
         classes: Any = None,
         valid: tuple[Any, Any] = (None, None),
+        part: bool = False,
     ) -> FitData:
         """Check X, y and weights; learn schema and labels, or compare with those of an earlier fit."""
         y = check_labels(y, self)
@@ -470,7 +472,7 @@ class TorchClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             if validation is not None and self.class_weight is not None:
                 factors = torch.from_numpy(class_factors(labels, indices, weights, self.class_weight))
                 validation = validation.weighing(factors[validation.targets])
-        return FitData(schema, labels, given, validation)
+        return FitData(schema, labels, given, validation, part)
 
     def _known(self, state: TrainingState, X: Any) -> tuple[FeatureSchema, Any]:
         schema = state.model.schema

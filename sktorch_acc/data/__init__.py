@@ -6,6 +6,7 @@ from sktorch_acc.data.batches import row_blocks as row_blocks
 from sktorch_acc.data.examples import Examples as Examples
 from sktorch_acc.data.labels import Labels as Labels
 from sktorch_acc.data.labels import class_factors as class_factors
+from sktorch_acc.data.labels import relative_weights as relative_weights
 from sktorch_acc.data.labels import row_weights as row_weights
 from sktorch_acc.data.rows import DenseRows as DenseRows
 from sktorch_acc.data.rows import Rows as Rows

@@ -73,7 +73,7 @@ def row_weights(
 ) -> npt.NDArray[np.float64] | None:
     """Return the weight of each sample in training: sample weight times class weight, float64 of shape (n_samples,).
 
-    None if all samples have the same positive weight: the fit without weights is identical to the last bit.
+    None if neither is given.
 
     Raises
     ------
@@ -93,9 +93,7 @@ def row_weights(
         )
     if not weights.any():
         raise ValueError("class_weight times sample_weight is 0 for every sample; at least one must be positive.")
-    if (weights == weights[0]).all():
-        return None
-    return _in_range(weights)
+    return weights
 
 
 def class_factors(
@@ -142,13 +140,13 @@ def _same_text(keys: Sequence[Any], labels: Sequence[Any]) -> str:
     return f" Give the keys the type of the labels: {listed(alike)}." if alike else ""
 
 
-def _in_range(weights: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def relative_weights(weights: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Scale weights so that they and their sum are in the range of float32: boosting produces weights of 1e-48.
 
-    The loss depends on their ratios only. Weights below 1e-30 times the largest are set to 0: the loss of a batch of
+    A mean depends on their ratios only. Weights below 1e-30 times the largest are set to 0: the loss of a batch of
     such samples would be 0 / 0.
     """
     largest = weights.max()
-    if not 1e-5 < largest < 1e25:
+    if largest > 0 and not 1e-5 < largest < 1e25:
         weights, largest = weights / largest, 1.0
     return np.where(weights < 1e-30 * largest, 0.0, weights)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import cmath
-import math
 import time
 from contextlib import nullcontext
 from typing import Any
@@ -16,7 +15,8 @@ from sktorch_acc.counts import AccuracyCounter, host_counts
 from sktorch_acc.data import Examples
 from sktorch_acc.engine.diverged import nonfinite, refuse_unusable
 from sktorch_acc.engine.evaluate import each_output
-from sktorch_acc.engine.history import EpochRow, monitored_value
+from sktorch_acc.engine.history import EpochRow
+from sktorch_acc.engine.monitored import monitored
 from sktorch_acc.engine.observer import tell
 from sktorch_acc.engine.snapshot import Snapshot
 from sktorch_acc.engine.state import Fit
@@ -56,12 +56,13 @@ def _run_epoch(fit: Fit, epoch: int, order: torch.Generator) -> bool:
     noting = noting_trained(module, state.model.criterion) if epoch == fit.first_epoch else nullcontext()
     with noting, fit.interrupts.interruptible():
         row = _measure(fit, epoch, order)
-    _keep(fit, row)
+        value = monitored(fit, row)
+    _keep(fit, row, value)
     tell(fit, "epoch_recorded", row)
     stop = any(tell(fit, "epoch_end", row))
     refuse_other_module(fit, module)
     if state.schedule is not None:
-        state.schedule.end_epoch(_monitored(fit, row) if state.schedule.wants_metric else math.nan)
+        state.schedule.end_epoch(value)
     exhausted = state.stopping is not None and state.stopping.exhausted
     return stop or fit.interrupts.stop_requested or exhausted
 
@@ -135,8 +136,8 @@ def _check_weights(fit: Fit) -> None:
             raise nonfinite(fit, "Weights became NaN or infinite", epoch=state.epoch)
 
 
-def _keep(fit: Fit, row: EpochRow) -> None:
-    """Make the epoch count: its row, its weights, and whether it is the best."""
+def _keep(fit: Fit, row: EpochRow, value: float) -> None:
+    """Make the epoch count: its row, its weights, and whether it is the best by the monitored value."""
     state = fit.state
     if _may_be_undone(fit, row.epoch):
         state.keep_epoch()
@@ -146,7 +147,7 @@ def _keep(fit: Fit, row: EpochRow) -> None:
     state.epoch = row.epoch
     if state.stopping is None:
         state.best_epoch = row.epoch
-    elif state.stopping.update(row.epoch, _monitored(fit, row)):
+    elif state.stopping.update(row.epoch, value):
         state.best_epoch = row.epoch
         if state.best is None:
             state.best = Snapshot(state.model.module)
@@ -158,13 +159,3 @@ def _may_be_undone(fit: Fit, epoch: int) -> bool:
     """Whether anything can move the weights after this epoch: another epoch, or foreign code."""
     last = fit.first_epoch + fit.settings.max_epochs - 1
     return epoch < last or any(observer.foreign for observer in fit.observers)
-
-
-def _monitored(fit: Fit, row: EpochRow) -> float:
-    value = monitored_value(row, fit.monitor, fit.model.labels.classes)
-    if math.isnan(value) and fit.state.stopping is not None and row.epoch == fit.first_epoch:
-        raise ValueError(
-            f"monitor={fit.monitor!r} is NaN in the first epoch, so it cannot say which epoch is best: the validation "
-            "set has no row of that class, or its rows weigh 0. Validate on more rows, or monitor another column."
-        )
-    return value

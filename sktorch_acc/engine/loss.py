@@ -46,6 +46,8 @@ class Loss:
         Whether outputs have shape (n, members, columns).
     column_shape : tuple of int
         What follows the first axis of the outputs, where `single`.
+    averaged : bool
+        Whether the criterion returns one number per sample, though it has no ``reduction``.
     """
 
     criterion: nn.Module
@@ -55,6 +57,7 @@ class Loss:
     single: bool
     ensemble: bool
     column_shape: tuple[int, ...]
+    averaged: bool = False
 
     @classmethod
     def for_output(cls, criterion: nn.Module, spec: OutputSpec, output: torch.Tensor, weighted: bool) -> Loss:
@@ -94,23 +97,32 @@ class Loss:
 
     @functools.cached_property
     def by_class(self) -> bool:
-        """Whether the share of a sample depends on its class; a class may have none."""
-        if self.single or self.summed:
+        """Whether a mean is divided by weights of classes, which may be 0.
+
+        They are those of torch's criteria with the reduction "mean". What a criterion of the user's own does with its
+        attributes is not known, and the reduction "none" leaves the mean over samples to the library.
+        """
+        return self.reduction == "mean" and self._tells_classes
+
+    @functools.cached_property
+    def _tells_classes(self) -> bool:
+        """Whether the criterion has weights of classes, or a class that it ignores."""
+        if self.single or not _computes_as(self.criterion, _BY_CLASS):
             return False
-        if not self.weighted and (self.reduction == "none" or not _computes_as(self.criterion, _BY_CLASS)):
-            return False
-        ignores = self._ignored is not None and self._ignored >= 0
-        return ignores or self._class_weights is not None
+        return self._class_weights is not None or self._ignored >= 0
 
     @property
-    def _ignored(self) -> int | None:
-        return getattr(self.criterion, "ignore_index", None)
+    def _ignored(self) -> int:
+        return self.criterion.ignore_index  # type: ignore[return-value]
 
     @property
     def _class_weights(self) -> torch.Tensor | None:
-        if _computes_as(self.criterion, _BY_SAMPLE):
-            return None
-        return getattr(self.criterion, "weight", None)
+        return self.criterion.weight  # type: ignore[return-value]
+
+    @property
+    def smooths(self) -> bool:
+        """Whether samples of a class have a loss for the other classes too."""
+        return bool(getattr(self.criterion, "label_smoothing", False))
 
     def shares(self, indices: torch.Tensor, weights: torch.Tensor | None = None) -> torch.Tensor:
         """Return what each sample adds to the number that a mean is divided by, float64 of shape (n,).
@@ -123,18 +135,50 @@ class Loss:
         shares = weights.to(torch.float64)
         if not self.by_class:
             return shares
-        if self._ignored is not None:
-            shares = shares * (indices != self._ignored)
+        shares = shares * (indices != self._ignored)
         by_class = self._class_weights
         return shares if by_class is None else shares * by_class.to(torch.float64)[indices]
 
+    def counted(self, indices: torch.Tensor, weights: torch.Tensor | None = None) -> torch.Tensor:
+        """Return which samples can have a part in the loss, whatever the module returns: bool of shape (n,).
+
+        Others weigh 0, or are of a class that weighs 0 or is ignored.
+        """
+        counted = torch.ones_like(indices, dtype=torch.bool) if weights is None else weights != 0
+        if not self._tells_classes:
+            return counted
+        counted = counted & (indices != self._ignored)
+        by_class = self._class_weights
+        # Smoothing gives a sample of a class of weight 0 a loss, which a mean would divide by 0.
+        if by_class is None or (not self.by_class and self.smooths):
+            return counted
+        return counted & (by_class[indices] != 0)
+
+    def counts_any(self, indices: torch.Tensor, weights: torch.Tensor | None = None) -> bool:
+        """Whether any of the samples is `counted`."""
+        if weights is None and not self._tells_classes:
+            return True
+        return bool(self.counted(indices, weights).any())
+
     def numerator(self, output: torch.Tensor, indices: torch.Tensor, weights: torch.Tensor | None) -> torch.Tensor:
-        """Return the sum of the losses of samples, float64, where the criterion is additive and divides by a share."""
+        """Return the sum of the losses of samples, float64, where the criterion is additive."""
+        losses = self._unreduced().of_samples(output, self.targets(indices)).to(torch.float64)
+        if weights is None:
+            return losses.sum()
+        return torch.dot(_without_weightless(losses, weights), weights.to(torch.float64))
+
+    def of_each(self, output: torch.Tensor, indices: torch.Tensor) -> torch.Tensor | None:
+        """Return the loss of each sample, of shape (n,); None if the criterion does not tell."""
+        try:
+            losses = self._unreduced().of_samples(output, self.targets(indices))
+        except Exception:  # a criterion of the user's own without the reduction "none"
+            return None
+        return losses.detach() if losses.ndim else None
+
+    def _unreduced(self) -> Loss:
         unreduced = copy.copy(self.criterion)  # which shares weights and buffers
         unreduced.reduction = "none"  # type: ignore[assignment]
-        each = replace(self, criterion=unreduced, per_sample=unreduced, weighted=False)
-        losses = each.of_samples(output, self.targets(indices)).to(torch.float64)
-        return losses.sum() if weights is None else torch.dot(losses, weights.to(torch.float64))
+        return replace(self, criterion=unreduced, per_sample=unreduced, weighted=False)
 
     def train(self, mode: bool) -> None:
         """Put the criterion in training or evaluation mode."""
@@ -155,29 +199,39 @@ class Loss:
     @functools.cached_property
     def plain(self) -> Any:
         """The cheapest callable (output, target) -> loss; target is a pair if weighted."""
-        if not self.weighted and not self.ensemble and self.reduction in (None, "mean", "sum"):
-            return self.criterion
-        return self
+        if self.weighted or self.ensemble or self.averaged:
+            return self
+        return self.criterion if self.reduction in (None, "mean", "sum") else self
+
+    def averaging(self, value: Any, n_samples: int) -> Loss:
+        """Return the loss that averages, if a criterion that says nothing of it returned one value per sample."""
+        each = isinstance(value, torch.Tensor) and value.ndim > 0 and value.shape[0] == n_samples
+        return replace(self, averaged=True) if each and self.reduction is None else self
 
     def __call__(self, output: torch.Tensor, target: Any) -> torch.Tensor:
-        weight: torch.Tensor | None = None
         if self.weighted:
             target, weight = target
+            return self._weighted_mean(self._of_weighted(output, target), target, weight)
         loss = self.of_samples(output, target)
-        if loss.ndim == 0:
-            if weight is not None:
-                raise ValueError(
-                    "sample_weight and class_weight need the loss of each sample, but "
-                    f"{type(self.criterion).__name__} returned one number although its reduction is 'none': let its "
-                    "forward obey self.reduction."
-                )
-            return loss
-        if weight is None:
+        if loss.ndim:
             return loss.mean()
-        total = torch.dot(loss, weight)
-        if self.reduction == "sum":
-            return total
-        return total / self._norm(weight, target)
+        return loss / output.shape[1] if self.ensemble and self.summed else loss
+
+    def evaluated(self, output: torch.Tensor, target: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
+        """Return the loss of weighted samples, some of which may weigh 0: their losses may be infinite."""
+        indices, weight = target
+        losses = _without_weightless(self._of_weighted(output, indices), weight)
+        return self._weighted_mean(losses, indices, weight)
+
+    def _of_weighted(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        losses = self.of_samples(output, target)
+        if losses.ndim == 0:
+            raise ValueError(
+                "sample_weight and class_weight need the loss of each sample, but "
+                f"{type(self.criterion).__name__} returned one number although its reduction is 'none': let its "
+                "forward obey self.reduction."
+            )
+        return losses
 
     def of_samples(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """Return the loss of each sample, the mean of those of the members; or one number, if the criterion does."""
@@ -190,18 +244,31 @@ class Loss:
         loss: torch.Tensor = self.per_sample(output, target)
         return loss if loss.ndim == 0 else loss.reshape(loss.shape[0] // members, -1).mean(dim=1)
 
+    def _weighted_mean(self, losses: torch.Tensor, target: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+        """Return the sum of weighted losses, divided by the weights that count unless the criterion sums."""
+        total = torch.dot(losses, weight)
+        return total if self.summed else total / self._norm(weight, target)
+
     def _norm(self, weight: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """Sum of the weights that count: times the criterion's class weights, by which torch's mean divides too."""
-        if self.single or target.is_floating_point():
+        if not self.by_class:
             return torch.sum(weight)
-        if self._ignored is not None:
-            weight = weight * (target != self._ignored)
+        weight = weight * (target != self._ignored)
         by_class = self._class_weights
         return torch.sum(weight) if by_class is None else torch.dot(weight, by_class[target])
 
 
+def _without_weightless(losses: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+    """Return losses that are 0 where the weight is: 0 times infinity is NaN."""
+    return torch.where(weights == 0, torch.zeros_like(losses), losses)
+
+
 def _computes_as(criterion: nn.Module, known: tuple[type[nn.Module], ...]) -> bool:
-    """Whether a criterion is one of those known, and computes as that one does."""
+    """Whether a criterion is one of those known, and computes as that one does: nothing is put around its forward."""
+    if "forward" in vars(criterion) or type(criterion).__call__ is not nn.Module.__call__:
+        return False
+    if criterion._forward_hooks or criterion._forward_pre_hooks:
+        return False
     return any(isinstance(criterion, cls) and type(criterion).forward is cls.forward for cls in known)
 
 

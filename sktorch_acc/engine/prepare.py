@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 
 from sktorch_acc._global_state import epoch_seeds, seed_generators, split_seed
-from sktorch_acc.data import Examples, FeatureSchema, Labels, batch_sizes, stratified_holdout
+from sktorch_acc.data import Examples, FeatureSchema, Labels, batch_sizes, relative_weights, stratified_holdout
 from sktorch_acc.engine.build import build_model, build_optimizer
 from sktorch_acc.engine.device import resolve_device, resolve_threads, step_operations, threads_to_choose
 from sktorch_acc.engine.history import check_monitor
@@ -36,12 +36,15 @@ class FitData:
         The samples given, on the host.
     validation : Examples or None
         Samples to validate on, on the host.
+    part : bool
+        Whether more data follows, in other calls: the criterion may then count none of these samples.
     """
 
     schema: FeatureSchema
     labels: Labels
     given: Examples
     validation: Examples | None = None
+    part: bool = False
 
 
 def prepare(
@@ -62,7 +65,7 @@ def prepare(
     else:
         _continue(state, settings)
     state.continued = settings.warm_start
-    fitted, validation, kept = _split(settings, data, state.seed)
+    fitted, validation, kept = _weighed_split(settings, data, state)
     weighing = _with_weight(fitted)
     where = (state.model.device, state.model.dtype)
     training, validation = weighing.on(*where), validation and validation.on(*where)
@@ -85,7 +88,7 @@ def prepare(
         observers=observers,
         interrupts=interrupts or Interrupts(),
     )
-    _refuse_uncounted(fit)
+    _refuse_uncounted(fit, data.part)
     operations = step_operations(state.model.module, found.row_operations, sizes[0]) if to_choose else 0
     n_threads = resolve_threads(settings.n_threads, operations, state.model.device)
     state.model = replace(state.model, n_threads=n_threads)
@@ -128,17 +131,44 @@ def _moves_others(state: TrainingState) -> bool:
     return any(id(p) not in own for group in state.optimizer.param_groups for p in group["params"])
 
 
-def _split(
-    settings: FitSettings, data: FitData, seed: int
-) -> tuple[Examples, Examples | None, npt.NDArray[np.int64] | None]:
+_Sides = tuple[Examples, Examples | None, npt.NDArray[np.int64] | None]
+
+
+def _weighed_split(settings: FitSettings, data: FitData, state: TrainingState) -> _Sides:
+    """Return the samples of `_split`, with the weights by which they count in the loss."""
+    summed = getattr(state.model.criterion, "reduction", None) == "sum"
+    fitted, validation, kept = _split(settings, _weighed(data, summed), state.seed)
+    return (fitted, validation, kept) if summed else (_relative(fitted), validation and _relative(validation), kept)
+
+
+def _weighed(data: FitData, summed: bool) -> FitData:
+    """Return the data with weights on both sides, or on none if they say nothing: the bits are those without then.
+
+    A mean depends on the ratios of the weights only, a sum on the weights themselves.
+    """
+    given, validation = data.given, data.validation
+    if given.weights is None:
+        return data if validation is None else replace(data, validation=validation.weighing(None))
+    if validation is not None and validation.weights is None:
+        validation = validation.weighing(torch.ones(len(validation), dtype=torch.float64))
+    sides = [side.weights for side in (given, validation) if side is not None]
+    if all(bool((weights == (1 if summed else weights[0])).all()) for weights in sides if weights is not None):
+        given, validation = given.weighing(None), validation and validation.weighing(None)
+    return replace(data, given=given, validation=validation)
+
+
+def _relative(examples: Examples) -> Examples:
+    """Return the samples with weights in the range of float32."""
+    if examples.weights is None:
+        return examples
+    return examples.weighing(torch.from_numpy(relative_weights(examples.weights.numpy())))
+
+
+def _split(settings: FitSettings, data: FitData, seed: int) -> _Sides:
     """Return the fitted samples, those to validate on, and which of the given samples are the fitted ones."""
     given, validation = data.given, data.validation
     if validation is not None:
-        weights = None
-        if given.weights is not None:
-            own = validation.weights
-            weights = torch.ones(len(validation), dtype=torch.float64) if own is None else own
-        return given, validation.weighing(weights), None
+        return given, validation, None
     if settings.validation_fraction is None:
         if settings.early_stopping:
             raise ValueError(
@@ -166,26 +196,26 @@ def _weighing_in(examples: Examples, dtype: torch.dtype) -> Examples:
     return examples if examples.weights is None else examples.weighing(examples.weights.to(dtype))
 
 
-def _refuse_uncounted(fit: Fit) -> None:
-    """Raise if the criterion counts no sample to train on; say so if it counts none to validate on."""
+def _refuse_uncounted(fit: Fit, part: bool) -> None:
+    """Raise if the criterion counts no sample to train on, and no more follow; say so if none to validate on counts."""
     loss, training, validation = fit.loss, fit.training, fit.validation
     criterion = type(loss.criterion).__name__
-    if loss.by_class and not bool(loss.shares(training.targets, training.weights).any()):
+    if not part and not loss.counts_any(training.targets, training.weights):
         raise ValueError(
             f"{criterion} counts none of the {len(training)} samples to train on: all are of classes that have the "
             "weight 0 in criterion__weight, or of the class criterion__ignore_index. Its loss would be 0 / 0."
         )
-    if validation is None or loss.summed or not (loss.by_class or validation.weights is not None):
+    if validation is None or loss.counts_any(validation.targets, validation.weights):
         return
-    if bool(loss.shares(validation.targets, validation.weights).any()):
-        return
-    plateau = ("plateau", torch.optim.lr_scheduler.ReduceLROnPlateau)
-    decides = fit.settings.early_stopping or fit.settings.lr_scheduler in plateau
+    plateau = fit.settings.lr_scheduler == "plateau" or (
+        isinstance(fit.settings.lr_scheduler, type)
+        and issubclass(fit.settings.lr_scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau)
+    )
     what = (
         f"valid_loss has no value: each of the {len(validation)} samples to validate on has the weight 0, from "
         f"sample_weight, class_weight or the class weights of {criterion}, or is ignored by it."
     )
-    if decides and fit.monitor == "valid_loss":
+    if (fit.settings.early_stopping or plateau) and fit.monitor == "valid_loss":
         raise ValueError(f"{what} Nothing says which epoch is best: validate on other samples, or monitor valid_acc.")
     warn(f"{what} It is NaN in history_. Validate on other samples.")
 

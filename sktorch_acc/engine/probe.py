@@ -77,7 +77,7 @@ def probe(model: Model, training: Examples, n_rows: int, *, count: bool = True) 
         with _counted(module, n_rows) if count else nullcontext([0.0]) as operations:
             loss, seen = _evaluate(subject, batch, training.weights is not None)
         finding = _again(subject, seen, training)
-        form, n_values, without_norms = _train(subject, batch, loss, training)
+        loss, form, n_values, without_norms = _train(subject, batch, loss, training)
     return Probe(
         loss=loss,
         first=FirstOutputs(form, OutputForm.of(seen.outputs), finding, seen.outputs),
@@ -97,8 +97,11 @@ def _evaluate(subject: Model, batch: torch.Tensor, weighted: bool) -> tuple[Loss
     return loss, Seen(batch, spread(output.detach()).clone())
 
 
-def _train(subject: Model, batch: torch.Tensor, loss: Loss, training: Examples) -> tuple[OutputForm, int, bool]:
-    """Check outputs and loss in training mode; return their form and size, and whether batch norm cannot train."""
+def _train(subject: Model, batch: torch.Tensor, loss: Loss, training: Examples) -> tuple[Loss, OutputForm, int, bool]:
+    """Check outputs and loss in training mode.
+
+    Returns the loss, form and size of the outputs, and whether batch norm cannot train.
+    """
     subject.module.train()
     output, without_norms = _training_forward(subject.module, batch)
     _refuse(_facts(subject, output, len(batch), "training"))
@@ -107,9 +110,12 @@ def _train(subject: Model, batch: torch.Tensor, loss: Loss, training: Examples) 
     if subject.spec.n_classes > 1:
         _raise(check_modes(_facts(subject, output, len(batch), "training"), loss.single, loss.column_shape))
     value = _loss(loss, output, _targets(loss, training, len(batch)))
+    loss = loss.averaging(value, len(batch))
+    if loss.averaged:
+        value = value.mean()
     if not _is_uncounted(loss, subject.spec, training, len(batch), value):
         _raise(check_loss(value, type(subject.criterion).__name__, subject.spec.kind))
-    return OutputForm.of(output), output.numel(), without_norms
+    return loss, OutputForm.of(output), output.numel(), without_norms
 
 
 def _targets(loss: Loss, training: Examples, n_rows: int) -> Any:
@@ -122,7 +128,7 @@ def _is_uncounted(loss: Loss, spec: OutputSpec, training: Examples, n_rows: int,
     if not isinstance(value, torch.Tensor) or value.ndim or bool(torch.isfinite(value)):
         return False
     indices = training.targets[:n_rows]
-    return not bool(loss.shares(indices).any()) or no_loss_of(loss, spec, indices)
+    return not bool(loss.counted(indices).any()) or no_loss_of(loss, spec, indices)
 
 
 def _again(subject: Model, seen: Seen, training: Examples) -> Finding | None:

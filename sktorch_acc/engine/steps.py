@@ -19,7 +19,7 @@ from torch import nn
 
 from sktorch_acc.counts import AccuracyCounter
 from sktorch_acc.data import aligned_split, batch_sizes, row_blocks
-from sktorch_acc.engine.diverged import nonfinite, with_cause
+from sktorch_acc.engine.diverged import BadBatch, nonfinite, with_cause
 from sktorch_acc.engine.observer import batch_observers, tell
 from sktorch_acc.engine.optimizers import sure_step_of
 from sktorch_acc.engine.state import Fit
@@ -48,7 +48,7 @@ def train_epoch(fit: Fit, order: torch.Generator, running: AccuracyCounter | Non
 
     Returns the loss of all samples, each at the weights of its step: the mean of the batch losses, weighted by what
     each was divided by; or their sum, if the criterion sums. A batch without samples that the criterion counts has no
-    loss and moves nothing.
+    loss and moves nothing; if there are no others, the loss is NaN.
 
     Raises
     ------
@@ -63,7 +63,10 @@ def train_epoch(fit: Fit, order: torch.Generator, running: AccuracyCounter | Non
     _train_mode(fit)
     permutation = torch.randperm(len(fit.training), generator=order)
     by_block: list[torch.Tensor] = []
+    kept: tuple[torch.Tensor | None, ...] = ()
     for block in _blocks(fit, permutation):
+        if by_block and not math.isfinite(total):  # while the outputs of the first such batch are known
+            break
         outcomes = _mixed_steps(fit, take_steps, block) if block.uncounted else take_steps(fit, block.batches)
         losses, kept = zip(*outcomes, strict=True)
         by_block.append(torch.stack(losses).to(torch.float64))
@@ -72,21 +75,31 @@ def train_epoch(fit: Fit, order: torch.Generator, running: AccuracyCounter | Non
         if running is not None:
             running.update(_block_classes(model.spec, kept), block.indices)
     loss = float(total if fit.loss.summed else total / weight)
-    if not math.isfinite(loss):
-        raise nonfinite(fit, f"The training loss became {loss:g}", _first_bad(fit, permutation, torch.cat(by_block)))
+    if not math.isfinite(loss) and (fit.loss.summed or weight > 0):
+        raise nonfinite(fit, f"The training loss became {loss:g}", _first_bad(fit, permutation, by_block, kept))
     return loss
 
 
-def _first_bad(fit: Fit, permutation: torch.Tensor, losses: torch.Tensor) -> torch.Tensor | None:
-    """Return the class indices of the first batch whose loss is not finite."""
+def _first_bad(
+    fit: Fit, permutation: torch.Tensor, by_block: list[torch.Tensor], kept: tuple[torch.Tensor | None, ...]
+) -> BadBatch | None:
+    """Return the first batch whose loss is not finite; it is in the last block, of whose outputs `kept` is left."""
+    losses = torch.cat(by_block)
     bad = (~torch.isfinite(losses)).nonzero()
     if not len(bad):
         return None
-    chosen = permutation.split(batch_sizes(len(permutation), fit.settings.batch_size))[int(bad[0])]
-    return fit.training.targets[chosen.to(fit.model.device)]
+    first = int(bad[0])
+    chosen = permutation.split(batch_sizes(len(permutation), fit.settings.batch_size))[first]
+    position = first - (len(losses) - len(kept))
+    output = kept[position] if position >= 0 else None
+    if output is not None and not output.is_floating_point():
+        output = None
+    if fit.model.spec.kind == "probabilities" and (first or fit.state.epoch):
+        output = None  # which does not show whether the weights have grown
+    return BadBatch(fit.training.targets[chosen.to(fit.model.device)], output, losses[:first])
 
 
-def _block_classes(spec: OutputSpec, kept: tuple[torch.Tensor, ...]) -> torch.Tensor:
+def _block_classes(spec: OutputSpec, kept: tuple[Any, ...]) -> torch.Tensor:
     """Return the class indices of a block: at once, unless only classes are kept or the number of members changes."""
     if all(part.is_floating_point() and part.shape[1:] == kept[0].shape[1:] for part in kept):
         return spec.classes(torch.cat(kept))

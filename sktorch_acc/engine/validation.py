@@ -7,15 +7,18 @@ from typing import Protocol
 
 import torch
 
+from sktorch_acc._global_state import guarded_generators
 from sktorch_acc.counts import AccuracyCounter
 from sktorch_acc.data import Examples
 from sktorch_acc.engine.diverged import refuse_unusable, with_cause
 from sktorch_acc.engine.evaluate import each_output
 from sktorch_acc.engine.observer import batch_observers, tell
 from sktorch_acc.engine.state import Fit
+from sktorch_acc.engine.untouched import untouched
 from sktorch_acc.exceptions import warn
 
 MOST_COLLECTED = 64 * 2**20  # bytes of outputs
+_COARSE = (torch.float16, torch.bfloat16)  # in which the sum of a chunk's losses depends on their order
 
 
 def validate(fit: Fit, examples: Examples, counter: AccuracyCounter | None) -> tuple[float, int]:
@@ -43,7 +46,22 @@ def validate(fit: Fit, examples: Examples, counter: AccuracyCounter | None) -> t
             tell(fit, "batch_end", batch, (loss, heard), False)
 
     each_output(model.module, examples.rows, consume)
-    return total.value(), n_unusable
+    counts = fit.loss.counts_any(examples.targets, examples.weights)
+    return total.value() if counts else math.nan, n_unusable
+
+
+def infinite_losses(fit: Fit, examples: Examples) -> int | None:
+    """Return how many samples that count have a loss that is not finite; None if the criterion does not tell."""
+    found: list[torch.Tensor | None] = []
+
+    def consume(start: int, stop: int, output: torch.Tensor) -> None:
+        indices, weights = _part(examples, start, stop)
+        losses = fit.loss.of_each(output, indices)
+        counted = fit.loss.counted(indices, weights)
+        found.append(None if losses is None else (counted & ~torch.isfinite(losses)).sum())
+
+    each_output(fit.model.module, examples.rows, consume)
+    return None if any(part is None for part in found) else sum(int(part) for part in found if part is not None)
 
 
 class _Total(Protocol):
@@ -60,7 +78,6 @@ class _Sums:
     def __init__(self, fit: Fit, examples: Examples) -> None:
         self._fit, self._examples = fit, examples
         self._counted = examples.weights is not None or fit.loss.by_class
-        self._smoothed = bool(getattr(fit.loss.criterion, "label_smoothing", 0.0))
         self._losses: list[torch.Tensor] = []
         self._weights: list[float] = []
         self._of_no_share = 0.0
@@ -73,13 +90,17 @@ class _Sums:
         elif self._counted:
             weight = float(loss.shares(indices, weights).sum())
         if weight == 0:
-            if self._smoothed and loss.additive:  # samples of a class of weight 0 add to the numerator
+            if loss.additive and loss.smooths:  # samples of a class of weight 0 add to the numerator
                 self._of_no_share += float(loss.numerator(output, indices, weights))
             return output.new_zeros(())
-        value = _loss_of(self._fit, output, indices, weights)
+        if loss.additive and output.dtype in _COARSE:
+            total = with_cause(self._fit, lambda z, _: loss.numerator(z, indices, weights))(output, None)
+            value = total if loss.summed else total / weight
+        else:
+            value = _loss_of(self._fit, output, indices, weights)
         self._losses.append(value.clone())  # which the criterion may return again for the next chunk
         self._weights.append(weight)
-        return self._losses[-1]
+        return self._losses[-1].to(output.dtype)
 
     def value(self) -> float:
         if not self._losses:
@@ -107,15 +128,19 @@ class _Collected:
                 self._remark(size)
         if self._collects:
             self._outputs.append(output.clone())
-        if not self._collects or self._told:
+        if not self._collects:
             return self._chunks.add(output, start, stop)
-        return output.new_zeros(())
+        if not self._told:
+            return output.new_zeros(())
+        loss = self._fit.loss  # which has the state of one call more for nobody
+        with untouched(loss.criterion, loss.per_sample), guarded_generators(self._fit.model.device):
+            return self._chunks.add(output, start, stop)
 
     def value(self) -> float:
         if not self._collects:
             return self._chunks.value()
         examples = self._examples
-        if examples.weights is not None and not bool(examples.weights.any()):
+        if not self._fit.loss.counts_any(examples.targets, examples.weights):
             return math.nan
         with torch.no_grad():
             return float(_loss_of(self._fit, torch.cat(self._outputs), examples.targets, examples.weights))
@@ -135,7 +160,9 @@ def _part(examples: Examples, start: int, stop: int) -> tuple[torch.Tensor, torc
 
 
 def _loss_of(fit: Fit, output: torch.Tensor, indices: torch.Tensor, weights: torch.Tensor | None) -> torch.Tensor:
-    targets = fit.loss.targets(indices)
     if weights is None:
-        return with_cause(fit, fit.loss.plain)(output, targets)  # type: ignore[no-any-return]
-    return with_cause(fit, fit.loss)(output, (targets, weights))  # type: ignore[no-any-return]
+        return with_cause(fit, fit.loss.plain)(output, fit.loss.targets(indices))  # type: ignore[no-any-return]
+    counted = weights != 0
+    if not fit.loss.additive and not bool(counted.all()):  # a criterion that compares samples is to see no others
+        output, indices, weights = output[counted], indices[counted], weights[counted]
+    return with_cause(fit, fit.loss.evaluated)(output, (fit.loss.targets(indices), weights))  # type: ignore[no-any-return]

@@ -7,7 +7,7 @@ import torch
 
 from benchmarks import fuzz_estimator, oracles
 from sktorch_acc import TorchClassifier
-from sktorch_acc.engine import loop, optimizers, snapshot, steps
+from sktorch_acc.engine import loop, optimizers, prepare, snapshot, steps
 from sktorch_acc.engine.loss import Loss
 from sktorch_acc.engine.stopping import EarlyStopping
 from sktorch_acc.outputs import OutputSpec
@@ -21,6 +21,25 @@ def test_random_estimators_record_and_return_the_numbers_of_the_slow_loop(capsys
 
 def _ignore_class_weights(monkeypatch):
     monkeypatch.setattr(Loss, "_norm", lambda self, weight, *_: weight.sum())
+
+
+def _sum_over_the_members(monkeypatch):
+    right = Loss.__call__
+
+    def call(self, output, target):
+        members = output.shape[1] if self.ensemble and self.summed and not self.weighted else 1
+        return members * right(self, output, target)
+
+    monkeypatch.setattr(Loss, "__call__", call)
+
+
+def _drop_equal_weights_of_a_sum(monkeypatch):
+    right = prepare._weighed
+    monkeypatch.setattr(prepare, "_weighed", lambda data, summed: right(data, False))
+
+
+def _count_classes_without_a_mean(monkeypatch):
+    monkeypatch.setattr(Loss, "by_class", property(lambda self: not self.summed and self._tells_classes))
 
 
 def _prefer_the_later_of_equal_epochs(monkeypatch):
@@ -76,6 +95,9 @@ def _score_to_three_digits(monkeypatch):
     "fault",
     [
         _ignore_class_weights,
+        _sum_over_the_members,
+        _drop_equal_weights_of_a_sum,
+        _count_classes_without_a_mean,
         _prefer_the_later_of_equal_epochs,
         _train_in_evaluation_mode,
         _count_the_first_class_for_ties,
@@ -101,6 +123,14 @@ def _is_wrong(seed):
     return False
 
 
+class _MeanOfSingle(torch.nn.CrossEntropyLoss):
+    def __init__(self, weight):
+        super().__init__(torch.tensor(weight), reduction="none")
+
+    def forward(self, output, target):
+        return super().forward(output, target).mean()
+
+
 @pytest.mark.parametrize(
     ("criterion", "torchs"),
     [
@@ -111,6 +141,7 @@ def _is_wrong(seed):
         ),
         (oracles.Criterion("nll", weight=[0.0, 1.0, 1.0]), torch.nn.NLLLoss(torch.tensor([0.0, 1.0, 1.0]))),
         (oracles.Criterion("ce", reduction="sum"), torch.nn.CrossEntropyLoss(reduction="sum")),
+        (oracles.Criterion("ce", weight=[1.0, 0.25, 2.0], reduction="none"), _MeanOfSingle([1.0, 0.25, 2.0])),
     ],
 )
 def test_the_formulas_of_the_slow_loop_are_those_of_torch(criterion, torchs):

@@ -224,3 +224,90 @@ def test_class_weights_hold_for_validation_rows_however_they_come():
     kept, held = stratified_holdout(np.searchsorted(["a", "b"], y), 0.2, seed)
     given = TorchClassifier(**settings).fit(X[kept], y[kept], X_val=X[held], y_val=y[held])
     assert given.history_.loc[1, "valid_loss"] == by_fraction.history_.loc[1, "valid_loss"]
+
+
+# ------------------------------------------------------------ sums, members, scales
+
+
+SUM = {"module": Doubles, "criterion__reduction": "sum", "optimizer": torch.optim.SGD, "lr": 1e-3}
+
+
+@pytest.mark.parametrize("value", [3.0, 0.1, 1e-20])
+@pytest.mark.parametrize("validation", [{}, {"validation_fraction": 0.25}])
+def test_the_loss_of_a_sum_is_proportional_to_the_weights(value, validation):
+    X, y = rows(3)
+    clf = full_batch(SUM | {"max_epochs": 1, "lr": 1e-30} | validation)
+    plain = clf.fit(X, y).history_
+    constant = clf.fit(X, y, sample_weight=np.full(len(y), value)).history_
+    for column in {"train_loss", "valid_loss"} & set(plain):
+        assert_allclose(constant[column], value * plain[column], rtol=1e-12)
+    weights = np.random.default_rng(2).uniform(0.5, 2.0, size=len(y))
+    once = clf.fit(X, y, sample_weight=weights).history_["train_loss"]
+    scaled = clf.fit(X, y, sample_weight=value * weights).history_["train_loss"]
+    assert_allclose(scaled, value * once, rtol=1e-12)
+
+
+def test_constant_weights_of_a_sum_are_a_learning_rate():
+    X, y = rows(3)
+    clf = full_batch(SUM | {"max_epochs": 5})
+    faster = clf.fit(X, y, sample_weight=np.full(len(y), 4.0)).predict_proba(X)
+    assert_allclose(clf.set_params(lr=4e-3).fit(X, y).predict_proba(X), faster, rtol=1e-12)
+
+
+def test_weights_of_1_change_no_bit_of_a_sum():
+    X, y = rows(3)
+    clf = full_batch(SUM | {"max_epochs": 3, "batch_size": 7})
+    assert_array_equal(clf.fit(X, y, sample_weight=np.ones(40)).predict_proba(X), clf.fit(X, y).predict_proba(X))
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+def test_an_ensemble_without_weights_trains_as_one_with_weights_that_are_next_to_1(reduction):
+    X, y = rows(3)
+    form = FORMS["ensemble"] | {"criterion__reduction": reduction, "optimizer": torch.optim.SGD, "lr": 1e-3}
+    clf = full_batch(form | {"validation_fraction": 0.25})
+    plain, weights = clf.fit(X, y).history_, np.linspace(1, 1 + 1e-12, len(y))
+    weighted = clf.fit(X, y, sample_weight=weights).history_
+    for column in ("train_loss", "valid_loss"):
+        assert_allclose(weighted[column], plain[column], rtol=1e-9)
+
+
+@pytest.mark.parametrize("nested", [{"weight": torch.tensor([1.0, 5.0, 0.2]).double()}, {"ignore_index": 2}])
+def test_the_mean_of_single_losses_is_over_samples_with_weights_too(nested):
+    X, y = rows(3)
+    form = {"module": Doubles, "criterion__reduction": "none", "batch_size": 7, "validation_fraction": 0.25}
+    clf = full_batch(form | {f"criterion__{name}": value for name, value in nested.items()})
+    plain = clf.fit(X, y).history_
+    weighted = clf.fit(X, y, sample_weight=np.linspace(1, 1 + 1e-12, len(y))).history_
+    for column in ("train_loss", "valid_loss"):
+        assert_allclose(weighted[column], plain[column], rtol=1e-9)
+
+
+@pytest.mark.parametrize("scale", [1e-48, 1e-30, 1e39, 1e300])
+@pytest.mark.parametrize("module", [Doubles, Floats])
+def test_class_weights_of_any_size_validate(module, scale):
+    X, y = rows(3)
+    clf = TorchClassifier(module, max_epochs=2, early_stopping=True, random_state=0)
+    of_label = {"ant": 1.0, "bee": 2.0, "cow": 1.0}
+    base = clf.set_params(class_weight=of_label).fit(X[:30], y[:30], X_val=X[30:], y_val=y[30:]).history_
+    scaled = {label: scale * weight for label, weight in of_label.items()}
+    other = clf.set_params(class_weight=scaled).fit(X[:30], y[:30], X_val=X[30:], y_val=y[30:]).history_
+    assert_allclose(other["valid_loss"], base["valid_loss"], rtol=1e-5)
+
+
+def test_tiny_sample_weights_leave_the_validation_samples_alike():
+    X, y = rows(3)
+    weights = np.random.default_rng(2).uniform(0.5, 2.0, size=30)
+    clf = TorchClassifier(Floats, max_epochs=2, random_state=0)
+    base = clf.fit(X[:30], y[:30], weights, X_val=X[30:], y_val=y[30:]).history_["valid_loss"]
+    tiny = clf.fit(X[:30], y[:30], 1e-48 * weights, X_val=X[30:], y_val=y[30:]).history_["valid_loss"]
+    assert_allclose(tiny, base, rtol=1e-5)
+
+
+def test_class_weights_that_cancel_in_training_hold_in_validation():
+    X, y = rows(2)
+    y = np.where(y == "ant", "ant", "bee")
+    weights = np.where(y == "ant", 0.5, 1.0)
+    clf = TorchClassifier(Doubles, max_epochs=1, lr=1e-30, class_weight={"ant": 2}, random_state=0)
+    cancelled = clf.fit(X, y, sample_weight=weights, X_val=X, y_val=y).history_["valid_loss"]
+    almost = clf.fit(X, y, sample_weight=weights + 1e-12, X_val=X, y_val=y).history_["valid_loss"]
+    assert_allclose(cancelled, almost, rtol=1e-9)

@@ -191,7 +191,7 @@ def counted(subject: Subject, targets: Ints) -> Ints:
     output = torch.zeros((1, 1 if subject.spec.one_column else subject.spec.n_classes), dtype=torch.float64)
     loss = Loss.for_output(subject.criterion, subject.spec, output, weighted=False)
     device = subject.rows.device
-    counts = loss.shares(torch.from_numpy(targets).to(device)).cpu().numpy() > 0
+    counts = loss.counted(torch.from_numpy(targets).to(device)).cpu().numpy()
     if not loss.additive:  # a criterion of one's own does not say which classes it ignores
         alone = {c: torch.full((2,), c, device=device) for c in np.unique(targets).tolist()}
         without = [c for c, indices in alone.items() if no_loss_of(loss, subject.spec, indices)]
@@ -211,7 +211,7 @@ def loss_and_gradients(subject: Subject, rows: Rows, targets: Ints) -> tuple[tor
     output = subject.module(rows.take(chosen).chunk(0, len(chosen)))
     loss_of = Loss.for_output(subject.criterion, subject.spec, output, weighted=False)
     indices = torch.from_numpy(targets[chosen]).to(subject.rows.device)
-    loss = loss_of.plain(output, loss_of.targets(indices))
+    loss = loss_of(output, loss_of.targets(indices))
     trained = [(name, p) for name, p in subject.module.named_parameters() if p.requires_grad]
     if not output.requires_grad or not isinstance(loss, torch.Tensor) or loss.ndim:
         return output, loss, []

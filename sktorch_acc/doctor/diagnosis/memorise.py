@@ -87,6 +87,6 @@ def _train_copy(
             break
         loss_of = Loss.for_output(criterion, subject.spec, output, weighted=False)
         optimizer.zero_grad()
-        loss_of.plain(output, loss_of.targets(targets)).backward()
+        loss_of(output, loss_of.targets(targets)).backward()
         optimizer.step()
     return most

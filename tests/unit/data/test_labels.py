@@ -7,7 +7,7 @@ import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 
-from sktorch_acc.data import Labels, check_labels, class_factors, row_weights
+from sktorch_acc.data import Labels, check_labels, class_factors, relative_weights, row_weights
 
 KINDS = {
     "str": np.array(["b", "a", "b"]),
@@ -72,10 +72,25 @@ def test_unseen_labels_are_counted_and_named():
     )
 
 
-def test_constant_weights_are_dropped():
+def test_constant_weights_are_those_of_the_samples():
     labels, indices = Labels.learn(np.array(["a", "b", "b"]))
-    assert row_weights(labels, indices, np.full(3, 0.3), None) is None
-    assert row_weights(labels, indices, None, {"a": 2, "b": 2}) is None
+    assert row_weights(labels, indices, None, None) is None
+    assert row_weights(labels, indices, np.full(3, 0.3), None).tolist() == [0.3, 0.3, 0.3]
+    assert row_weights(labels, indices, None, {"a": 2, "b": 2}).tolist() == [2, 2, 2]
+
+
+@pytest.mark.parametrize(
+    ("weights", "expected"),
+    [
+        ([1.0, 2.0, 0.0], [1, 2, 0]),
+        ([1e39, 5e38, 1e3], [1, 0.5, 0]),
+        ([1e-48, 2e-48, 0], [0.5, 1, 0]),
+        ([1e-31, 1.0, 2.0], [0, 1, 2]),
+        ([0.0, 0.0], [0, 0]),
+    ],
+)
+def test_relative_weights_are_in_the_range_of_float32(weights, expected):
+    np.testing.assert_allclose(relative_weights(np.array(weights)), expected, rtol=1e-15)
 
 
 def test_class_weights_multiply_sample_weights():

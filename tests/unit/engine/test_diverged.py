@@ -159,12 +159,38 @@ def test_a_callback_hears_of_such_a_batch_but_not_of_gradients():
 @pytest.mark.parametrize("settings", [{"criterion__ignore_index": 0}, WITHOUT_CLASS_1["weight 0"]])
 def test_a_fit_without_a_sample_that_counts_is_refused(settings):
     chosen = settings.get("criterion__ignore_index", 1) == SORTED
-    clf = classifier(**settings).partial_fit(X, SORTED, classes=[0, 1, 2])
+    clf = classifier(warm_start=True, **settings).fit(X, SORTED)
     before = copy.deepcopy(clf.module_.state_dict())
     with pytest.raises(ValueError, match="counts none of the 20 samples to train on"):
-        clf.partial_fit(X[chosen], SORTED[chosen])
-    assert clf.n_iter_ == 1
+        clf.fit(X[chosen], SORTED[chosen])
+    assert clf.n_iter_ == 3
     assert all(torch.equal(before[name], value) for name, value in clf.module_.state_dict().items())
+
+
+@pytest.mark.parametrize("steps", ["lean", "observed"])
+@pytest.mark.parametrize("settings", [{"criterion__ignore_index": 0}, WITHOUT_CLASS_1["weight 0"]])
+def test_a_part_of_a_stream_without_a_sample_that_counts_moves_nothing(settings, steps):
+    chosen = settings.get("criterion__ignore_index", 1) == SORTED
+    settings = {**settings, **STEPS[steps], "lr_scheduler": "plateau"}
+    clf = classifier(nn.Linear, **settings).partial_fit(X, SORTED, classes=[0, 1, 2])
+    without = copy.deepcopy(clf).partial_fit(X, SORTED)
+    before = copy.deepcopy(clf.module_.state_dict())
+    clf.partial_fit(X[chosen], SORTED[chosen])
+    assert all(torch.equal(before[name], value) for name, value in clf.module_.state_dict().items())
+    assert clf.n_iter_ == 2
+    assert np.isnan(clf.history_.loc[2, "train_loss"])
+    assert clf.history_.loc[2, "train_acc"] == clf.score(X[chosen], SORTED[chosen])
+    clf.partial_fit(X, SORTED)
+    assert np.isfinite(clf.history_.loc[3, "train_loss"])
+    assert clf.history_.loc[3, "lr"] == without.history_.loc[2, "lr"]
+
+
+@pytest.mark.parametrize("settings", [{"criterion__ignore_index": 0}, WITHOUT_CLASS_1["weight 0"]])
+def test_a_stream_may_begin_without_a_sample_that_counts(settings):
+    chosen = settings.get("criterion__ignore_index", 1) == SORTED
+    clf = classifier(**settings).partial_fit(X[chosen], SORTED[chosen], classes=[0, 1, 2])
+    assert clf.n_iter_ == 1
+    assert np.isfinite(clf.partial_fit(X, SORTED).history_.loc[2, "train_loss"])
 
 
 def test_samples_of_weight_0_and_of_an_ignored_class_together_leave_none():
@@ -218,6 +244,77 @@ def test_a_learning_rate_that_is_too_high_is_named_with_a_criterion_that_ignores
     clf = classifier(nn.Linear, optimizer=torch.optim.SGD, lr=1e20, criterion=Both, output="logits", batch_size=30)
     with pytest.raises(NonFiniteLossError, match=r"lr=1e\+20 is likely too high"):
         clf.fit(X, SORTED)
+
+
+class Overflows(nn.Linear):
+    """Some outputs are not finite, whatever the weights: those of samples with a large first feature."""
+
+    value, columns = torch.inf, [0]
+
+    def forward(self, X):
+        columns = torch.isin(torch.arange(3), torch.tensor(self.columns))
+        return super().forward(X).masked_fill((X[:, :1] > 9) & columns, self.value)
+
+
+class MasksAll(Overflows):
+    value, columns = -torch.inf, [0, 1, 2]
+
+
+class MasksOne(Overflows):
+    value, columns = -torch.inf, [2]
+
+
+class ReturnsNan(Overflows):
+    value = torch.nan
+
+
+def late(n=2):
+    """A table whose last samples have outputs that are not finite; the probe does not see them."""
+    large = X.copy()
+    large[60 - n :, 0] = 10
+    return large
+
+
+@pytest.mark.parametrize("module", [Overflows, MasksAll, ReturnsNan])
+@pytest.mark.parametrize("blocks", ["one block", "many blocks"])
+@pytest.mark.parametrize("steps", ["lean", "observed"])
+def test_outputs_that_are_not_finite_are_counted_and_the_learning_rate_is_not_blamed(
+    module, blocks, steps, monkeypatch
+):
+    if blocks == "many blocks":
+        monkeypatch.setattr("sktorch_acc.data.batches.BLOCK_ELEMENTS", 1)
+    clf = classifier(module, batch_size=20, diagnose="off", **STEPS[steps])
+    with pytest.raises(NonFiniteLossError, match=r"for [12] of the 20 samples of a batch\.") as caught:
+        clf.fit(late(), SORTED)
+    assert caught.value.code == "ACC-D5"
+    assert "lr=" not in str(caught.value)
+
+
+def test_samples_of_a_masked_class_are_counted():
+    clf = classifier(MasksOne, batch_size=30, max_epochs=1, diagnose="off")
+    with pytest.raises(NonFiniteLossError, match=r"[12] of the 30 samples of a batch have an infinite loss") as caught:
+        clf.fit(late(), SORTED)
+    assert "lr=" not in str(caught.value)
+
+
+def test_nan_in_evaluation_mode_is_counted():
+    class OnlyInEvaluation(ReturnsNan):
+        def forward(self, X):
+            return nn.Linear.forward(self, X) if self.training else super().forward(X)
+
+    clf = classifier(OnlyInEvaluation, batch_size=20, diagnose="off")
+    with pytest.raises(NonFiniteLossError, match=r"returns NaN for 2 of the 60 samples") as caught:
+        clf.fit(late(), SORTED)
+    assert caught.value.code == "ACC-D5"
+
+
+@pytest.mark.parametrize("lr", [1e5, 1e15, 1e25, 1e38])
+@pytest.mark.parametrize("module", [nn.Linear, Net])
+def test_weights_that_grow_are_still_blamed_on_the_learning_rate(module, lr):
+    clf = classifier(module, optimizer=torch.optim.SGD, lr=lr, criterion=Explodes, output="logits", diagnose="off")
+    with pytest.raises(NonFiniteLossError, match="is likely too high") as caught:
+        clf.fit(X, SORTED)
+    assert caught.value.code == "ACC-F3"
 
 
 class Sigmoid(nn.Linear):

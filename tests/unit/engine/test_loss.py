@@ -139,6 +139,96 @@ def test_weights_need_a_reduction():
         loss_for(NoReduction(), Z, weighted=True, kind="logits")
 
 
+@pytest.mark.parametrize("options", [{"weight": torch.tensor([1.0, 2.0, 0.5], dtype=D)}, {"ignore_index": 0}])
+def test_losses_of_single_samples_are_divided_by_the_weights_of_the_samples_alone(options):
+    """So is the mean without weights: by the number of samples."""
+    losses = CE(reduction="none", **options)(Z, Y)
+    loss = loss_for(CE(reduction="none", **options), Z, weighted=True)
+    same(loss(Z, (Y, W)), (W * losses).sum() / W.sum())
+    same(loss.shares(Y, W), W)
+    same(loss(Z, (Y, torch.ones(4, dtype=D))), loss_for(CE(reduction="none", **options), Z)(Z, Y))
+
+
+class Own(nn.Module):
+    """A criterion of a user's own, which divides by nothing but the number of samples."""
+
+    def __init__(self, reduction="mean", **attributes):
+        super().__init__()
+        self.reduction = reduction
+        for name, value in attributes.items():
+            setattr(self, name, value)
+
+    def forward(self, output, target):
+        losses = nn.functional.cross_entropy(output, target, reduction="none")
+        return {"mean": losses.mean, "sum": losses.sum, "none": lambda: losses}[self.reduction]()
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        {"weight": torch.tensor([1.0, 2.0, 0.0], dtype=D)},
+        {"weight": 0.5},
+        {"weight": [1, 2, 3]},
+        {"weight": torch.tensor(0.5, dtype=D)},
+        {"weight": torch.ones(3, 3, dtype=D)},
+        {"weight": torch.ones(2, dtype=D)},
+        {"ignore_index": 0},
+        {"ignore_index": "none"},
+        {"ignore_index": None, "weight": None},
+        {"label_smoothing": 0.5},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("reduction", ["mean", "none"])
+def test_attributes_of_a_criterion_of_ones_own_have_no_weight(attributes, reduction):
+    loss = loss_for(Own(reduction, **attributes), Z, weighted=True, kind="logits")
+    same(loss(Z, (Y, W)), (W * of_samples()).sum() / W.sum())
+    same(loss.shares(Y, W), W)
+    assert loss.counted(Y, W).all()
+
+
+def hooked(change):
+    criterion = CE(weight=torch.tensor([1.0, 2.0, 0.5], dtype=D))
+    change(criterion)
+    return criterion
+
+
+class Called(CE):
+    def __call__(self, *args):
+        return 2 * super().__call__(*args)
+
+
+CHANGED = {
+    "a forward of its own": lambda: hooked(lambda c: setattr(c, "forward", lambda z, y: CE.forward(c, 2 * z, y))),
+    "a hook": lambda: hooked(lambda c: c.register_forward_hook(lambda c, args, value: 2 * value)),
+    "a hook before": lambda: hooked(lambda c: c.register_forward_pre_hook(lambda c, args: (2 * args[0], args[1]))),
+    "a call of its own": lambda: Called(weight=torch.tensor([1.0, 2.0, 0.5], dtype=D)),
+}
+
+
+@pytest.mark.parametrize("case", CHANGED)
+def test_a_criterion_that_was_changed_is_not_taken_for_that_of_torch(case):
+    loss = loss_for(CHANGED[case](), Z)
+    assert not loss.additive
+    assert not loss.by_class
+    assert loss_for(hooked(lambda c: None), Z).additive
+
+
+class SaysNothing(nn.Module):
+    """One value per sample, and no attribute that says so."""
+
+    def forward(self, output, target):
+        return nn.functional.cross_entropy(output, target, reduction="none")
+
+
+def test_one_value_per_sample_is_averaged_where_the_criterion_says_nothing():
+    loss = loss_for(SaysNothing(), Z, kind="logits")
+    averaging = loss.averaging(loss.plain(Z, Y), 4)
+    same(averaging.plain(Z, Y), of_samples().mean())
+    assert loss.averaging(loss.plain(Z, Y).mean(), 4) is loss
+    assert loss.averaging(loss.plain(Z, Y)[:1], 4) is loss
+
+
 # ------------------------------------------------------------ one column
 
 
@@ -154,7 +244,7 @@ def test_targets_of_one_column_are_floats_in_the_shape_of_the_output(shape):
 
 
 def test_targets_of_several_columns_are_the_class_indices():
-    assert loss_for(CE(), Z).targets(Y) is Y
+    assert torch.equal(loss_for(CE(), Z).targets(Y), Y)
 
 
 def test_targets_are_repeated_where_one_class_meets_several_columns():
@@ -196,6 +286,13 @@ def test_a_weighted_ensemble_divides_by_the_class_weights_of_the_samples():
     both = W * by_class[Y]
     expected = (both * of_members()).sum() / both.sum()
     same(loss_for(CE(weight=by_class), MEMBERS, weighted=True)(MEMBERS, (Y, W)), expected)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_a_sum_is_over_samples_not_over_members(weighted):
+    loss = loss_for(CE(reduction="sum"), MEMBERS, weighted=weighted)
+    weight = W if weighted else torch.ones(4, dtype=D)
+    same(loss.plain(MEMBERS, (Y, W) if weighted else Y), (weight * of_members()).sum())
 
 
 @pytest.mark.parametrize("weighted", [False, True])

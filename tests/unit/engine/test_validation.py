@@ -222,6 +222,102 @@ def test_an_observer_hears_the_loss_of_each_chunk(criterion, ignored):
     assert ignored is None or heard.losses[0] == 0
 
 
+class Counts(nn.Module):
+    """A criterion whose later values depend on how often it was called."""
+
+    def __init__(self, reduction="mean"):
+        super().__init__()
+        self.reduction = reduction
+        self.register_buffer("calls", torch.zeros((), dtype=torch.float64))
+        self.seen = []
+
+    def forward(self, output, target):
+        self.calls += 1
+        self.seen.append(len(output))
+        scale = 1 + 0.1 * self.calls + torch.rand(())
+        return scale * nn.functional.cross_entropy(output, target, reduction=self.reduction)
+
+
+@pytest.mark.parametrize("weights", [None, np.arange(20) + 1.0])
+def test_an_observer_changes_nothing_of_a_criterion_that_has_a_state(weights):
+    ends = []
+    for observers in ([], [Hears()]):
+        training = given(20, 3, None if weights is None else weights[::-1].copy())
+        validation = given(20, 3, weights)
+        parameters = {"batch_size": 7, "criterion": Counts, "output": "logits", "max_epochs": 3, "random_state": 0}
+        fit = prepared(Doubles, training, validation, observers=observers, **parameters)
+        torch.manual_seed(0)
+        run_epochs(fit)
+        values = [(row.values["train_loss"], row.values["valid_loss"]) for row in fit.rows]
+        ends.append((values, int(fit.loss.per_sample.calls), fit.loss.per_sample.seen))
+    assert ends[0] == ends[1]
+
+
+HALVES = {"float16": torch.float16, "bfloat16": torch.bfloat16}
+
+
+@pytest.mark.parametrize("dtype", HALVES)
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+@pytest.mark.parametrize("nested", [{}, {"weight": WEIGHT}, {"ignore_index": 0}], ids=["plain", "weights", "ignores"])
+def test_the_order_of_the_samples_is_nothing_to_outputs_of_half_precision(dtype, weighted, reduction, nested):
+    class Half(nn.Linear):
+        def forward(self, X):
+            return super().forward(X).to(HALVES[dtype])
+
+    X, y = table(3000, 3), np.sort(classes(3000, 3))
+    order = np.random.default_rng(0).permutation(3000)
+    nested = {f"criterion__{name}": value for name, value in nested.items()} | {"criterion__reduction": reduction}
+    losses = []
+    for chosen in (np.arange(3000), order):
+        clf = TorchClassifier(Half, lr=1e-30, max_epochs=1, random_state=0, diagnose="off", **nested)
+        clf.set_params(class_weight={0: 1, 1: 2, 2: 4} if weighted else None)
+        clf.fit(X[:30], y[::100], X_val=X[chosen], y_val=y[chosen])
+        losses.append(clf.history_["valid_loss"].iloc[0])
+    assert losses[0] == pytest.approx(losses[1], rel=1e-12)
+    unreduced = nn.CrossEntropyLoss(
+        nested.get("criterion__weight"), ignore_index=nested.get("criterion__ignore_index", -100), reduction="none"
+    ).to(HALVES[dtype])
+    with torch.no_grad():
+        each = unreduced(clf.module_(torch.from_numpy(X)), torch.from_numpy(y)).double()
+    w = torch.tensor([1.0, 2.0, 4.0] if weighted else [1.0] * 3).double()[torch.from_numpy(y)]
+    by_class = nested.get("criterion__weight", torch.ones(3)).double()[torch.from_numpy(y)]
+    shares = {"mean": w * by_class * torch.from_numpy(y != nested.get("criterion__ignore_index", -100)), "none": w}
+    divisor = 1 if reduction == "sum" else shares[reduction].sum()
+    assert losses[0] == pytest.approx(float((w * each).sum() / divisor), rel=1e-9)
+
+
+def test_a_criterion_that_says_nothing_of_its_values_per_sample_is_averaged():
+    class SaysNothing(nn.Module):
+        def forward(self, output, target):
+            return nn.functional.cross_entropy(output, target, reduction="none")
+
+    ends = [
+        TorchClassifier(Doubles, criterion=criterion, output="logits", max_epochs=2, batch_size=7, random_state=0).fit(
+            table(30, dtype="float64"), classes(30, 3), X_val=table(20, dtype="float64"), y_val=classes(20, 3)
+        )
+        for criterion in (SaysNothing, nn.CrossEntropyLoss)
+    ]
+    for column in ("train_loss", "valid_loss"):
+        assert ends[0].history_[column].to_numpy() == pytest.approx(ends[1].history_[column].to_numpy(), rel=1e-12)
+
+
+def test_samples_of_weight_0_are_not_shown_to_a_criterion_that_compares_samples():
+    class Pairs(nn.Module):
+        def __init__(self, reduction="mean"):
+            super().__init__()
+            self.reduction = reduction
+
+        def forward(self, output, target):
+            losses = torch.cdist(output, output).mean(dim=1)
+            return losses if self.reduction == "none" else losses.mean()
+
+    weights = np.where(np.arange(20) < 9, 0.0, np.arange(20) + 1.0)
+    loss, z, _ = valid_loss(Doubles, Pairs, weights=weights, output="logits")
+    losses, w = torch.cdist(z[9:], z[9:]).mean(dim=1), torch.tensor(weights[9:])
+    assert loss == pytest.approx(float((w * losses).sum() / w.sum()), rel=1e-12)
+
+
 def test_the_best_epoch_is_that_of_the_loss_as_the_criterion_defines_it():
     """With the same samples in one chunk and in many, early stopping takes the same epochs and weights."""
     X, y = table(60, 4), np.sort(classes(60, 3))
