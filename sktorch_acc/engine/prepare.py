@@ -138,7 +138,23 @@ def _weighed_split(settings: FitSettings, data: FitData, state: TrainingState) -
     """Return the samples of `_split`, with the weights by which they count in the loss."""
     summed = getattr(state.model.criterion, "reduction", None) == "sum"
     fitted, validation, kept = _split(settings, _weighed(data, summed), state.seed)
-    return (fitted, validation, kept) if summed else (_relative(fitted), validation and _relative(validation), kept)
+    if not summed:
+        return _relative(fitted), validation and _relative(validation), kept
+    for side in (fitted, validation):
+        _refuse_overflow(side, state.model.dtype)
+    return fitted, validation, kept
+
+
+def _refuse_overflow(examples: Examples | None, dtype: torch.dtype) -> None:
+    """Raise if weights, which count as they are, are infinite in the dtype of the loss."""
+    if examples is None or examples.weights is None:
+        return
+    largest = float(examples.weights.max())
+    if largest > torch.finfo(dtype).max:
+        raise ValueError(
+            f"Weights up to {largest:.3g} are infinite in {str(dtype).removeprefix('torch.')}. With reduction='sum' "
+            "they count as they are: divide sample_weight or class_weight by the largest, or use reduction='mean'."
+        )
 
 
 def _weighed(data: FitData, summed: bool) -> FitData:

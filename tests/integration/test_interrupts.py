@@ -95,10 +95,10 @@ def test_a_signal_while_an_epoch_is_recorded_waits_until_it_is(monkeypatch):
 
     original = loop._keep
 
-    def keep(fit, row):
+    def keep(fit, row, value):
         if row.epoch == 2:
             os.kill(os.getpid(), signal.SIGINT)
-        original(fit, row)
+        original(fit, row, value)
 
     monkeypatch.setattr(loop, "_keep", keep)
     clf = classifier(module__at=0)
@@ -153,10 +153,10 @@ def test_a_handler_of_the_users_own_decides_what_a_signal_means(where, monkeypat
 
     original = loop._keep
 
-    def keep(fit, row):
+    def keep(fit, row, value):
         if where == "record" and row.epoch == 2:
             signal.raise_signal(signal.SIGINT)
-        original(fit, row)
+        original(fit, row, value)
 
     monkeypatch.setattr(loop, "_keep", keep)
     seen = []

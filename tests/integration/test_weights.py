@@ -247,6 +247,17 @@ def test_the_loss_of_a_sum_is_proportional_to_the_weights(value, validation):
     assert_allclose(scaled, value * once, rtol=1e-12)
 
 
+@pytest.mark.parametrize("weights", [np.full(40, 1e39), np.linspace(1, 1e39, 40)])
+def test_weights_of_a_sum_that_overflow_are_refused(weights):
+    X, y = rows(3)
+    clf = full_batch(SUM | {"module": Floats, "max_epochs": 1})
+    with pytest.raises(ValueError, match=r"Weights up to 1e\+39 are infinite in float32"):
+        clf.fit(X, y, sample_weight=weights)
+    of_class = dict.fromkeys(("ant", "bee"), 1e39)
+    with pytest.raises(ValueError, match=r"Weights up to 1e\+39 are infinite in float32"):
+        clf.set_params(class_weight=of_class).fit(X, y)
+
+
 def test_constant_weights_of_a_sum_are_a_learning_rate():
     X, y = rows(3)
     clf = full_batch(SUM | {"max_epochs": 5})
