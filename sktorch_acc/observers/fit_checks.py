@@ -1,7 +1,7 @@
 """The fast checks inside `fit`: of the data before epoch 1, and of the result after the last epoch.
 
 Each check reports at most once per fit. The checks of the result use the recorded counts; only whether outputs depend
-on their sample alone takes two more passes over some samples, in long fits.
+on their sample alone takes three more passes over some samples, in fits of which that is less than 2 %.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from sktorch_acc._global_state import guarded_generators
+from sktorch_acc._global_state import drawn_by, guarded_generators
 from sktorch_acc._rates import rates
 from sktorch_acc.checks.data import check_majority, check_scales, column_scales, normalises_input
 from sktorch_acc.checks.duplicates import check_ceiling, repeated_rows
@@ -30,9 +30,12 @@ from sktorch_acc.findings import Finding
 
 _NEAR = 0.02  # distance to the ceiling at which it is reported
 _CEILING = 0.95  # accuracy above which a ceiling is not reported
-_SAMPLES = 32  # that are run again after the training
+_SAMPLES = 32  # that are run again after the training, all together and in two halves
 _FEWEST_EPOCHS, _FEWEST_STEPS = 5, 50  # after which they are, if the probe could not compare outputs
-_MANY_STEPS = 200  # and after which they are in any case
+# A fit is much longer than those passes: by its samples, each of which costs three passes forward, and by its calls,
+# where samples cost little; an epoch, with its evaluation and record, takes longer than a step.
+_MANY_SAMPLES = 50 * 2 * _SAMPLES // 3
+_MANY_CALLS = 150
 
 
 class FitChecks(Observer):
@@ -126,10 +129,11 @@ def _report(finding: Finding | None, level: str) -> None:
 
 
 def _worth_a_pass(fit: Fit, epochs: int, steps: int) -> bool:
-    """Whether the fit took so many steps that two passes over some samples more are nothing."""
-    if epochs < _FEWEST_EPOCHS and steps < _FEWEST_STEPS:
-        return False
-    return steps >= _MANY_STEPS or not comparable(fit.first.samples)
+    """Whether the fit ran so many samples, in so many steps, that three passes over some more are nothing."""
+    many_samples = epochs * len(fit.training) >= _MANY_SAMPLES
+    if comparable(fit.first.samples):
+        return many_samples and epochs + steps >= _MANY_CALLS
+    return many_samples or epochs >= _FEWEST_EPOCHS or steps >= _FEWEST_STEPS
 
 
 def _of_samples(fit: Fit) -> Finding | None:
@@ -138,8 +142,9 @@ def _of_samples(fit: Fit) -> Finding | None:
     n_samples = min(len(rows), _SAMPLES)
     chosen = torch.arange(n_samples, device=rows.index_device) * (len(rows) // n_samples)
     with guarded_generators(model.device), untouched(model.module):
-        seen = seen_by(model.module, rows.gather(chosen))
-        return None if seen is None else check_samples(model.module, seen)
+        model.module.eval()
+        seen, drawn = drawn_by(lambda: seen_by(model.module, rows.gather(chosen)), model.device)
+        return None if seen is None else check_samples(model.module, seen, drawn=drawn, thorough=True)
 
 
 def _lagging_norm(fit: Fit, row: EpochRow) -> Finding | None:
