@@ -71,7 +71,8 @@ def drawn_by(call: Callable[[], _Result], device: torch.device) -> tuple[_Result
 
 def _state_of_numpy() -> bytes:
     """Return the state of numpy's global generator; `np.random.get_state` takes 24 us."""
-    generator: Any = np.random.get_bit_generator()
+    shared: Any = np.random  # its stubs do not name the function
+    generator = shared.get_bit_generator()
     if type(generator) is not np.random.MT19937:  # the user replaced it
         return pickle.dumps(generator.state)
     return ctypes.string_at(generator.ctypes.state_address, 4 * (_WORDS + 1))

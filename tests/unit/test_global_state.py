@@ -247,6 +247,6 @@ def test_draws_from_a_generator_of_another_kind_are_noticed():
     try:
         np.random.set_bit_generator(np.random.PCG64(0))
         assert drawn_by(lambda: None, CPU)[1] is False
-        assert drawn_by(np.random.rand, CPU)[1] is True  # noqa: NPY002
+        assert drawn_by(np.random.rand, CPU)[1] is True
     finally:
         np.random.set_bit_generator(kept)

@@ -129,7 +129,7 @@ OWN = np.random.default_rng(0)
 SELDOM = {
     "a layer, torch": lambda: LayerDrop(lambda: float(torch.rand(())), 0.3),
     "a layer, Python": lambda: LayerDrop(random.random, 0.3),
-    "a layer, numpy": lambda: LayerDrop(np.random.rand, 0.3),  # noqa: NPY002
+    "a layer, numpy": lambda: LayerDrop(np.random.rand, 0.3),
     "a layer, a generator of its own": lambda: LayerDrop(OWN.random, 0.5),
     "a flip": Flipped,
     "samples": lambda: Around(rows_dropped),
@@ -156,7 +156,7 @@ def test_what_is_random_now_and_then_is_random_and_no_influence_of_other_samples
 
 
 def test_random_numbers_without_influence_are_not_reported():
-    for draw in (random.random, np.random.rand, lambda: torch.rand(())):  # noqa: NPY002
+    for draw in (random.random, np.random.rand, lambda: torch.rand(())):
         module, calls = Around(lambda x, draw=draw: x + 0 * float(draw())), []
         module.register_forward_hook(lambda *_, calls=calls: calls.append(1))
         for how in ({}, {"quick": True}, {"thorough": True}):
