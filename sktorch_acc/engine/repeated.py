@@ -99,7 +99,7 @@ def check_samples(
     parts = alone or []
     differences = _differences(parts, seen.outputs)
     # Of few samples, one may well be the largest, which is what it is alone too.
-    if drawn or not (quick and differences and len(seen.outputs) == _MOST_SAMPLES):
+    if not (quick and differences and len(seen.outputs) == _MOST_SAMPLES):
         more = _ends(module, seen) if thorough else _part(module, seen)
         parts, differences = [*parts, *more], [*differences, *_differences(more, seen.outputs)]
     odd = max(differences, default=0.0) > _noticed(_eps(seen.outputs.dtype), largest_of(seen.outputs))

@@ -151,7 +151,6 @@ def _of_samples(fit: Fit, n_samples: int) -> Finding | None:
     n_samples = min(most, max(n_samples, _PART))
     chosen = torch.arange(n_samples, device=rows.index_device) * (len(rows) // n_samples)
     with guarded_generators(model.device), untouched(model.module):
-        model.module.eval()
         seen, drawn = drawn_by(lambda: seen_by(model.module, rows.gather(chosen)), model.device)
         return None if seen is None else check_samples(model.module, seen, drawn=drawn, thorough=True)
 

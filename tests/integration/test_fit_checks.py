@@ -73,7 +73,7 @@ Y = X[:, :3].argmax(axis=1)
 def codes_of_fit(module, copies=1, **settings):
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        clf = TorchClassifier(module, lr=0.05, random_state=0, **settings)
+        clf = TorchClassifier(module, lr=0.05, **{"random_state": 0, **settings})
         clf.fit(np.tile(X, (copies, 1)), np.tile(Y, copies))
     return [warning.message.code for warning in caught], clf
 
@@ -128,6 +128,15 @@ def test_a_zero_head_is_looked_at_in_a_short_fit_of_many_samples(copies, reporte
     assert codes_of_fit(ZeroHead, **settings)[0] == (["ACC-B4"] if reported else [])
 
 
+@pytest.mark.parametrize("seed", range(10))
+def test_what_is_random_now_and_then_behind_a_zero_head_is_seen_after_the_training(seed):
+    def before(X):
+        return X.flip(1) if torch.rand(()) < 0.25 else X
+
+    codes = codes_of_fit(ZeroHead, module__before=before, max_epochs=10, batch_size=15, random_state=seed)[0]
+    assert codes == ["ACC-E11"]
+
+
 class Capacity(nn.Module):
     """Experts that leave out what is beyond their capacity, a share of the batch."""
 
@@ -166,3 +175,37 @@ def test_a_right_module_with_a_zero_head_is_not_reported_and_weights_stay():
     assert codes == []
     assert all(map(torch.equal, clf.module_.parameters(), off.module_.parameters()))
     assert clf.history_.drop(columns="seconds").equals(off.history_.drop(columns="seconds"))
+
+
+@pytest.mark.parametrize(
+    ("copies", "settings", "sizes"),
+    [
+        (1, {"max_epochs": 50, "batch_size": 15}, [60, 16, 16]),  # all samples: 9,000 passes, of which 2 % are 180
+        (1, {"max_epochs": 19, "batch_size": 2}, [36, 16, 16]),  # 3,420 passes, of which 2 % are 68
+        (20, {"max_epochs": 50, "batch_size": 300}, [512, 16, 16]),
+        (1, {"max_epochs": 18, "batch_size": 2, "train_accuracy": None}, [32, 16, 16]),
+        (1, {"max_epochs": 17, "batch_size": 2}, []),
+    ],
+)
+def test_what_is_run_after_the_training_is_two_percent_at_most(copies, settings, sizes):
+    ran = []
+
+    def body(X):
+        ran.append((len(X), torch.is_grad_enabled()))
+        return X
+
+    class Net(nn.Module):
+        def __init__(self, n_features, n_classes):
+            super().__init__()
+            self.head, self.drop = nn.Linear(n_features, n_classes), nn.Dropout(0.5)
+
+        def forward(self, X):
+            return self.drop(self.head(body(X)))
+
+    codes, clf = codes_of_fit(Net, copies=copies, **settings)
+    assert codes == []  # dropout is off, also where no accuracy was recorded
+    if clf.train_accuracy is not None:
+        ran = ran[-len(sizes) - 1 :]
+        assert ran.pop(0)[0] == 60 * copies  # the pass that recorded the accuracy
+    assert [size for size, _ in ran[len(ran) - len(sizes) :]] == sizes
+    assert not any(gradients for _, gradients in ran[len(ran) - len(sizes) :])
