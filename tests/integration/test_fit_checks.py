@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from sktorch_acc import AccuracyWarning, SktorchAccError, TorchClassifier, diagnose
+from sktorch_acc.observers import fit_checks
 
 
 def answers_first(n_features, n_classes):
@@ -175,6 +176,15 @@ def test_a_right_module_with_a_zero_head_is_not_reported_and_weights_stay():
     assert codes == []
     assert all(map(torch.equal, clf.module_.parameters(), off.module_.parameters()))
     assert clf.history_.drop(columns="seconds").equals(off.history_.drop(columns="seconds"))
+
+
+def test_no_more_samples_are_run_together_than_in_predict(monkeypatch):
+    sizes = []
+    monkeypatch.setattr(fit_checks, "chunk_rows", lambda elements: 40 if elements == 4 else 0)
+    module = nn.Linear(4, 3)
+    module.register_forward_hook(lambda layer, args, output: sizes.append(len(args[0])))
+    assert codes_of_fit(module, max_epochs=50, batch_size=15)[0] == []
+    assert sizes[-4:] == [60, 40, 16, 16]
 
 
 @pytest.mark.parametrize(

@@ -224,7 +224,7 @@ def test_inference_mode_is_left_only_where_it_is_on():
 )
 def test_what_is_drawn_is_noticed(draw, drawn):
     with isolated(CPU):
-        torch.rand(1)
+        draws()  # all of them are in the middle of a turn of their states
         before = torch.get_rng_state(), np.random.get_state()[1:3]  # noqa: NPY002
         assert drawn_by(lambda: (draw(), 7)[1], CPU) == (7, drawn)
         if not drawn:
