@@ -106,7 +106,8 @@ def check_samples(
     if not (odd or drawn):
         return None
     n_passes = _PASSES if not drawn else _PASSES_RANDOM if odd else _PASSES_DRAWN
-    return _explained(module, seen, [(at, len(part)) for at, part in parts], n_passes)
+    places = [(at, len(part)) for at, part in (parts if odd else parts[:1])]
+    return _explained(module, seen, places, n_passes)
 
 
 def _part(module: nn.Module, seen: Seen) -> Parts:

@@ -120,14 +120,14 @@ def loop_in_the_middle(fails_after=10**6):
     return model, trained_by, data
 
 
-@pytest.mark.parametrize("calls", range(46))
+@pytest.mark.parametrize("calls", range(82))
 def test_diagnose_changes_nothing_also_if_the_module_raises(calls):
     model, optimizer, data = loop_in_the_middle(fails_after=calls)
     before = fingerprint(model, optimizer, data)
     try:
         diagnose(model, X, Y, criterion=CE, optimizer=optimizer, loader=data)
     except ArithmeticError:
-        assert calls < 45
+        assert calls < 81
     assert fingerprint(model, optimizer, data) == before
 
 
