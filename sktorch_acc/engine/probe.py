@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from sktorch_acc._global_state import drawn_by
 from sktorch_acc.checks.outputs import (
     OutputFacts,
     check_gradients,
@@ -133,18 +134,15 @@ def _is_uncounted(loss: Loss, spec: OutputSpec, training: Examples, n_rows: int,
 
 def _again(subject: Model, seen: Seen, training: Examples) -> Finding | None:
     """Run some samples of the batch in smaller ones; return a finding to report, and refuse what cannot be right."""
-    module, drawn = subject.module, True
+    module, device = subject.module, subject.device
     if len(seen.batch) > 1:
         at = (len(seen.outputs) - 1) // 2
-        before = torch.default_generator.get_state()
-        output = _single(subject, spread(seen.batch)[at : at + 1])
-        # Dropout at a low rate may leave one sample as it is: where random numbers were drawn, more are run.
-        drawn = subject.device.type != "cpu" or not torch.equal(before, torch.default_generator.get_state())
+        output, drawn = drawn_by(lambda: _single(subject, spread(seen.batch)[at : at + 1]), device)
         whole, alone = seen, [] if output is None else [(at, output)]
     else:  # every batch is one sample, but evaluation takes many
-        two = seen_by(module, training.rows.chunk(0, 2))
+        two, drawn = drawn_by(lambda: seen_by(module, training.rows.chunk(0, 2)), device)
         whole, alone = two or seen, [(0, seen.outputs)]
-    finding = check_samples(module, whole, alone, quick=not drawn)
+    finding = check_samples(module, whole, alone, drawn=drawn, quick=True)
     if finding is not None and finding.severity == "error":
         _raise(finding)
     return finding

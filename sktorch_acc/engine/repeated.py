@@ -1,13 +1,14 @@
 """Run a module again on samples that it has seen, to learn whether an output depends on its sample alone.
 
-A sample alone, or a part of the batch, costs one small pass. Only where its outputs differ from those of the batch,
-more passes tell apart random outputs, samples that influence each other, layers that the first call initialises, and
-rounding.
+A sample alone, or a part of the batch, costs one small pass. Only where its outputs differ from those of the batch, or
+random numbers were drawn, more passes tell apart random outputs, samples that influence each other, layers that the
+first call initialises, and rounding.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,7 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from sktorch_acc.checks.independence import check_parts, check_repeated, tolerance, tolerance_repeated
+from sktorch_acc.engine.differences import difference_of, largest_of
 from sktorch_acc.engine.untouched import untouched
 from sktorch_acc.findings import Finding
 
@@ -23,6 +25,9 @@ _MOST_SAMPLES = 32
 _PART = 16
 _SHARE = 8  # the part is an eighth of the batch at most
 _DRAWS = 3  # of roundings
+_PASSES = 8  # over all that was compared, before samples are said to influence each other
+_PASSES_DRAWN = 16  # where random numbers were drawn, which may have no influence
+_PASSES_RANDOM = 64  # where they were drawn and the outputs differ: a layer may be left out once in ten passes
 _NOTICED = 0.05  # of the largest output
 
 
@@ -61,7 +66,15 @@ def seen_by(module: nn.Module, batch: torch.Tensor) -> Seen | None:
 Parts = list[tuple[int, torch.Tensor]]  # position of the first sample among those of `spread`, and outputs
 
 
-def check_samples(module: nn.Module, seen: Seen, alone: Parts | None = None, *, quick: bool = False) -> Finding | None:
+def check_samples(
+    module: nn.Module,
+    seen: Seen,
+    alone: Parts | None = None,
+    *,
+    drawn: bool = False,
+    quick: bool = False,
+    thorough: bool = False,
+) -> Finding | None:
     """Return what is found when some samples are run again: E11, B4 or None.
 
     The module is in evaluation mode, and is left in the state in which the passes leave it.
@@ -74,8 +87,12 @@ def check_samples(module: nn.Module, seen: Seen, alone: Parts | None = None, *, 
         A batch that it has seen.
     alone : list of (int, Tensor of shape (1, ...)) or None, default=None
         What the module returned for single samples, if it takes them.
+    drawn : bool, default=False
+        Whether the module drew random numbers. Passes are then repeated until outputs differ, or have been equal often.
     quick : bool, default=False
         Whether samples alone are enough, where they can be compared: a pass takes longer than all comparisons.
+    thorough : bool, default=False
+        Whether to compare the samples at both ends, which are all of 32 at most, instead of some in the middle.
     """
     if len(seen.batch) < 2:
         return None
@@ -83,40 +100,81 @@ def check_samples(module: nn.Module, seen: Seen, alone: Parts | None = None, *, 
     differences = _differences(parts, seen.outputs)
     # Of few samples, one may well be the largest, which is what it is alone too.
     if not (quick and differences and len(seen.outputs) == _MOST_SAMPLES):
-        more = _part(module, seen)
+        more = _ends(module, seen) if thorough else _part(module, seen)
         parts, differences = [*parts, *more], [*differences, *_differences(more, seen.outputs)]
-    if not max(differences, default=0.0) > _noticed(_eps(seen.outputs.dtype), _largest(seen.outputs)):
+    odd = max(differences, default=0.0) > _noticed(_eps(seen.outputs.dtype), largest_of(seen.outputs))
+    if not (odd or drawn):
         return None
-    return _explained(module, seen, parts)
+    n_passes = _PASSES if not drawn else _PASSES_RANDOM if odd else _PASSES_DRAWN
+    places = [(at, len(part)) for at, part in (parts if odd else parts[:1])]
+    return _explained(module, seen, places, n_passes)
 
 
 def _part(module: nn.Module, seen: Seen) -> Parts:
     """Return outputs of the samples in the middle: of those before and after them, none is in the smaller batch."""
     n_samples = len(seen.outputs)
-    size = min(_PART, n_samples // 2, max(2, len(seen.batch) // _SHARE))
-    size -= size % 2 if size > 1 else 0  # some modules need pairs
-    start = (n_samples - size + 1) // 2
-    part = _attempt(module, spread(seen.batch)[start : start + size])
-    return [] if part is None else [(start, part)]
+    size = _even(min(_PART, n_samples // 2, max(2, len(seen.batch) // _SHARE)))
+    return _run_parts(module, seen, [((n_samples - size + 1) // 2, size)])
 
 
-def _explained(module: nn.Module, seen: Seen, parts: Parts) -> Finding | None:
-    """Tell apart why outputs of the parts differ from those of the batch."""
+def _ends(module: nn.Module, seen: Seen) -> Parts:
+    """Return outputs of the samples at both ends: what is left out of a full batch may be so in one place only."""
+    n_samples = len(seen.outputs)
+    size = _even(min(_PART, n_samples // 2))
+    return _run_parts(module, seen, [(0, size), (n_samples - size, size)])
+
+
+def _even(size: int) -> int:
+    """Return a number of samples that is even, if it is above 1: some modules need pairs."""
+    return size - size % 2 if size > 1 else size
+
+
+Places = list[tuple[int, int]]  # position of the first sample of a part among those of `spread`, and its size
+
+
+def _run_parts(module: nn.Module, seen: Seen, places: Places) -> Parts:
+    """Return the outputs of those parts that the module takes."""
+    samples = spread(seen.batch)
+    found = [(start, _attempt(module, samples[start : start + size])) for start, size in places]
+    return [(start, part.clone()) for start, part in found if part is not None]
+
+
+def _explained(module: nn.Module, seen: Seen, places: Places, n_passes: int) -> Finding | None:
+    """Tell apart why outputs of the parts differ from those of the batch; what is random is found first."""
+    module.eval()  # a layer that the first pass made is in training mode
     eps, who = _coarsest(module, seen), type(module).__name__
-    outputs = _outputs(module, seen.batch)
-    if outputs is None:
+    runs = _runs(module, seen, places)
+    first = next(runs, None)  # not what was seen: the first call may have initialised something
+    if first is None:
         return None
-    allowed = tolerance_repeated(eps, _largest(outputs))
-    if _difference(seen.outputs, outputs) > allowed:  # the first call may have initialised something
-        again = _outputs(module, seen.batch)
-        random = None if again is None else check_repeated(_difference(outputs, again), allowed, who)
-        if again is None or random is not None:
+    outputs, parts = first
+    allowed = tolerance_repeated(eps, largest_of(outputs))
+    for _, run in zip(range(n_passes), runs, strict=False):
+        random = check_repeated(_change(first, run), allowed, who)
+        if random is not None:
             return random
     difference = max(_differences(parts, outputs), default=0.0)
-    allowed = tolerance(eps, _largest(outputs))
+    allowed = tolerance(eps, largest_of(outputs))
     if not difference > allowed:
         return None
     return check_parts(difference, allowed, _noise(module, seen.batch, outputs), who)
+
+
+Run = tuple[torch.Tensor, Parts]  # outputs of the batch, and of the parts
+
+
+def _runs(module: nn.Module, seen: Seen, places: Places) -> Iterator[Run]:
+    """Run the batch and the parts again and again, as long as the module takes the batch."""
+    while (outputs := _outputs(module, seen.batch)) is not None:
+        yield outputs, _run_parts(module, seen, places)
+
+
+def _change(run: Run, other: Run) -> float:
+    """Return the largest difference between two runs."""
+    again = {(at, len(part)): part for at, part in other[1]}
+    same = [(part, again.get((at, len(part)))) for at, part in run[1]]
+    changes = [difference_of(one, two) for one, two in same if two is not None]
+    return max([difference_of(run[0], other[0]), *changes], key=lambda change: -1.0 if math.isnan(change) else change)
 
 
 def _noticed(eps: float, largest: float) -> float:
@@ -161,7 +219,7 @@ def _noise(module: nn.Module, batch: torch.Tensor, outputs: torch.Tensor) -> flo
                 for tensor in [*module.parameters(), *module.buffers()]:
                     tensor.copy_(_rounded(tensor, generator))
                 changed = _outputs(module, _rounded(batch, generator))
-            change = math.inf if changed is None else _difference(changed, outputs)
+            change = math.inf if changed is None else difference_of(changed, outputs)
             largest = max(largest, math.inf if math.isnan(change) else change)
     except Exception:  # tensors that cannot be written to
         return math.inf
@@ -222,21 +280,5 @@ def _differences(parts: Parts, outputs: torch.Tensor) -> list[float]:
         for at, part in parts
         if part.shape[1:] == outputs.shape[1:] and part.dtype == outputs.dtype
     ]
-    found = [_difference(part, whole) for part, whole in alike]
+    found = [difference_of(part, whole) for part, whole in alike]
     return [difference for difference in found if not math.isnan(difference)]
-
-
-def _difference(outputs: torch.Tensor, others: torch.Tensor) -> float:
-    """Return the largest difference; NaN if values are not finite, which has codes of its own."""
-    if torch.equal(outputs, others):
-        return 0.0
-    difference = float(_wide(outputs).sub(_wide(others)).abs().max())
-    return difference if math.isfinite(difference) else math.nan
-
-
-def _largest(outputs: torch.Tensor) -> float:
-    return float(_wide(outputs).abs().max())
-
-
-def _wide(values: torch.Tensor) -> torch.Tensor:
-    return values.float() if values.dtype in (torch.float16, torch.bfloat16) else values

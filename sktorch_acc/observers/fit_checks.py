@@ -1,7 +1,7 @@
 """The fast checks inside `fit`: of the data before epoch 1, and of the result after the last epoch.
 
 Each check reports at most once per fit. The checks of the result use the recorded counts; only whether outputs depend
-on their sample alone takes two more passes over some samples, in long fits.
+on their sample alone takes three more passes over some samples, in fits of which that is less than 2 %.
 """
 
 from __future__ import annotations
@@ -11,13 +11,14 @@ from typing import Any
 
 import torch
 
-from sktorch_acc._global_state import guarded_generators
+from sktorch_acc._global_state import drawn_by, guarded_generators
 from sktorch_acc._rates import rates
 from sktorch_acc.checks.data import check_majority, check_scales, column_scales, normalises_input
 from sktorch_acc.checks.duplicates import check_ceiling, repeated_rows
 from sktorch_acc.checks.evaluation import check_new_module, check_norm_statistics
 from sktorch_acc.checks.learning import check_flat, long_enough
 from sktorch_acc.data import Examples, Rows
+from sktorch_acc.engine.evaluate import chunk_rows
 from sktorch_acc.engine.history import EpochRow
 from sktorch_acc.engine.observer import Observer
 from sktorch_acc.engine.repeated import check_samples, comparable, seen_by
@@ -30,9 +31,14 @@ from sktorch_acc.findings import Finding
 
 _NEAR = 0.02  # distance to the ceiling at which it is reported
 _CEILING = 0.95  # accuracy above which a ceiling is not reported
-_SAMPLES = 32  # that are run again after the training
+_PART = 32  # samples that are run again after the training, in two smaller batches
+_MOST_SAMPLES = 512  # in the larger batch
 _FEWEST_EPOCHS, _FEWEST_STEPS = 5, 50  # after which they are, if the probe could not compare outputs
-_MANY_STEPS = 200  # and after which they are in any case
+# What is 2 % of a fit. By its samples, each of which costs three passes forward. And by its calls, where samples cost
+# little: 150 steps and epochs, each of which has an evaluation and a record, take 50 times as long as the three passes.
+_SHARE = 50
+_PASSES_OF_TRAINING = 3
+_MANY_CALLS = 150
 
 
 class FitChecks(Observer):
@@ -68,7 +74,7 @@ class FitChecks(Observer):
             return
         epochs, steps = len(rows), len(rows) * fit.n_steps
         if fit.first.finding is None and _worth_a_pass(fit, epochs, steps):
-            _report(_of_samples(fit), self._level)
+            _report(_of_samples(fit, _affordable(fit, epochs) - _PART), self._level)
         counts = row.counts.get("train_acc") or row.counts.get("train_acc_running")
         if counts is None:
             return
@@ -133,20 +139,27 @@ def _report(finding: Finding | None, level: str) -> None:
 
 
 def _worth_a_pass(fit: Fit, epochs: int, steps: int) -> bool:
-    """Whether the fit took so many steps that two passes over some samples more are nothing."""
-    if epochs < _FEWEST_EPOCHS and steps < _FEWEST_STEPS:
-        return False
-    return steps >= _MANY_STEPS or not comparable(fit.first.samples)
+    """Whether the fit ran so many samples, in so many steps, that three passes over some more are nothing."""
+    many_samples = _affordable(fit, epochs) >= 2 * _PART
+    if comparable(fit.first.samples):
+        return many_samples and epochs + steps >= _MANY_CALLS
+    return many_samples or epochs >= _FEWEST_EPOCHS or steps >= _FEWEST_STEPS
 
 
-def _of_samples(fit: Fit) -> Finding | None:
-    """Run some samples in two batches of different sizes; the module stays as it is."""
+def _affordable(fit: Fit, epochs: int) -> int:
+    """Return how many samples can be run again in 2 % of the fit."""
+    return _PASSES_OF_TRAINING * epochs * len(fit.training) // _SHARE
+
+
+def _of_samples(fit: Fit, n_samples: int) -> Finding | None:
+    """Run about so many samples together, as `predict` does, and some in smaller batches; the module stays as it is."""
     model, rows = fit.state.model, fit.fitted.rows
-    n_samples = min(len(rows), _SAMPLES)
+    most = min(len(rows), _MOST_SAMPLES, chunk_rows(fit.elements_per_sample))
+    n_samples = min(most, max(n_samples, _PART))
     chosen = torch.arange(n_samples, device=rows.index_device) * (len(rows) // n_samples)
     with guarded_generators(model.device), untouched(model.module):
-        seen = seen_by(model.module, rows.gather(chosen))
-        return None if seen is None else check_samples(model.module, seen)
+        seen, drawn = drawn_by(lambda: seen_by(model.module, rows.gather(chosen)), model.device)
+        return None if seen is None else check_samples(model.module, seen, drawn=drawn, thorough=True)
 
 
 def _lagging_norm(fit: Fit, row: EpochRow) -> Finding | None:

@@ -20,6 +20,7 @@ from torch import nn
 from sktorch_acc._global_state import available_threads, isolated, thread_limit
 from sktorch_acc.data import DenseRows, FeatureSchema
 from sktorch_acc.engine.copying import double
+from sktorch_acc.engine.differences import difference_of, largest_of
 from sktorch_acc.engine.evaluate import each_output
 from sktorch_acc.engine.interrupts import Interrupts
 from sktorch_acc.engine.model import Model
@@ -34,7 +35,7 @@ _MOST_ROWS = 8
 _MOST_VALUES = 2**20  # in all rows
 _SEED = 0
 # Lowest and highest value, in units of 1/32 for floats: exact in every dtype. The first that the module takes are used.
-_FLOATS = {"signed": (-128, 128), "positive": (0, 128)}
+_FLOATS = {"signed": (-128, 128), "positive": (0, 128), "unit": (0, 32)}
 _INTEGERS = {"tokens": (0, 16), "flags": (0, 2)}
 _UNITS = 32
 _ROUNDING = 100  # in eps of the dtype, times the largest output
@@ -80,8 +81,12 @@ def outputs_of(module: nn.Module, model: Model, entry: Mapping[str, Any]) -> tor
             first, second = (_run(module, model, entry) for _ in range(2))
     except Exception:
         return None
-    usable = first.is_floating_point() and bool(torch.isfinite(first).all())
-    return first if usable and torch.equal(first, second) else None
+    return first if _usable(first) and torch.equal(first, second) else None
+
+
+def _usable(output: torch.Tensor) -> bool:
+    """Whether outputs are numbers that can be compared, or -inf, which masks a class."""
+    return output.is_floating_point() and bool((output < math.inf).all())
 
 
 def check_outputs(model: Model, entry: Mapping[str, Any], tensors: Tensors, name: str) -> None:
@@ -118,9 +123,9 @@ _ADVICE = (
 
 
 def distance(output: torch.Tensor, stored: torch.Tensor) -> tuple[float, float]:
-    """Return the largest difference between two outputs of one shape, and the largest absolute value."""
-    a, b = output.to(torch.float64), stored.to(torch.float64)
-    return float((a - b).abs().max()), float(b.abs().max())
+    """Return the largest difference between two outputs of one shape, and the largest finite magnitude."""
+    kept = stored.to(torch.float64)
+    return difference_of(output.to(torch.float64), kept), largest_of(kept)
 
 
 def rounding_of(output: torch.Tensor, stored: torch.Tensor) -> float:
@@ -133,7 +138,7 @@ def _stored(schema: FeatureSchema, entry: Mapping[str, Any], tensors: Tensors) -
     stored = tensors.get(OUTPUT)
     n_rows, known = entry["rows"], entry["values"] in _ranges(schema)
     fits = known and 0 < n_rows <= _MOST_ROWS and n_rows * _elements(schema) <= _MOST_VALUES
-    if stored is None or not (fits and stored.is_floating_point() and bool(torch.isfinite(stored).all())):
+    if stored is None or not (fits and _usable(stored)):
         raise ModelFileError(f"manifest.json: the probe {dict(entry)!r:.80} does not fit the schema or its outputs.")
     return stored
 

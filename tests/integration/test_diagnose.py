@@ -120,14 +120,14 @@ def loop_in_the_middle(fails_after=10**6):
     return model, trained_by, data
 
 
-@pytest.mark.parametrize("calls", range(13))
+@pytest.mark.parametrize("calls", range(82))
 def test_diagnose_changes_nothing_also_if_the_module_raises(calls):
     model, optimizer, data = loop_in_the_middle(fails_after=calls)
     before = fingerprint(model, optimizer, data)
     try:
         diagnose(model, X, Y, criterion=CE, optimizer=optimizer, loader=data)
     except ArithmeticError:
-        assert calls < 12
+        assert calls < 81
     assert fingerprint(model, optimizer, data) == before
 
 
@@ -248,3 +248,55 @@ def test_samples_that_the_criterion_does_not_count_are_no_fault(criterion):
     assert "ACC-C3" not in diagnose(model, X_sorted, y_sorted, criterion=criterion).codes
     assert overfit_check(model, X_sorted, y_sorted, criterion=criterion).codes == []
     assert criterion.weight is None or criterion.weight.tolist() == [0.0, 1.0, 2.0]
+
+
+# ------------------------------------------------------------ what few samples of a batch show
+
+
+class After(nn.Module):
+    """A layer, and a change to its scores that may depend on the samples."""
+
+    def __init__(self, change):
+        super().__init__()
+        torch.manual_seed(0)
+        self.layer, self.change = nn.Linear(4, 3), change
+
+    def forward(self, x):
+        return self.change(x, self.layer(x))
+
+
+def in_a_batch_of_its_own(x, z):
+    """Leave out samples whose first feature is large, if there are others."""
+    return z * ((x[:, :1] < 9) | (len(x) == 1))
+
+
+def the_first_ones_alone(x, z):
+    """Leave out what is beyond 40 samples."""
+    if len(x) == 1:
+        raise ValueError("no single samples")
+    return z * (torch.arange(len(x)) < 40)[:, None]
+
+
+def test_samples_that_few_others_are_like_are_compared_too():
+    rows = torch.randn(64, 4, generator=torch.Generator().manual_seed(0))
+    rows[44, 0] = 10
+    y = torch.arange(64) % 3
+    for change in (in_a_batch_of_its_own, the_first_ones_alone):
+        assert "ACC-B4" in diagnose(After(change), rows, y).codes
+    assert "ACC-B4" not in diagnose(After(lambda x, z: z), rows, y).codes
+
+
+@pytest.mark.parametrize("draw", [random.random, np.random.random, lambda: float(torch.rand(()))])
+def test_what_is_random_now_and_then_is_found_whatever_the_seed(draw):
+    rows = torch.randn(64, 4, generator=torch.Generator().manual_seed(0))
+    states = random.getstate(), torch.get_rng_state()
+    module = After(lambda x, z: z.flip(1) if draw() < 0.05 else z)
+    for seed in range(10):
+        random.seed(seed)
+        np.random.seed(seed)  # noqa: NPY002
+        torch.manual_seed(seed)
+        codes = diagnose(module, rows, torch.arange(64) % 3).codes
+        assert "ACC-E11" in codes
+        assert "ACC-B4" not in codes
+    random.setstate(states[0])
+    torch.set_rng_state(states[1])

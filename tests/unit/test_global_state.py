@@ -9,6 +9,7 @@ import torch
 
 from sktorch_acc._global_state import (
     available_threads,
+    drawn_by,
     guarded_generators,
     isolated,
     seed_generators,
@@ -206,3 +207,46 @@ def test_inference_mode_is_left_only_where_it_is_on():
         with without_inference_mode():
             assert not torch.is_inference_mode_enabled()
         assert torch.is_inference_mode_enabled()
+
+
+@pytest.mark.parametrize(
+    ("draw", "drawn"),
+    [
+        (lambda: None, False),
+        (lambda: torch.rand(()), True),
+        (lambda: torch.rand(10_000), True),
+        (lambda: np.random.rand(), True),  # noqa: NPY002
+        (lambda: np.random.rand(312), True),  # noqa: NPY002 - a whole turn of its state
+        (lambda: random.random(), True),
+        (lambda: random.getrandbits(1), True),
+        (lambda: np.random.default_rng(0).random(), False),
+    ],
+)
+def test_what_is_drawn_is_noticed(draw, drawn):
+    with isolated(CPU):
+        draws()  # all of them are in the middle of a turn of their states
+        before = torch.get_rng_state(), np.random.get_state()[1:3]  # noqa: NPY002
+        assert drawn_by(lambda: (draw(), 7)[1], CPU) == (7, drawn)
+        if not drawn:
+            assert torch.equal(before[0], torch.get_rng_state())
+            assert np.array_equal(before[1][0], np.random.get_state()[1])  # noqa: NPY002
+
+
+def test_after_a_look_at_what_is_drawn_python_draws_what_follows_from_its_seed():
+    def following(seed):
+        random.seed(seed)
+        drawn_by(lambda: None, CPU)
+        return random.random()
+
+    with isolated(CPU):
+        assert following(1) == following(1) != following(2)
+
+
+def test_draws_from_a_generator_of_another_kind_are_noticed():
+    kept = np.random.get_bit_generator()
+    try:
+        np.random.set_bit_generator(np.random.PCG64(0))
+        assert drawn_by(lambda: None, CPU)[1] is False
+        assert drawn_by(np.random.rand, CPU)[1] is True
+    finally:
+        np.random.set_bit_generator(kept)

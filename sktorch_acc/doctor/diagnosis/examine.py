@@ -11,11 +11,12 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from sktorch_acc._global_state import drawn_by
 from sktorch_acc._rates import rates
 from sktorch_acc.checks import counting, data, duplicates, evaluation, learning, outputs
 from sktorch_acc.data import Rows
 from sktorch_acc.doctor.diagnosis import measure
-from sktorch_acc.doctor.diagnosis.subject import PROBE_SAMPLES, Subject
+from sktorch_acc.doctor.diagnosis.subject import PROBE_SAMPLES, Subject, device_of
 from sktorch_acc.engine.evaluate import nan_rows
 from sktorch_acc.engine.repeated import Seen, check_samples, spread
 from sktorch_acc.engine.trained import trained_names
@@ -94,12 +95,21 @@ def _of_the_outputs(subject: Subject) -> Iterator[Finding | None]:
     batch = subject.rows.chunk(0, n_samples)
     samples = spread(batch)
     at = (len(samples) - 1) // 2
-    single = measure.single_output(subject, samples[at : at + 1])
+    single, drawn = drawn_by(lambda: measure.single_output(subject, samples[at : at + 1]), device_of(subject.module))
     lost = None if single is None else outputs.check_rows(_facts(subject, single, 1))
     yield lost
     if not found and lost is None:
         seen = Seen(batch, spread(facts.output.detach()).clone())
-        yield check_samples(subject.module, seen, [] if single is None else [(at, single)])
+        alone = [] if single is None else list(_alone(subject, samples))
+        yield check_samples(subject.module, seen, alone, drawn=drawn, thorough=True)
+
+
+def _alone(subject: Subject, samples: torch.Tensor) -> Iterator[tuple[int, torch.Tensor]]:
+    """Run every sample alone, and yield its position and output; some layers leave out what does not fit in a batch."""
+    for at in range(len(samples)):
+        output = measure.single_output(subject, samples[at : at + 1])
+        if isinstance(output, torch.Tensor) and output.ndim and len(output) == 1:
+            yield at, output.detach().clone()
 
 
 def _of_one_output(subject: Subject, facts: outputs.OutputFacts) -> Iterable[Finding | None]:

@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import random
 import warnings
 
 import numpy as np
@@ -404,6 +405,106 @@ def test_dropout_at_a_low_rate_is_noticed(seed):
     clf = TorchClassifier(**net(lambda z: nn.functional.dropout(z, 0.05)), max_epochs=1, random_state=seed)
     with pytest.warns(AccuracyWarning, match="ACC-E11"):
         clf.fit(np.tile(X, (4, 1)), np.tile(Y, 4))
+
+
+class LayerDrop(nn.Module):
+    """A layer that is left out now and then, in evaluation mode too."""
+
+    def __init__(self, n_features, n_classes, draw, rate=0.3):
+        super().__init__()
+        self.body, self.more = nn.Linear(n_features, 16), nn.Linear(16, 16)
+        self.head, self.draw, self.rate = nn.Linear(16, n_classes), draw, rate
+
+    def forward(self, X):
+        h = self.body(X).relu()
+        return self.head(h if self.draw() < self.rate else h + self.more(h).relu())
+
+
+DRAWS = {
+    "torch": lambda: float(torch.rand(())),
+    "numpy": lambda: np.random.rand(),  # noqa: NPY002
+    "Python": lambda: random.random(),
+}
+
+
+@pytest.mark.parametrize("settings", [{}, {"batch_size": 1}])
+@pytest.mark.parametrize("source", DRAWS)
+def test_a_layer_that_is_left_out_by_chance_is_random_whatever_the_seed(source, settings):
+    for seed in range(10):
+        clf = TorchClassifier(LayerDrop, module__draw=DRAWS[source], max_epochs=1, random_state=seed, **settings)
+        with pytest.warns(AccuracyWarning) as caught:
+            clf.fit(X, Y)
+        assert [warning.message.code for warning in caught] == ["ACC-E11"]
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            clf.set_params(diagnose="off").fit(X, Y)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda z: z.flip(1) if torch.rand(()) < 0.3 else z,
+        lambda z: z * (torch.rand(len(z), 1) > 0.02),
+        lambda z: nn.functional.dropout(z, 0.01),
+    ],
+    ids=["a flip of the batch", "samples", "dropout at a low rate"],
+)
+def test_what_is_random_now_and_then_is_never_refused(change):
+    for seed in range(10):
+        clf = TorchClassifier(**net(change), max_epochs=1, random_state=seed)
+        with pytest.warns(AccuracyWarning) as caught:
+            clf.fit(np.tile(X, (4, 1)), np.tile(Y, 4))
+        assert [warning.message.code for warning in caught] == ["ACC-E11"]
+
+
+@pytest.mark.parametrize("source", DRAWS)
+def test_random_numbers_without_influence_are_not_reported(source):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        clf = TorchClassifier(LayerDrop, module__draw=DRAWS[source], module__rate=0, max_epochs=30, batch_size=4)
+        clf.set_params(random_state=0, lr=0.01).fit(X, Y)
+    assert clf.score(X, Y) == clf.history_["train_acc"].iloc[-1]
+
+
+class LateNorm(nn.Module):
+    """Makes a layer in its first forward."""
+
+    def __init__(self, n_features, n_classes):
+        super().__init__()
+        self.norm, self.head = None, nn.Linear(n_features, n_classes)
+
+    def forward(self, X):
+        if self.norm is None:
+            self.norm = nn.BatchNorm1d(X.shape[1], affine=False)
+        return self.head(self.norm(X))
+
+
+@pytest.mark.parametrize("copies", [1, 10])
+def test_a_layer_made_in_the_first_forward_is_not_refused(copies):
+    rows, y = np.tile(X, (copies, 1)), np.tile(Y, copies)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        clf = TorchClassifier(LateNorm, max_epochs=3, random_state=0).fit(rows, y)
+    assert clf.score(rows, y) == clf.history_["train_acc"].iloc[-1]
+
+
+def masked(change):
+    """Change the scores; the last class is impossible."""
+    return lambda z: change(z).masked_fill(torch.tensor([False, False, False, True]), -torch.inf)
+
+
+def test_a_class_that_is_masked_hides_nothing():
+    for change, code in (
+        (lambda z: nn.functional.dropout(z, 0.5), "ACC-E11"),
+        (lambda z: z - z.mean(0), "ACC-B4"),
+        (lambda z: z, None),
+    ):
+        clf = TorchClassifier(**net(masked(change), columns=4), random_state=0, diagnose="raise")
+        if code is None:
+            clf.partial_fit(X, INDICES, classes=[0, 1, 2, 3])
+            continue
+        with pytest.raises(SktorchAccError, match=code):
+            clf.partial_fit(X, INDICES, classes=[0, 1, 2, 3])
 
 
 def test_the_probe_leaves_no_flag_behind():
