@@ -341,7 +341,7 @@ class TorchClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         """Check the parameters that are not the defaults, which are most of them."""
         params, constraints = super().get_params(deep=False), self._parameter_constraints
         if constraints is TorchClassifier._parameter_constraints:
-            params = {name: value for name, value in params.items() if value is not _DEFAULTS[name].default}
+            params = {name: value for name, value in params.items() if not _is_known_valid(name, value)}
         validate_parameter_constraints(constraints, params, caller_name=type(self).__name__)
 
     def __sklearn_tags__(self) -> Any:
@@ -774,8 +774,23 @@ class TorchClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         super().__setstate__(state)
 
 
-# The defaults are valid, so that they need no check.
 _DEFAULTS = inspect.signature(TorchClassifier.__init__).parameters
+
+
+def _is_known_valid(name: str, value: Any) -> bool:
+    """Whether a value is the default, or a number that was checked before: the folds of a search have the same."""
+    if value is _DEFAULTS[name].default:
+        return True
+    return type(value) in (int, float) and _is_valid_number(name, value, type(value).__name__)
+
+
+@functools.lru_cache(maxsize=256)
+def _is_valid_number(name: str, value: float, kind: str) -> bool:  # `kind`, because 1 equals 1.0
+    try:
+        validate_parameter_constraints(TorchClassifier._parameter_constraints, {name: value}, "TorchClassifier")
+    except ValueError:  # which is raised again, with the name of the class
+        return False
+    return True
 
 
 def _indices_of(labels: Labels, y: npt.NDArray[Any], prefix: str = "") -> npt.NDArray[np.int64]:

@@ -141,9 +141,10 @@ def _report(finding: Finding | None, level: str) -> None:
 def _worth_a_pass(fit: Fit, epochs: int, steps: int) -> bool:
     """Whether the fit ran so many samples, in so many steps, that three passes over some more are nothing."""
     many_samples = _affordable(fit, epochs) >= 2 * _PART
-    if comparable(fit.first.samples):
-        return many_samples and epochs + steps >= _MANY_CALLS
-    return many_samples or epochs >= _FEWEST_EPOCHS or steps >= _FEWEST_STEPS
+    if many_samples and epochs + steps >= _MANY_CALLS:
+        return True
+    enough = many_samples or epochs >= _FEWEST_EPOCHS or steps >= _FEWEST_STEPS
+    return enough and not comparable(fit.first.samples)
 
 
 def _affordable(fit: Fit, epochs: int) -> int:
