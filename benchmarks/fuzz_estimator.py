@@ -357,6 +357,7 @@ def _weights(
     weights[rng.random(len(indices)) < chance.choice([0.0, 0.3])] = 0
     for c in np.unique(indices):
         weights[np.flatnonzero(indices == c)[:2]] = 1.5
+    weights[[0, 2]] = 1.5  # of every other sample, two have a weight
     return weights
 
 
@@ -413,6 +414,7 @@ def _parts(configuration: Configuration) -> list[npt.NDArray[np.int64]]:
     uncounted = [c for c, weight in enumerate(criterion.weight or []) if weight == 0]
     uncounted += [] if criterion.ignored is None else [criterion.ignored]
     of_one = np.flatnonzero(_indices(configuration, configuration.y) == [*uncounted, 0][0])
+    of_one = np.resize(of_one, max(2, len(of_one)))  # batch norm trains on two samples at least
     return [np.arange(n_samples), np.arange(0, n_samples, 2), of_one, np.arange(n_samples)]
 
 
