@@ -18,7 +18,7 @@ from sktorch_acc.exceptions import ModuleOutputError
 OutputKind = Literal["logits", "log_probabilities", "probabilities"]
 Conversion = Literal["classes", "probabilities", "log_probabilities", "decision"]
 
-_CONSTANT = "The number of columns must not depend on the values, the number of samples or earlier calls."
+_CONSTANT = "The number of axes and columns must not depend on the values, the number of samples or earlier calls."
 
 _KINDS: tuple[tuple[type[nn.Module], OutputKind, bool], ...] = (
     (nn.CrossEntropyLoss, "logits", False),

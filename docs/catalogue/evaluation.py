@@ -228,7 +228,8 @@ print(audit.diagnosis.codes)
         "trains it further: the scores are of samples that it has seen, and earlier estimators change. `fit` reports "
         "it after its first epoch, and only what that epoch moved: a frozen layer may be shared.",
         "Pass the layer as `module__<name>`, which is copied for each fit, or copy it in the factory. If it is to stay "
-        "as it is, freeze it: `requires_grad_(False)`, and batch norm in evaluation mode.",
+        "as it is, freeze it: `requires_grad_(False)`, and a `train` that leaves batch norm in evaluation mode, as "
+        "`fit` calls `train()`.",
         TABLE
         + """
 body = nn.Sequential(nn.Linear(4, 32), nn.ReLU())

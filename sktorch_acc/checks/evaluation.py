@@ -119,7 +119,7 @@ def check_new_module(trained: Sequence[str]) -> Finding | None:
         "at every call: each fit starts where the last one ended and changes that estimator, and cross-validation "
         "scores samples that were trained on.",
         "Make the layers inside of it, copy them there with copy.deepcopy, or pass them as module__<name> (also in a "
-        "list or dict), which fit copies.",
+        "list or dict), which fit copies. What is to stay as it is can be frozen: requires_grad_(False).",
     )
 
 

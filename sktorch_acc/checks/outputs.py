@@ -161,25 +161,28 @@ def _wanted(facts: OutputFacts, shape: str) -> str:
     return f"The module must return {facts.spec.kind} of shape {shape}, but {facts.who} returned {facts.came}."
 
 
-def check_modes(facts: OutputFacts, single: bool, column_shape: tuple[int, ...]) -> Finding | None:
-    """Report outputs in training mode of one column, where those in evaluation mode have more, or the reverse (C8).
+def check_modes(facts: OutputFacts, evaluated: tuple[int, ...], own: bool) -> Finding | None:
+    """Report outputs that have one column, or members, in one mode only (C8): the loss cannot be that of both.
 
     Parameters
     ----------
     facts : OutputFacts
         The output in training mode.
-    single : bool
-        Whether the output in evaluation mode holds one value per sample.
-    column_shape : tuple of int
-        What follows the first axis of that output, where `single` and without members.
+    evaluated : tuple of int
+        Shape of the output in evaluation mode.
+    own : bool
+        Whether the criterion is one of the user's own, which may take members (several heads) in training only.
     """
-    came = facts.spec.is_single(facts.output)
-    if came == single and not (single and column_shape != tuple(facts.output.shape[1:]) and facts.output.ndim < 3):
+    came = tuple(facts.output.shape)
+    single = [facts.spec.is_single(facts.output.new_empty((0, *shape[1:]))) for shape in (came, evaluated)]
+    same_column = not single[0] or max(len(came), len(evaluated)) == 3 or came[1:] == evaluated[1:]
+    same_members = own or (len(came) == 3) == (len(evaluated) == 3)
+    if single[0] == single[1] and same_members and same_column:
         return None
-    evaluated = f"(n, {', '.join(map(str, column_shape))})" if column_shape else "another shape"
+    shape = f"(n{''.join(f', {size}' for size in evaluated[1:])})" if len(evaluated) > 1 else "(n,)"
     return _error(
         "ACC-C8",
-        f"{facts.who} returned {facts.came}, but {evaluated} in evaluation mode: the loss cannot be that of both.",
+        f"{facts.who} returned {facts.came}, but {shape} in evaluation mode: the loss cannot be that of both.",
         "Return outputs of one shape in both modes.",
     )
 

@@ -78,7 +78,7 @@ def probe(model: Model, training: Examples, n_rows: int, *, count: bool = True) 
         with _counted(module, n_rows) if count else nullcontext([0.0]) as operations:
             loss, seen = _evaluate(subject, batch, training.weights is not None)
         finding = _again(subject, seen, training)
-        loss, form, n_values, without_norms = _train(subject, batch, loss, training)
+        loss, form, n_values, without_norms = _train(subject, batch, loss, training, seen.outputs)
     return Probe(
         loss=loss,
         first=FirstOutputs(form, OutputForm.of(seen.outputs), finding, seen.outputs),
@@ -98,8 +98,10 @@ def _evaluate(subject: Model, batch: torch.Tensor, weighted: bool) -> tuple[Loss
     return loss, Seen(batch, spread(output.detach()).clone())
 
 
-def _train(subject: Model, batch: torch.Tensor, loss: Loss, training: Examples) -> tuple[Loss, OutputForm, int, bool]:
-    """Check outputs and loss in training mode.
+def _train(
+    subject: Model, batch: torch.Tensor, loss: Loss, training: Examples, evaluated: torch.Tensor
+) -> tuple[Loss, OutputForm, int, bool]:
+    """Check outputs and loss in training mode; `evaluated` are outputs in evaluation mode.
 
     Returns the loss, form and size of the outputs, and whether batch norm cannot train.
     """
@@ -109,7 +111,8 @@ def _train(subject: Model, batch: torch.Tensor, loss: Loss, training: Examples) 
     _raise(check_gradients(subject.module, output))
     _raise(check_underflow(output, subject.module, subject.spec.kind))
     if subject.spec.n_classes > 1:
-        _raise(check_modes(_facts(subject, output, len(batch), "training"), loss.single, loss.column_shape))
+        facts = _facts(subject, output, len(batch), "training")
+        _raise(check_modes(facts, tuple(evaluated.shape), own=not loss.additive))
     value = _loss(loss, output, _targets(loss, training, len(batch)))
     loss = loss.averaging(value, len(batch))
     if loss.averaged:

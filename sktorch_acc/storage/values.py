@@ -111,7 +111,12 @@ def _refusal(value: Any, where: str) -> str:
     kind = type(value).__name__
     start = f"{where} is a {kind} ({repr(value)[:80]}), which a model file cannot hold."
     if isinstance(value, nn.Module):
-        return f"{start} Pass the class as {where} and its arguments as {where}__<name>, and fit again."
+        if "__" not in where:
+            return f"{start} Pass the class as {where} and its arguments as {where}__<name>, and fit again."
+        return (
+            f"{start} Pass what it is made from as numbers and names, a function with `def`, or the whole "
+            "module as an instance, and fit again."
+        )
     if isinstance(value, functools.partial):
         return f"{start} Pass the class as {where} and its arguments as {where}__<name>."
     if where.startswith("net_.history"):

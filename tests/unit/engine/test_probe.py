@@ -133,6 +133,13 @@ REFUSED = {
         "ACC-C8",
         r"in training mode\) returned \(40, 2\) float32, but \(n, 1\) in evaluation mode",
     ),
+    "members in training mode only": (
+        net(lambda z: torch.stack([z, z], dim=1), mode=True),
+        Y,
+        "ACC-C8",
+        r"returned \(40, 2, 3\) float32, but \(n, 3\) in evaluation mode",
+    ),
+    "members in evaluation mode only": (net(lambda z: z[:, None], mode=False), Y, "ACC-C8", r"\(n, 1, 3\) in eval"),
     "a flat column in training mode only": (
         {**net(lambda z: z[:, 0], columns=1, mode=True), "criterion": nn.MSELoss, "output": "logits"},
         TWO,
