@@ -6,6 +6,7 @@ from sktorch_acc.findings import Finding
 
 _ROUNDINGS = 100  # of the largest output; ordinary modules differ by some tens between batches of different sizes
 _ROUNDINGS_REPEATED = 8  # one batch twice: equal bits, but for the order of sums on some devices
+_WEAK = 0.01  # of the largest output
 _ABOVE_NOISE = 30  # times what one rounding of the inputs and weights changes
 
 
@@ -50,7 +51,7 @@ def check_repeated(difference: float, allowed: float, who: str) -> Finding | Non
     )
 
 
-def check_parts(difference: float, allowed: float, noise: float, who: str) -> Finding | None:
+def check_parts(difference: float, allowed: float, noise: float, largest: float, who: str) -> Finding | None:
     """Report a module whose output for a sample depends on the other samples of its batch (B4).
 
     Parameters
@@ -59,17 +60,21 @@ def check_parts(difference: float, allowed: float, noise: float, who: str) -> Fi
         Largest difference between samples in a batch and the same samples in a part of it, and `tolerance`.
     noise : float
         Largest change of an output when inputs and weights change by one rounding.
+    largest : float
+        Largest magnitude of an output. A difference of less than 1 % of it is a warning, not an error.
     who : str
         Class name of the module.
     """
     if not difference > max(allowed, _ABOVE_NOISE * noise):
         return None
+    weak = difference < _WEAK * largest
     return Finding(
         "ACC-B4",
-        "error",
+        "warning" if weak else "error",
         f"The samples of a batch influence each other in {who}.forward (in evaluation mode): the outputs of the same "
         f"samples in a smaller batch differ by up to {difference:.3g}. Predictions depend on which samples are "
         "predicted together.",
         "Axis 0 is the batch: compute softmax, means, sorting and attention over the other axes (dim=1, "
-        "batch_first=True), and use batch norm with running statistics.",
+        "batch_first=True), and use batch norm with running statistics."
+        + (" Let iterations end for each sample, or after a fixed number, not when the batch has converged." * weak),
     )

@@ -71,7 +71,7 @@ def prepare(
     training, validation = weighing.on(*where), validation and validation.on(*where)
     sizes = batch_sizes(len(training), settings.batch_size)
     to_choose = threads_to_choose(settings.n_threads, state.model.device)
-    found = probe(state.model, training, sizes[0], count=to_choose)
+    found = probe(state.model, training, sizes[0], count=to_choose, new=state.epoch == 0)
     fit = Fit(
         settings=settings,
         state=state,

@@ -59,10 +59,11 @@ class Probe:
     eval_layers: tuple[nn.Module, ...] = ()
 
 
-def probe(model: Model, training: Examples, n_rows: int, *, count: bool = True) -> Probe:
+def probe(model: Model, training: Examples, n_rows: int, *, count: bool = True, new: bool = True) -> Probe:
     """Run a copy of the module on the first `n_rows` samples, and refuse outputs that cannot be right.
 
-    Multiply-adds are counted if `count`.
+    Multiply-adds are counted if `count`. Only a `new` module is asked whether an output depends on its sample alone:
+    one whose training continues was asked before.
 
     The generators may move: every epoch seeds them anew.
 
@@ -77,7 +78,7 @@ def probe(model: Model, training: Examples, n_rows: int, *, count: bool = True) 
     with untouched(model.module) if may_share else nullcontext():
         with _counted(module, n_rows) if count else nullcontext([0.0]) as operations:
             loss, seen = _evaluate(subject, batch, training.weights is not None)
-        finding = _again(subject, seen, training)
+        finding = _again(subject, seen, training) if new else None
         loss, form, n_values, without_norms = _train(subject, batch, loss, training, seen.outputs)
     return Probe(
         loss=loss,

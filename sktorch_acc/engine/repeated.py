@@ -148,16 +148,17 @@ def _explained(module: nn.Module, seen: Seen, places: Places, n_passes: int) -> 
     if first is None:
         return None
     outputs, parts = first
-    allowed = tolerance_repeated(eps, largest_of(outputs))
+    largest = largest_of(outputs)
+    allowed = tolerance_repeated(eps, largest)
     for _, run in zip(range(n_passes), runs, strict=False):
         random = check_repeated(_change(first, run), allowed, who)
         if random is not None:
             return random
     difference = max(_differences(parts, outputs), default=0.0)
-    allowed = tolerance(eps, largest_of(outputs))
+    allowed = tolerance(eps, largest)
     if not difference > allowed:
         return None
-    return check_parts(difference, allowed, _noise(module, seen.batch, outputs), who)
+    return check_parts(difference, allowed, _noise(module, seen.batch, outputs), largest, who)
 
 
 Run = tuple[torch.Tensor, Parts]  # outputs of the batch, and of the parts

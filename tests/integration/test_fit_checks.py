@@ -219,3 +219,44 @@ def test_what_is_run_after_the_training_is_two_percent_at_most(copies, settings,
         assert ran.pop(0)[0] == 60 * copies  # the pass that recorded the accuracy
     assert [size for size, _ in ran[len(ran) - len(sizes) :]] == sizes
     assert not any(gradients for _, gradients in ran[len(ran) - len(sizes) :])
+
+
+class FixedPoint(nn.Module):
+    """Iterates until the whole batch has converged, so that a sample alone ends earlier or later."""
+
+    def __init__(self, n_features, n_classes):
+        super().__init__()
+        self.enter, self.inner, self.leave = nn.Linear(n_features, 8), nn.Linear(8, 8), nn.Linear(8, n_classes)
+
+    def forward(self, x):
+        u, z = self.enter(x), x.new_zeros(len(x), 8)
+        for _ in range(50):
+            new = torch.tanh(0.5 * self.inner(z) + u)
+            done, z = bool((new - z).norm() < 1e-3 * new.norm()), new
+            if done:
+                break
+        return self.leave(z)
+
+
+def test_an_iteration_that_converges_over_the_batch_is_warned_of_at_most():
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(64, 5)).astype(np.float32), np.arange(64) % 3
+    codes = set()
+    for seed in range(12):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            TorchClassifier(FixedPoint, max_epochs=1, random_state=seed).fit(X, y)
+        codes |= {str(warning.message)[:9] for warning in caught}
+    assert codes == {"[ACC-B4] "}
+
+
+def test_a_training_that_continues_is_not_asked_again_whether_samples_influence_each_other(monkeypatch):
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(64, 5)).astype(np.float32), np.arange(64) % 3
+    clf = TorchClassifier(max_epochs=1, random_state=0).partial_fit(X, y, classes=[0, 1, 2])
+    asked = []
+    monkeypatch.setattr("sktorch_acc.engine.probe.check_samples", lambda *given, **options: asked.append(given))
+    clf.partial_fit(X, y)
+    assert not asked
+    TorchClassifier(max_epochs=1).fit(X, y)
+    assert len(asked) == 1

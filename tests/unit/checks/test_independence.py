@@ -37,8 +37,15 @@ def test_two_passes_may_differ_by_what_is_allowed(difference, reported):
     ],
 )
 def test_a_difference_is_reported_above_the_tolerance_and_thirty_times_the_noise(difference, noise, reported):
-    finding = check_parts(difference, 0.1, noise, "Net")
+    finding = check_parts(difference, 0.1, noise, 1.0, "Net")
     assert (finding is not None) == reported
     if finding is not None:
         assert (finding.code, finding.severity) == ("ACC-B4", "error")
         assert "influence each other in Net.forward" in finding.message
+
+
+@pytest.mark.parametrize(("largest", "severity"), [(10.9, "error"), (11.1, "warning")])
+def test_a_difference_below_one_percent_of_the_outputs_is_a_warning(largest, severity):
+    finding = check_parts(0.11, 0.01, 0.0, largest, "Net")
+    assert finding.severity == severity
+    assert ("converged" in finding.advice) == (severity == "warning")

@@ -235,7 +235,8 @@ def test_both_ends_of_a_batch_show_what_is_beyond_a_capacity(seed):
 @pytest.mark.filterwarnings("ignore:std.. degrees of freedom")
 def test_samples_that_influence_each_other_are_found(case, how):
     finding = found(MIXED[case](), **how)
-    assert (finding.code, finding.severity) == ("ACC-B4", "error")
+    weak = case == "a small share of the mean"
+    assert (finding.code, finding.severity) == ("ACC-B4", "warning" if weak else "error")
 
 
 @pytest.mark.parametrize("case", ["softmax over the batch", "the mean of the batch", "an LSTM over the batch"])
